@@ -1,0 +1,256 @@
+//! The control API, version 1: HTTP on loopback, JSON bodies, `Authorization: Bearer <token>` on every call.
+//!
+//! | call | body → answer |
+//! |---|---|
+//! | `GET /v1/health` | → `Health` |
+//! | `PUT /v1/tenants/{tenant}` | `Tenant` → `Tenant` |
+//! | `POST /v1/environments` | `Deploy` → `OperationView` (202) |
+//! | `GET /v1/environments`, `GET /v1/environments/{id}` | → `EnvironmentView`s |
+//! | `GET /v1/environments/{id}/dangling` | → `Dangling` |
+//! | `POST /v1/failovers` | `Failover` → `OperationView` (202) |
+//! | `GET /v1/operations/{id}?wait_ms=` | → `OperationView`; waits up to `wait_ms` for its end |
+//! | `PUT /v1/subscriptions/{name}` | `Subscription` → `Subscription` |
+//! | `GET /v1/events?after=&wait_ms=` | → `Events`; waits up to `wait_ms` for the first |
+//! | `GET /v1/notices` | → `Notice`s, the outbox |
+//!
+//! Roles use the same server under `/internal/` with the internal token: see [`crate::api::permit`].
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{EnvironmentId, Epoch, Region, environment::EnvironmentKind, environment::Product};
+
+/// `GET /v1/health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// The platform's version, for the report.
+    pub version: String,
+    /// Regions whose node and compute have been heard within the suspicion time, both.
+    pub regions_ready: Vec<Region>,
+    /// The edge has been heard within the suspicion time.
+    pub edge_ready: bool,
+}
+
+/// A tenant's licences.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    /// Products the tenant may deploy.
+    pub licences: Vec<Product>,
+}
+
+/// Deploys an environment: answered as done only when both replicas exist and stream, where the kind promises any.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Deploy {
+    /// Its name.
+    pub id: EnvironmentId,
+    /// Its kind.
+    pub kind: EnvironmentKind,
+    /// The tenant whose licence is used.
+    pub tenant: String,
+    /// Its home region.
+    pub region: Region,
+}
+
+/// What a failover covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Scope {
+    /// Every environment that is active in the region.
+    Region(Region),
+    /// The environments named.
+    Environments(Vec<EnvironmentId>),
+}
+
+/// How a switch is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SwitchKind {
+    /// The old side is given up: bounded loss.
+    Unplanned,
+    /// Both sides are online: no loss.
+    Planned,
+    /// Back to the home region: no loss.
+    Failback,
+}
+
+/// Orders a failover.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Failover {
+    /// How.
+    pub kind: SwitchKind,
+    /// Of what.
+    pub scope: Scope,
+    /// "I accept the loss of data": needed past the enforced bound.
+    #[serde(default)]
+    pub accept_data_loss: bool,
+}
+
+/// The state of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperationState {
+    /// Under way.
+    Running,
+    /// Done, whole.
+    Completed,
+    /// Some environments done, others left as they were.
+    Partial,
+    /// Undone: the state before it holds.
+    Aborted,
+    /// Could not be finished; `why` says what an operator must do.
+    Failed,
+}
+
+/// An operation as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OperationView {
+    /// Its number, unique in the life of the control plane.
+    pub id: u64,
+    /// `deploy`, `failover`, ...
+    pub kind: String,
+    /// Its state.
+    pub state: OperationState,
+    /// The environments it covers, each with the step it is in.
+    pub environments: Vec<EnvironmentStep>,
+    /// Why it failed or was aborted.
+    pub why: Option<String>,
+}
+
+/// How far one environment of an operation is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentStep {
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// The step's name.
+    pub step: String,
+    /// Its epoch at that step.
+    pub epoch: Epoch,
+}
+
+/// A webhook subscriber: notices are POSTed to it as [`Notice`] JSON until it answers 2xx.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subscription {
+    /// An `http://127.0.0.1:…` address.
+    pub url: String,
+}
+
+/// One notification to customers, as it stands in the outbox and as it is POSTed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    /// Its number.
+    pub id: u64,
+    /// The operation that it announces.
+    pub operation: u64,
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// What is announced.
+    pub kind: NoticeKind,
+    /// The sentence a person reads.
+    pub text: String,
+    /// Delivery attempts made so far, over all subscribers.
+    pub attempts: u32,
+    /// Every subscriber has answered 2xx.
+    pub delivered: bool,
+}
+
+/// What a notice announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoticeKind {
+    /// An unplanned failover is about to switch traffic.
+    UnplannedFailover,
+    /// A planned failover is about to switch traffic.
+    PlannedFailover,
+    /// A failback is about to switch traffic.
+    Failback,
+    /// The switch is done; the text has the estimated loss window.
+    Completed,
+    /// Anything else a customer should know (no replica, exposure, ...).
+    Warning,
+}
+
+/// `GET /v1/events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// Those after the number asked for, in order.
+    pub events: Vec<PlatformEvent>,
+}
+
+/// Something the platform says has happened: to the examiner a claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlatformEvent {
+    /// Grows by one for each event, across restarts.
+    pub number: u64,
+    /// Milliseconds since the control plane's first start, on its own clock.
+    pub at_ms: u64,
+    /// What, out of [`EVENT_NAMES`].
+    pub name: String,
+    /// The operation it belongs to.
+    pub operation: Option<u64>,
+    /// The region it is about.
+    pub region: Option<Region>,
+    /// The environment it is about.
+    pub environment: Option<EnvironmentId>,
+    /// The epoch in force after it.
+    pub epoch: Option<Epoch>,
+    /// Details for a person.
+    pub detail: String,
+}
+
+/// The names of events, in the order of an unplanned failover; scenarios may wait for any of them.
+pub const EVENT_NAMES: [&str; 15] = [
+    "environment.deployed",
+    "region.suspected",
+    "region.cleared",
+    "region.declared",
+    "region.returned",
+    "failover.started",
+    "failover.notified",
+    "failover.fenced",
+    "failover.switched",
+    "failover.promoted",
+    "failover.reconciled",
+    "failover.routed",
+    "failover.completed",
+    "failover.aborted",
+    "failover.failed",
+];
+
+/// `GET /v1/environments/{id}/dangling`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dangling {
+    /// References whose object version the active region does not have.
+    pub references: Vec<FileReference>,
+}
+
+/// A row's reference to an object version.
+///
+/// The contract with applications: every table of the database that has the columns `object_key` and `version_id`
+/// (both text) holds file references; a row refers to an object where `object_key` is not null.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileReference {
+    /// Object key.
+    pub object_key: String,
+    /// Version id.
+    pub version_id: String,
+}
+
+/// The body of every refusal: 400 bad request, 401 wrong token, 404 unknown, 409 not now, 422 not allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refusal {
+    /// What is wrong and what to do.
+    pub error: String,
+}

@@ -1,0 +1,16 @@
+//! What both halves share: names, the control API's types, what the platform's roles say to one another,
+//! the configuration a role is started with, and a site's inventory of processes.
+//!
+//! Plain values with serde; no I/O. Nothing here knows of faults, ledgers or verdicts, so the examined learns
+//! nothing of the examiner by reading it.
+
+pub mod control;
+pub mod environment;
+pub mod ids;
+pub mod node;
+pub mod permit;
+pub mod role;
+pub mod route;
+pub mod site;
+
+pub use ids::{EnvironmentId, Epoch, Region};

@@ -1,0 +1,123 @@
+//! Permits: the lease under which a compute passes traffic and a node lets its Postgres be written.
+//!
+//! `POST /internal/permits` at *either* grantor: control, or the node of the other region. The holder counts the
+//! lifetime from the moment it **sent** its request, the grantor from the moment it **answered**; clocks of two
+//! machines are never compared.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{EnvironmentId, Epoch, Region, environment::Login};
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holder {
+    /// A compute: may pass clients' traffic.
+    Compute,
+    /// A node: may keep the environment's Postgres open to clients.
+    Node,
+}
+
+/// One message renews everything that one holder holds; it is the holder's sign of life as well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PermitRequest {
+    /// Who asks.
+    pub holder: Holder,
+    /// The region of the holder.
+    pub region: Region,
+    /// Environments known to the holder with the highest epoch it has seen; may be empty (control answers with all
+    /// that are the region's own; a node grants only what is named).
+    pub known: Vec<(EnvironmentId, Epoch)>,
+    /// What the holder sees of the other region: milliseconds since its compute and its node last asked *this* node
+    /// for permits. `None` from a compute, and before the first time.
+    pub peer_silent_ms: Option<u64>,
+    /// What a node says of its environments (claims).
+    pub states: Vec<NodeState>,
+}
+
+/// What a node claims of one environment's stores in its zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeState {
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// The highest epoch the node has seen.
+    pub epoch: Epoch,
+    /// What its Postgres is doing.
+    pub sql: SqlRole,
+    /// Timeline, 0 when unknown.
+    pub timeline: u32,
+    /// Received (standby) or written (primary) log position, in bytes.
+    pub lsn: u64,
+    /// On a standby, replayed position; on a primary, the position its standby has flushed. In bytes, 0 if unknown.
+    pub other_lsn: u64,
+    /// On a primary: a standby streams. On a standby: a receiver streams.
+    pub streaming: bool,
+}
+
+/// What a cluster is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SqlRole {
+    /// Not running.
+    Down,
+    /// Running and open to clients.
+    Primary,
+    /// Running as primary, clients locked out.
+    Fenced,
+    /// Running, following the other region.
+    Standby,
+    /// Not started, since it may have diverged.
+    Quarantined,
+}
+
+/// The answer.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PermitReply {
+    /// What is granted; an environment not named here is not granted.
+    pub grants: Vec<Grant>,
+    /// Environments whose epoch is higher than the asker's, which it must now remember: it is not the owner.
+    pub refused: Vec<(EnvironmentId, Epoch)>,
+}
+
+/// One permit.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// The epoch it is good for.
+    pub epoch: Epoch,
+    /// Milliseconds, counted by the holder from the sending of its request.
+    pub lifetime_ms: u64,
+    /// Writes may pass (the data-loss guard has not closed the `rw` door).
+    pub exposure_ok: bool,
+    /// The slot of ports the environment uses in every site.
+    pub slot: u16,
+    /// The bucket, the same in both regions.
+    pub bucket: String,
+    /// The S3 key pair of the bucket's customers: the compute re-signs nothing, it checks that a request uses it.
+    pub s3_access_key: String,
+    /// Grows when the list of marked references changes; the compute then asks its node for `/internal/marks`.
+    pub marks_revision: u64,
+}
+
+/// Credentials of one environment as the platform makes them at deployment; control passes them to both nodes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// Role that owns the database.
+    pub app: Login,
+    /// Role that only reads.
+    pub reader: Login,
+    /// S3 key pair of the bucket.
+    pub s3: Login,
+    /// The Postgres role of the standby's receiver.
+    pub sql_replication: Login,
+    /// S3 key pair with which `east` writes to `west`'s bucket, held by the *target*; and the reverse. One for each
+    /// direction, so that revoking the old side's leaves the new direction alone. Keyed by the source region.
+    pub files_replication: std::collections::BTreeMap<Region, Login>,
+}

@@ -1,0 +1,201 @@
+//! How a role is started: `geodrill role <name> --config <file>`, the file being JSON of mode 0600 made by the testbed.
+//!
+//! A role says that it is up by answering `GET /internal/ready` on its `listen` address (200 once ready). All ports are
+//! on 127.0.0.1. A role ends on SIGTERM; a node then stops its clusters (fast).
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Region, environment::Login};
+
+/// Printed by `geodrill role --handshake`; a runner refuses a role binary that answers with another one.
+pub const HANDSHAKE: &str = concat!("geodrill-role/1 ", env!("CARGO_PKG_VERSION"));
+
+/// The platform's timers, the same in every role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Timers {
+    /// Lifetime of a permit, milliseconds.
+    pub permit_ms: u64,
+    /// How often a holder renews, and the edge checks and reports, milliseconds.
+    pub poll_ms: u64,
+    /// Silence after which a vantage point suspects a region, milliseconds.
+    pub suspect_ms: u64,
+    /// How long a region stays suspected before it is declared lost, milliseconds.
+    pub outage_grace_ms: u64,
+    /// How long after a permit's end a compute may take to have cut every connection, milliseconds.
+    pub cut_ms: u64,
+    /// Longest wait for the first attempt at a webhook, milliseconds.
+    pub notice_ms: u64,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { permit_ms: 1_000, poll_ms: 250, suspect_ms: 750, outage_grace_ms: 5_000, cut_ms: 100, notice_ms: 200 }
+    }
+}
+
+/// How the platform decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// A region declared lost is failed over without an operator.
+    pub automatic: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { automatic: true }
+    }
+}
+
+/// Ports of one environment's four doors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DoorPorts {
+    /// SQL, reading and writing.
+    pub sql_rw: u16,
+    /// SQL, reading.
+    pub sql_ro: u16,
+    /// Files, reading and writing.
+    pub files_rw: u16,
+    /// Files, reading.
+    pub files_ro: u16,
+}
+
+/// The control plane, at the witness.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ControlConfig {
+    /// Port it listens on.
+    pub listen: u16,
+    /// Folder of its journal.
+    pub data: PathBuf,
+    /// Token of the public API.
+    pub api_token: String,
+    /// Token among roles.
+    pub internal_token: String,
+    /// Port (of the link `witness -> REGION / node`) on which each region's node is reached.
+    pub nodes: BTreeMap<Region, u16>,
+    /// Port (of the link `witness -> edge / routes`) on which the edge takes routes.
+    pub edge: u16,
+    /// Customers' ports of each slot (of the links `client -> edge / …`), as published in `Endpoints`.
+    pub doors: Vec<DoorPorts>,
+    /// Timers.
+    pub timers: Timers,
+    /// How it decides.
+    pub policy: Policy,
+}
+
+/// A region's node.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Its region.
+    pub region: Region,
+    /// The other region.
+    pub peer: Region,
+    /// Port it listens on.
+    pub listen: u16,
+    /// Folder for clusters, sockets, durable state and logs. Short: sockets live in `<data>/s`.
+    pub data: PathBuf,
+    /// The site's folder, where `processes.json` lives.
+    pub site: PathBuf,
+    /// Token among roles.
+    pub internal_token: String,
+    /// Folder of the Postgres programs.
+    pub postgres_bin: PathBuf,
+    /// A cleanly stopped cluster to copy instead of running `initdb`; superuser `geodrill`, no password, checksums on.
+    pub template: Option<PathBuf>,
+    /// The `mc` program.
+    pub mc: PathBuf,
+    /// Port (of the link `REGION -> REGION / files`) of its own store.
+    pub files: u16,
+    /// Root key pair of its own store.
+    pub files_root: Login,
+    /// Ports (of the link `REGION -> PEER / files`, all its proxies) by which its own store reaches the other's. More than
+    /// one, since a target that failed is online again at once under a new port.
+    pub files_targets: Vec<u16>,
+    /// Each slot's Postgres ports.
+    pub slots: Vec<NodeSlot>,
+    /// Port (of the link `REGION -> witness / control`) of the control plane.
+    pub control: u16,
+    /// Port (of the link `REGION -> PEER / node`) of the other region's node.
+    pub peer_node: u16,
+    /// The auditor's Postgres role: superuser by password over TCP, let in by every HBA the node writes, fenced or not.
+    pub auditor: Login,
+    /// Timers.
+    pub timers: Timers,
+}
+
+/// One slot of a node: the ports of one environment's cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSlot {
+    /// Port Postgres listens on.
+    pub postgres: u16,
+    /// Port (of the link `PEER -> REGION / sql`, named by the direction of the data) of the other region's Postgres.
+    pub source: u16,
+}
+
+/// A region's compute.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComputeConfig {
+    /// Its region.
+    pub region: Region,
+    /// Port it listens on for `/internal/ready`.
+    pub listen: u16,
+    /// Port for SQL from the edge.
+    pub listen_sql: u16,
+    /// Port for files from the edge.
+    pub listen_files: u16,
+    /// Folder of its durable epochs.
+    pub data: PathBuf,
+    /// Token among roles.
+    pub internal_token: String,
+    /// Ports (of the link `REGION -> REGION / sql`) of each slot's Postgres.
+    pub sql: Vec<u16>,
+    /// Port (of the link `REGION -> REGION / files`) of the store.
+    pub files: u16,
+    /// Port (of the link `REGION -> REGION / node`) of its own node, for marked references.
+    pub node: u16,
+    /// Port (of the link `REGION -> witness / control`) of the control plane.
+    pub control: u16,
+    /// Port (of the link `REGION -> PEER / node`) of the other region's node.
+    pub peer_node: u16,
+    /// Timers.
+    pub timers: Timers,
+}
+
+/// The edge.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeConfig {
+    /// Port it takes routes on.
+    pub listen: u16,
+    /// Folder of its durable routes.
+    pub data: PathBuf,
+    /// Token among roles.
+    pub internal_token: String,
+    /// Ports it listens on for each slot's doors.
+    pub doors: Vec<DoorPorts>,
+    /// Ports (of the links `edge -> REGION / sql` and `… / files`) of each region's compute.
+    pub computes: BTreeMap<Region, ComputePorts>,
+    /// Port (of the link `edge -> witness / control`) of the control plane.
+    pub control: u16,
+    /// Timers.
+    pub timers: Timers,
+}
+
+/// Where the edge reaches a compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComputePorts {
+    /// SQL.
+    pub sql: u16,
+    /// Files.
+    pub files: u16,
+}

@@ -1,0 +1,65 @@
+//! S3 on loopback: path style, exactly one attempt a call, no checksums that a proxy would have to rewrite.
+
+use std::time::Duration;
+
+use aws_sdk_s3::{
+    Client,
+    config::{
+        BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+        retry::RetryConfig, timeout::TimeoutConfig,
+    },
+    error::{ProvideErrorMetadata, SdkError},
+};
+
+use super::{error::chain, postgres::Failure};
+use crate::api::environment::Login;
+
+/// A client of the store at `127.0.0.1:port`. `deadline` bounds every call from beginning to end.
+pub fn client(port: u16, login: &Login, deadline: Duration) -> Client {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(format!("http://127.0.0.1:{port}"))
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new(&login.user, &login.secret, None, None, "geodrill"))
+        .force_path_style(true)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().operation_timeout(deadline).connect_timeout(deadline).build())
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .build();
+    Client::from_conf(config)
+}
+
+/// What a failed call proves: 4xx except 408 and 499 is proven without effect, and so is a refused connection.
+pub fn classify<E: ProvideErrorMetadata + std::error::Error + 'static>(
+    error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>,
+) -> Failure {
+    match error {
+        SdkError::ServiceError(service) => {
+            let status = service.raw().status().as_u16();
+            let code = format!("{status} {}", service.err().code().unwrap_or("no code"));
+            if (400..500).contains(&status) && status != 408 && status != 499 {
+                Failure::NoEffect(code)
+            } else {
+                Failure::InDoubt(code)
+            }
+        }
+        SdkError::ConstructionFailure(_) => Failure::NoEffect("not sent".to_owned()),
+        SdkError::DispatchFailure(dispatch) if dispatch.as_connector_error().is_some_and(|error| refused(error)) => {
+            Failure::NoEffect("connection refused".to_owned())
+        }
+        SdkError::TimeoutError(_) => Failure::InDoubt("deadline".to_owned()),
+        other => Failure::InDoubt(chain(other)),
+    }
+}
+
+fn refused(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,140 @@
+//! Events of a run: all that conductor and reporters share.
+//!
+//! On disk: `events.ndjson`, one a line, in order. A finished run can be judged again from these, the ledger and the
+//! observations.
+
+use serde::{Deserialize, Serialize};
+
+use super::{RunTime, fault::FaultRecord, operation::EnvironmentIndex, plan::StepState};
+use crate::api::control::{NoticeKind, PlatformEvent, SwitchKind};
+
+/// Something that happened, and when the examiner knew it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub at: RunTime,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum What {
+    /// A phase of the run began.
+    Phase(RunPhase),
+    /// A step changed its state; `Done` and `Healed` come once proven.
+    Step {
+        /// The step.
+        id: String,
+        /// Its state.
+        state: StepState,
+        /// What a person wants to know.
+        detail: String,
+    },
+    /// A step did not do what it had to: the run is inconclusive, and this says why.
+    StepFailed {
+        /// The step.
+        id: String,
+        /// Why.
+        why: String,
+    },
+    /// A fault took effect, or was healed, or neither could be proven. The last of a step counts.
+    Fault(FaultRecord),
+    /// A switch was ordered or begun, as the platform says; opens an event of the report.
+    SwitchBegan {
+        /// Event id.
+        event: String,
+        /// Kind.
+        kind: SwitchKind,
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// When what led to it took effect: the last fault proven before, or the order.
+        cause: RunTime,
+    },
+    /// The platform says that the switch is completed; an observation follows.
+    SwitchCompleted {
+        /// Event id.
+        event: String,
+        /// Environment.
+        environment: EnvironmentIndex,
+    },
+    /// The platform says something.
+    Claim(PlatformEvent),
+    /// A notice reached the examiner's own receiver.
+    NoticeReceived {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// What it announces.
+        kind: NoticeKind,
+        /// The platform's number of the operation.
+        operation: u64,
+    },
+    /// One sample of replication lag.
+    Lag {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// Of rows, seconds; `None` if it could not be sampled.
+        sql_s: Option<f64>,
+        /// Of objects.
+        files_s: Option<f64>,
+        /// A replica was due.
+        due: bool,
+    },
+    /// The examiner itself was held up: probes were late by this much.
+    ExaminerStalled {
+        /// Seconds.
+        seconds: f64,
+    },
+    /// Deployment of an environment was answered as done; what the examiner then saw of its replicas.
+    Deployed {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// Seconds from the order to the answer.
+        took_s: f64,
+        /// The standby streams and holds the first row, seen by the auditor; `None`: no replica is due.
+        sql_replica: Option<bool>,
+        /// The other bucket holds the first object, seen by the auditor.
+        files_replica: Option<bool>,
+    },
+    /// Live figures for the one who watches; not used by any verdict.
+    Rates {
+        /// Acknowledged operations a second, over the last second, all environments.
+        acked_per_s: f64,
+        /// Failed and in-doubt ones.
+        other_per_s: f64,
+        /// Largest lag of any environment and store, seconds.
+        lag_s: Option<f64>,
+    },
+    /// The ledger was closed: no write after this.
+    Quiesced,
+    /// A thing that makes every verdict that needs it inconclusive.
+    Problem(String),
+    /// Clean-up could not end something.
+    CleanUpIncomplete(String),
+}
+
+/// Phases of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunPhase {
+    /// Servers are found or made.
+    SetUp,
+    /// Sites and roles start.
+    Start,
+    /// Environments are deployed.
+    Deploy,
+    /// Load before the timeline.
+    WarmUp,
+    /// The timeline.
+    Timeline,
+    /// Load after it.
+    Settle,
+    /// Steps after the last write.
+    Quiesced,
+    /// Final readings.
+    Read,
+    /// Verification and verdicts.
+    Judge,
+    /// Everything is ended.
+    CleanUp,
+}

@@ -1,0 +1,19 @@
+//! Plain values of the examiner: times, tokens, operations, links, faults, plans, observations, events, measures,
+//! verdicts. No I/O, no clock, no async.
+//!
+//! It may use `api` for the names of regions and environments, and for nothing else.
+
+pub mod event;
+pub mod fault;
+pub mod link;
+pub mod measure;
+pub mod observation;
+pub mod operation;
+pub mod plan;
+pub mod process;
+pub mod time;
+pub mod token;
+pub mod verdict;
+
+pub use time::RunTime;
+pub use token::Token;

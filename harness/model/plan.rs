@@ -1,0 +1,216 @@
+//! A validated scenario: what a run will do.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{fault::Fault, verdict::Verdict};
+use crate::api::{
+    EnvironmentId, Region,
+    control::{Scope, SwitchKind},
+    environment::EnvironmentKind,
+    role::{Policy, Timers},
+};
+
+/// Everything a run needs to know; written to `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The scenario's name.
+    pub name: String,
+    /// A sentence for people.
+    pub about: Option<String>,
+    /// Folder that `exec` commands run in: the scenario file's own.
+    pub folder: PathBuf,
+    /// The two regions.
+    pub regions: Regions,
+    /// The platform under test.
+    pub platform: Platform,
+    /// The environments, in the order of the file.
+    pub environments: Vec<EnvironmentPlan>,
+    /// The load.
+    pub workload: Workload,
+    /// The steps, in the order of the file.
+    pub timeline: Vec<Step>,
+    /// What must hold.
+    pub expect: Vec<Expectation>,
+    /// The seed, if the file sets one.
+    pub seed: Option<u64>,
+}
+
+/// The two regions of a scenario.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Regions {
+    /// Home of every environment.
+    pub primary: Region,
+    /// The other one.
+    pub secondary: Region,
+    /// Zones in each.
+    pub zones: u8,
+}
+
+/// The platform under test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Platform {
+    /// The reference platform of this project.
+    Reference {
+        /// Its timers.
+        timers: Timers,
+        /// How it decides.
+        policy: Policy,
+    },
+}
+
+/// One environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentPlan {
+    /// Its name.
+    pub id: EnvironmentId,
+    /// Its kind.
+    pub kind: EnvironmentKind,
+}
+
+/// The offered load of *each* environment. Open loop: what is due is sent when it is due.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Workload {
+    /// Operations a second.
+    pub rate_per_s: f64,
+    /// Writers, a connection each.
+    pub writers: u16,
+    /// Shares of the kinds of write.
+    pub mix: Mix,
+    /// Share of creates and overwrites that carry a file, 0 to 1.
+    pub file_share: f64,
+    /// Bytes of a file.
+    pub file_bytes: u32,
+    /// Hard deadline of every operation.
+    pub deadline: Duration,
+    /// Period of every probe; also the resolution of every interruption.
+    pub probe_period: Duration,
+    /// Load before the timeline starts.
+    pub warm_up: Duration,
+    /// Load after the last ordinary step.
+    pub settle: Duration,
+    /// Acknowledgements needed in the window before a fault; fewer, and its loss is inconclusive.
+    pub min_acked: u64,
+}
+
+/// Weights of the kinds of write; what counts is their ratio.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mix {
+    /// Creates.
+    pub create: u32,
+    /// Overwrites: half of the writer's own keys, half of contended ones.
+    pub overwrite: u32,
+    /// Deletes of the writer's own keys.
+    pub delete: u32,
+    /// Transfers.
+    pub transfer: u32,
+}
+
+/// One step of the timeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its name: the file's, or `step-N` counted from 1.
+    pub id: String,
+    /// What it waits for, besides the end of the step before.
+    pub when: Option<When>,
+    /// Waits this long after the trigger.
+    pub delay: Duration,
+    /// Bound on trigger and completion together; exceeded, the run is inconclusive.
+    pub within: Duration,
+    /// A fault is healed in the background after this long. `None`: until a `heal` step or the end.
+    pub hold: Option<Duration>,
+    /// What is done.
+    pub action: Action,
+}
+
+/// A trigger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum When {
+    /// Not before this long into the steady load.
+    At(Duration),
+    /// Another step's state.
+    Step {
+        /// The step.
+        id: String,
+        /// Its state.
+        is: StepState,
+    },
+    /// The platform says that this happened.
+    Event {
+        /// One of [`crate::api::control::EVENT_NAMES`].
+        name: String,
+        /// Of this environment alone.
+        environment: Option<EnvironmentId>,
+        /// The how-many-th since the step before began, from 1.
+        nth: u32,
+    },
+    /// After the last write, before the final read.
+    Quiesced,
+}
+
+/// States of a step that others may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum StepState {
+    /// Its action has begun.
+    Started,
+    /// Fault proven, operation final, command exited.
+    Done,
+    /// The fault it injected is healed, proven.
+    Healed,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Action {
+    /// Breaks something.
+    Inject(Fault),
+    /// Heals the fault of the named step.
+    Heal(String),
+    /// Orders the platform to do something, as an operator would.
+    Operate(Order),
+    /// Runs a user's command; exit code other than 0 makes the run inconclusive.
+    Exec {
+        /// Program and arguments.
+        command: Vec<String>,
+        /// It is ended after this long.
+        timeout: Duration,
+    },
+    /// Lets time pass.
+    Pause(Duration),
+}
+
+/// An operator's order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// How.
+    pub kind: SwitchKind,
+    /// Of what.
+    pub scope: Scope,
+    /// The operator accepts loss past the bound.
+    pub accept_data_loss: bool,
+}
+
+/// What must hold at the end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Expectation {
+    /// Of what.
+    pub subject: Subject,
+    /// In this environment; `None`: in every one it applies to.
+    pub environment: Option<EnvironmentId>,
+    /// In the event of this step; `None`: in every event it applies to.
+    pub step: Option<String>,
+    /// Tightens (or for a measure: sets) the bound. Seconds, or a count, as the subject has it.
+    pub at_most: Option<f64>,
+    /// The verdict that must come out: `held` but for sabotage and tampering.
+    pub verdict: Verdict,
+}
+
+/// A guarantee or a bare measure.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Subject {
+    /// A guarantee's id, such as `dataverse.unplanned.loss` or `integrity.corrupt`.
+    Guarantee(String),
+    /// A measure's name, such as `loss.operations`.
+    Measure(String),
+}

@@ -1,0 +1,6 @@
+//! The operating system's own: processes named by pid and start time, their trees, cleaned environments, files and
+//! folders that their owner alone can read. Both halves need these; nothing here knows what a process is for.
+
+pub mod files;
+pub mod process;
+pub mod spawn;
