@@ -1,0 +1,1 @@
+//! Commands, printing, exit codes; starts a role when asked to be one.

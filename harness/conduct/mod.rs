@@ -1,0 +1,1 @@
+//! Where everything meets: runs a plan, emits typed events.

@@ -1,0 +1,1 @@
+//! Faults: inject, prove the effect, heal, prove it.

@@ -1,0 +1,1 @@
+//! Guarantee sets as data, and the verdict of each guarantee from measures.

@@ -1,0 +1,1 @@
+//! The port to a platform under test, and its adapters.

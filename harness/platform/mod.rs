@@ -1,0 +1,1 @@
+//! The reference platform: what the vendor's document describes, made real.

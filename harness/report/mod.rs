@@ -1,0 +1,1 @@
+//! Events and verdicts as JSON and as a table.

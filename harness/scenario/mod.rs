@@ -1,0 +1,1 @@
+//! Scenario files: text, spanned tree, validated plan, or all errors at once.

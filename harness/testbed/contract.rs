@@ -1,0 +1,146 @@
+//! What every testbed offers to faults, readers and the conductor.
+
+use std::{path::Path, time::Duration};
+
+use futures_util::future::BoxFuture;
+
+use crate::{
+    api::{EnvironmentId, Region, environment::Login},
+    model::{fault::PartitionMode, link::Link, process::ProcessName},
+    os::process::Identity,
+};
+
+/// Something the testbed could not do.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TestbedError {
+    /// A server is missing and cannot be got, a port is taken, ...: what a user can do something about. Exit code 64.
+    #[error("{0}")]
+    Unusable(String),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// How a link is impeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Impediment {
+    /// Carries nothing.
+    Partition(PartitionMode),
+    /// Delays, in each direction.
+    Latency {
+        /// Delay.
+        latency: Duration,
+        /// Up to this more or less.
+        jitter: Duration,
+    },
+    /// Narrows, in each direction.
+    Bandwidth {
+        /// KiB a second.
+        rate_kib: u64,
+    },
+}
+
+/// What a connection through one proxy of a link met, as the proof of a fault's effect.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LinkTrial {
+    /// The service behind it answered after so long.
+    Answered(Duration),
+    /// Connected; no answer within the time given.
+    Silent,
+    /// Not connected.
+    Refused,
+    /// Connected, then closed or reset without an answer.
+    Reset,
+}
+
+/// The control API, by way of the link `client -> witness / control`.
+#[derive(Clone)]
+pub struct ControlAccess {
+    /// Port on 127.0.0.1.
+    pub port: u16,
+    /// Bearer token.
+    pub token: String,
+}
+
+/// The examiner's own way to the stores, past fences and links.
+#[derive(Clone)]
+pub struct Auditor {
+    /// Postgres role, superuser.
+    pub sql: Login,
+    /// S3 key pair with every right, the same in both regions.
+    pub s3: Login,
+}
+
+/// Where the auditor reaches one environment's stores in one region. `None`: not running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StorePorts {
+    /// Postgres.
+    pub sql: Option<u16>,
+    /// S3.
+    pub files: Option<u16>,
+}
+
+/// A running testbed.
+///
+/// Every method that starts or breaks something writes it to the undo ledger *before* it is done.
+pub trait Testbed: Send + Sync {
+    /// `native` or `compose`.
+    fn name(&self) -> &'static str;
+
+    /// The run's folder.
+    fn folder(&self) -> &Path;
+
+    /// Every link.
+    fn links(&self) -> Vec<Link>;
+
+    /// The control API.
+    fn control(&self) -> ControlAccess;
+
+    /// The auditor's credentials.
+    fn auditor(&self) -> Auditor;
+
+    /// Versions of everything that runs, for `run.json`: `postgres` → `15.18`, ...
+    fn versions(&self) -> Vec<(String, String)>;
+
+    /// Running processes of that name; without an environment, `postgres` names the processes of every environment. Empty:
+    /// none runs.
+    fn processes(&self, name: &ProcessName) -> Vec<Identity>;
+
+    /// Where the stores of an environment are, by the sites' inventories.
+    fn stores(&self, region: &Region, environment: &EnvironmentId) -> StorePorts;
+
+    /// Data folder of an environment's Postgres in a region, for evidence. `None` where files cannot be reached.
+    fn sql_data(&self, region: &Region, environment: &EnvironmentId) -> Option<std::path::PathBuf>;
+
+    /// Impedes every proxy of every link given, as nearly in one instant as can be, and reads back what was set.
+    fn impede<'a>(&'a self, links: &'a [Link], how: Impediment) -> BoxFuture<'a, Result<(), TestbedError>>;
+
+    /// Takes off whatever impedes these links; what is still impeded by a region's outage stays so.
+    fn clear<'a>(&'a self, links: &'a [Link]) -> BoxFuture<'a, Result<(), TestbedError>>;
+
+    /// Opens a new connection through *each* proxy of the link and asks the service behind it for a sign of life.
+    fn try_link<'a>(
+        &'a self,
+        link: &'a Link,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Vec<(String, LinkTrial)>, TestbedError>>;
+
+    /// Kills every process of the region and cuts all its links, at once. Proof is the caller's.
+    fn lose_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>>;
+
+    /// Brings a lost region's links, store and roles back, on the data that it had, and waits until they are ready.
+    fn return_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>>;
+
+    /// Starts a killed process again, if the testbed is the one who starts it (`files`, and the roles); a `postgres` is its
+    /// node's to start, and this waits until the node has done so.
+    fn restart<'a>(&'a self, name: &'a ProcessName) -> BoxFuture<'a, Result<(), TestbedError>>;
+
+    /// Cuts a region's links for the final readings, in both directions; its processes run on.
+    fn isolate<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>>;
+
+    /// Makes the link `witness -> client / notices` lead to a receiver on this port; returns the link's own port.
+    fn notices<'a>(&'a self, receiver: u16) -> BoxFuture<'a, Result<u16, TestbedError>>;
+
+    /// Ends everything, in order, in bounded time. What could not be ended is told.
+    fn down<'a>(&'a self) -> BoxFuture<'a, Result<(), Vec<String>>>;
+}

@@ -1,0 +1,1 @@
+//! Pure: ledger, events and readings in; fates, marks, loss and times out.
