@@ -36,7 +36,9 @@ pub enum Action {
     /// deletes) to the other region. Done when an object of its own has been read, unproxied, from the other side and
     /// removed again in both, all versions.
     ReplicateFiles(Spec),
-    /// This node may grant permits for the environment to `primary` (the other region) under the epoch.
+    /// This node may grant permits for the environment to `primary` (the other region) under the epoch. Refused (409) under
+    /// an epoch whose granting a *later* operation has stopped: a command delayed on its way must not open it again. The
+    /// operation that stopped it may allow it again, which is how an undone failover ends.
     AllowGranting {
         /// The region that may be granted to.
         primary: Region,

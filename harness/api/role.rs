@@ -1,6 +1,6 @@
 //! How a role is started: `geodrill role <name> --config <file>`, the file being JSON of mode 0600 made by the testbed.
 //!
-//! A role says that it is up by answering `GET /internal/ready` on its `listen` address (200 once ready). All ports are
+//! A role says that it is up by answering `GET /internal/ready` on its `listen` address (200 once ready; no token is needed). All ports are
 //! on 127.0.0.1. A role ends on SIGTERM; a node then stops its clusters (fast).
 
 use std::{collections::BTreeMap, path::PathBuf};

@@ -6,3 +6,5 @@ pub mod http;
 pub mod poll;
 pub mod postgres;
 pub mod s3;
+pub mod s3_fresh;
+pub mod toxiproxy;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    Connection, PgConnection,
+    ConnectOptions, Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
 };
 
@@ -53,7 +53,9 @@ pub async fn connect(target: &Target, within: Duration) -> Result<PgConnection, 
         .password(&target.login.secret)
         .application_name(&target.application)
         .ssl_mode(PgSslMode::Disable)
-        .statement_cache_capacity(64);
+        .statement_cache_capacity(64)
+        // A slow statement is what a fault makes; sqlx would warn of each.
+        .disable_statement_logging();
     match tokio::time::timeout(within, PgConnection::connect_with(&options)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(Failure::NoEffect(format!("connect: {}", code(&error)))),

@@ -36,13 +36,7 @@ pub fn classify<E: ProvideErrorMetadata + std::error::Error + 'static>(
 ) -> Failure {
     match error {
         SdkError::ServiceError(service) => {
-            let status = service.raw().status().as_u16();
-            let code = format!("{status} {}", service.err().code().unwrap_or("no code"));
-            if (400..500).contains(&status) && status != 408 && status != 499 {
-                Failure::NoEffect(code)
-            } else {
-                Failure::InDoubt(code)
-            }
+            classify_status(service.raw().status().as_u16(), service.err().code().unwrap_or("no code"))
         }
         SdkError::ConstructionFailure(_) => Failure::NoEffect("not sent".to_owned()),
         SdkError::DispatchFailure(dispatch) if dispatch.as_connector_error().is_some_and(|error| refused(error)) => {
@@ -50,6 +44,16 @@ pub fn classify<E: ProvideErrorMetadata + std::error::Error + 'static>(
         }
         SdkError::TimeoutError(_) => Failure::InDoubt("deadline".to_owned()),
         other => Failure::InDoubt(chain(other)),
+    }
+}
+
+/// What an answer with this status, not one of success, proves.
+pub fn classify_status(status: u16, code: &str) -> Failure {
+    let text = format!("{status} {code}").trim_end().to_owned();
+    if (400..500).contains(&status) && status != 408 && status != 499 {
+        Failure::NoEffect(text)
+    } else {
+        Failure::InDoubt(text)
     }
 }
 

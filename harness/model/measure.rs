@@ -180,6 +180,9 @@ pub struct Counts {
     pub out_of_order: u64,
     /// Bytes of lost writes (values, or bodies).
     pub lost_bytes: u64,
+    /// Rows, or versions with a body, of writes that count as lost all the same: the key's state contradicts them, or an
+    /// earlier event lost them and they reappeared.
+    pub lost_found: u64,
     /// Rows, or versions with a body, that were found.
     pub found: u64,
     /// Rows, or versions, that were there before the first intent.

@@ -11,9 +11,16 @@ pub mod observation;
 pub mod operation;
 pub mod plan;
 pub mod process;
+pub mod promise;
 pub mod time;
 pub mod token;
 pub mod verdict;
 
 pub use time::RunTime;
 pub use token::Token;
+
+/// Names of the platform's that verification speaks of too; it knows no other part of `api`.
+pub use crate::api::{
+    EnvironmentId,
+    control::{PlatformEvent, SwitchKind},
+};

@@ -33,6 +33,13 @@ impl Token {
         format!("{high:016x}{low:016x}")
     }
 
+    /// Whether `text` is this token's [`Token::value`]; tells it without making one.
+    pub fn has_value(&self, text: &str) -> bool {
+        let (high, low) = self.mix();
+        let text = text.as_bytes();
+        text.len() == 32 && hexadecimal(&text[..16]) == Some(high) && hexadecimal(&text[16..]) == Some(low)
+    }
+
     /// The body of an object written by this operation, `bytes` long (at least the token's own text and a line feed):
     /// the token's text, a line feed, filler that depends on the token.
     pub fn body(&self, bytes: usize) -> Vec<u8> {
@@ -57,6 +64,15 @@ impl Token {
         let low = splitmix(high ^ (u64::from(self.sequence) << 32 | u64::from(self.epoch)));
         (splitmix(high ^ low), low)
     }
+}
+
+/// The number that at most 16 lower-case hexadecimal digits write.
+fn hexadecimal(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |number, digit| match digit {
+        b'0'..=b'9' => Some(number << 4 | u64::from(digit - b'0')),
+        b'a'..=b'f' => Some(number << 4 | u64::from(digit - b'a' + 10)),
+        _ => None,
+    })
 }
 
 /// One step of SplitMix64 (Steele, Lea, Flood 2014): a fast mixing of 64 bits, not a cryptographic one.

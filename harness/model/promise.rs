@@ -1,0 +1,98 @@
+//! What a document promises, as values: one entry of a guarantee set. Sets are read in `guarantee/`; scenarios are checked
+//! against them, and reports print them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{
+    control::SwitchKind,
+    environment::{EnvironmentKind, Product},
+};
+
+/// A guarantee as documented.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promise {
+    /// Its id, such as `dataverse.unplanned.loss`.
+    pub id: String,
+    /// What the document says, in short.
+    pub says: String,
+    /// How firmly it says so.
+    pub modality: Modality,
+    /// The number, if it has one.
+    #[serde(default)]
+    pub number: Option<f64>,
+    /// Unit of that number, and of what is measured. A guarantee with a unit can be tightened by a scenario.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// The number is an objective of ours: it is not in the document.
+    #[serde(default)]
+    pub ours: bool,
+    /// The kinds of environment it is promised to. Empty: it is judged once for the whole run.
+    #[serde(default)]
+    pub kinds: Vec<EnvironmentKind>,
+    /// The kind of switch it is about, if it is about one: it is then judged for each such event.
+    #[serde(default)]
+    pub switch: Option<SwitchKind>,
+    /// What proves it. `None`: nothing measures it yet.
+    #[serde(default)]
+    pub rule: Option<Rule>,
+}
+
+impl Promise {
+    /// The product whose set it belongs to; `None` for what is judged whatever the product (`integrity.*`).
+    pub fn product(&self) -> Option<Product> {
+        self.kinds.first().map(|kind| kind.product())
+    }
+}
+
+/// How firmly a document says something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Modality {
+    /// A number that must hold.
+    Bound,
+    /// Nothing may be lost.
+    Zero,
+    /// This before that.
+    Order,
+    /// Must be so.
+    State,
+    /// What is usual: reported against the figure, not judged.
+    Typical,
+    /// Allowed, not required: reported, which it was.
+    May,
+}
+
+/// The rule by which a guarantee is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Traffic is in fact served from the other region.
+    Switched,
+    /// Customers were told before.
+    Notice,
+    /// Only an outage longer than the grace causes a failover, and such a one does.
+    Declared,
+    /// Recovery-point age, or nothing lost at all.
+    Loss,
+    /// The longest interruption of any access.
+    Interruption,
+    /// Both replicas were there when deployment was answered.
+    Replica,
+    /// The largest replication lag.
+    Lag,
+    /// Nothing of the kind was found, and everything was read.
+    Integrity,
+}
+
+/// Measures that `expect` may name besides guarantees, each with its unit.
+pub const MEASURES: [(&str, &str); 8] = [
+    ("loss.operations", "operations"),
+    ("loss.age", "s"),
+    ("interruption", "s"),
+    ("interruption.sql_write", "s"),
+    ("interruption.sql_read", "s"),
+    ("interruption.files_write", "s"),
+    ("interruption.files_read", "s"),
+    ("switches", "switches"),
+];
