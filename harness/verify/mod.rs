@@ -1,1 +1,42 @@
-//! Pure: ledger, events and readings in; fates, marks, loss and times out.
+//! Pure: ledger, events and readings in; fates, marks, loss and times out. `measures.md` of the design is its law.
+//!
+//! One environment after another, and in each one event after another in the order of time, `end` last:
+//! - `writes` brings the ledger's writes into compact arrays; `timeline` finds who served when, from acknowledgements.
+//! - `rows` and `versions` sort what a reading holds by operation; `fate_rows` and `fate_files` give each write exactly
+//!   one fate per store; `chain` checks each key's chain; `marks` finds holes, zombies and what else stands beside.
+//! - `readings` chooses the reading of each event; `balance` counts it once more with code of its own, the second half
+//!   of the books; `passes` compares the two final ones.
+//! - `recovery`, `interruption`, `phases`, `rate`, `lag` are the times; `client_reads` judges what reads returned.
+//!
+//! A write that one event lost is left out of the counts of later events, so each loss is told once; should its row come
+//! back, it stands in `lost_found`. A write that was sent but not answered when a reading began is in doubt *there*.
+//!
+//! It knows `model` and `ledger` (the type [`History`](crate::ledger::History)); it does no I/O and reads no clock.
+
+mod balance;
+mod chain;
+mod client_reads;
+mod environment;
+mod fate;
+mod fate_files;
+mod fate_rows;
+mod findings;
+mod hash;
+mod input;
+mod interruption;
+mod lag;
+mod marks;
+mod passes;
+mod phases;
+mod rate;
+mod readings;
+mod recovery;
+mod rows;
+mod timeline;
+mod versions;
+mod writes;
+
+pub use input::{Input, verify};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! Observations on disk: one a file in `<run>/reads/`, so that a finished run can be judged again.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, BufReader, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    LedgerError,
+    frame::{Frames, Next, append},
+};
+use crate::model::observation::{Boundary, Observation};
+
+/// The first bytes of an observation's file.
+pub const MAGIC: &str = "geodrill reading 1\n";
+
+/// The ending of an observation's file.
+const ENDING: &str = "read";
+
+/// Writes an observation into this folder, which is made (mode 0700) if it is not there; the file (mode 0600) is named
+/// after environment, side and boundary and is there whole or not at all. Returns its path.
+///
+/// # Errors
+/// The system's.
+pub fn write(folder: &Path, observation: &Observation) -> io::Result<PathBuf> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut content = MAGIC.as_bytes().to_vec();
+    append(&mut content, observation)?;
+    let boundary = match &observation.boundary {
+        Boundary::Event(id) => format!("event-{}", plain(id)),
+        Boundary::Final { pass, serving: true } => format!("final-{pass}-serving"),
+        Boundary::Final { pass, serving: false } => format!("final-{pass}-other"),
+    };
+    let name = format!("environment-{}-side-{}-{boundary}.{ENDING}", observation.environment.0, observation.side.0);
+    let (path, fresh) = (folder.join(&name), folder.join(format!("{name}.new")));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(&content)?;
+    file.sync_data()?;
+    fs::rename(&fresh, &path)?;
+    Ok(path)
+}
+
+/// Reads one observation.
+///
+/// # Errors
+/// A file that is damaged, torn or none of ours; the system's.
+pub fn read(path: &Path) -> Result<Observation, LedgerError> {
+    let refuse = |source| LedgerError::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(refuse)?;
+    let length = file.metadata().map_err(refuse)?.len();
+    let mut input = BufReader::with_capacity(1 << 20, file);
+    let mut magic = [0; MAGIC.len()];
+    if length < MAGIC.len() as u64 || input.read_exact(&mut magic).is_err() || magic != MAGIC.as_bytes() {
+        return Err(LedgerError::Stranger { path: path.to_owned(), expected: MAGIC });
+    }
+    let mut frames = Frames::new(input, MAGIC.len() as u64, length);
+    let damaged = |offset, why| LedgerError::Damaged { path: path.to_owned(), offset, why };
+    match frames.next().map_err(refuse)? {
+        Next::Record(observation) if frames.offset == length => Ok(observation),
+        Next::Record(_) => Err(damaged(frames.offset, "something follows the reading")),
+        Next::End | Next::Torn => Err(damaged(frames.offset, "the reading is not whole")),
+        Next::Damaged(why) => Err(damaged(frames.offset, why)),
+    }
+}
+
+/// Reads every observation of this folder, in the order in which they began. No folder, no observations.
+///
+/// # Errors
+/// As [`read`]: one that cannot be trusted spoils all.
+pub fn read_all(folder: &Path) -> Result<Vec<Observation>, LedgerError> {
+    let refuse = |source| LedgerError::Io { path: folder.to_owned(), source };
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(refuse)? {
+        let path = entry.map_err(refuse)?.path();
+        if path.extension().is_some_and(|ending| ending == ENDING) {
+            found.push(read(&path)?);
+        }
+    }
+    found.sort_by_key(|observation| (observation.began, observation.environment, observation.side));
+    Ok(found)
+}
+
+/// Event ids keep to the grammar of names; should one not, it must not lead out of the folder.
+fn plain(id: &str) -> String {
+    id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}

@@ -1,0 +1,201 @@
+//! The ledger survives what it must survive and refuses what it must refuse.
+
+use std::{fs, path::Path, sync::Arc};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{
+    RunTime, Token,
+    observation::{Boundary, Observation, Reading, SqlSnapshot},
+    operation::{EnvironmentIndex, FileAck, Intent, Lane, OpKind, Outcome, Side, Told},
+};
+
+fn token(stream: u32, sequence: u32) -> Token {
+    Token { run: 7, stream, sequence, epoch: 0 }
+}
+
+fn intent(stream: u32, sequence: u32) -> Intent {
+    Intent {
+        token: token(stream, sequence),
+        environment: EnvironmentIndex(0),
+        sent: RunTime(u64::from(sequence) * 10),
+        kind: OpKind::Create,
+        lane: Lane::Writer(1),
+        key: format!("k{stream}-{sequence}").into(),
+        contended: false,
+        file: None,
+        transfer: None,
+    }
+}
+
+fn outcome(stream: u32, sequence: u32) -> Outcome {
+    Outcome {
+        token: token(stream, sequence),
+        at: RunTime(u64::from(sequence) * 10 + 5),
+        file_acked: Some(FileAck { at: RunTime(3), version_id: "v".into() }),
+        told: Told::Ok { side: Some(Side(0)), local_only: false, found: None },
+    }
+}
+
+fn write_three(folder: &Path) {
+    let writer = Writer::create(folder).unwrap();
+    writer.intents(&[intent(1, 0), intent(1, 1), intent(1, 2)]).unwrap();
+    writer.outcome(&outcome(1, 1)).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn what_was_written_is_read_back_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    write_three(folder.path());
+    let history = read(folder.path()).unwrap();
+    assert_eq!(history.intents, [intent(1, 0), intent(1, 1), intent(1, 2)]);
+    assert_eq!(history.outcome(0), None);
+    assert_eq!(history.outcome(1), Some(&outcome(1, 1)));
+    assert_eq!(history.torn_at, None);
+}
+
+#[test]
+fn bytes_are_with_the_kernel_before_a_call_returns() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = Writer::create(folder.path()).unwrap();
+    writer.intent(&intent(1, 0)).unwrap();
+    assert_eq!(read(folder.path()).unwrap().intents.len(), 1, "read back while the writer is open");
+    writer.close().unwrap();
+    writer.close().unwrap();
+    assert!(writer.intent(&intent(1, 1)).is_err(), "closed is closed");
+}
+
+#[test]
+fn a_ledger_belongs_to_its_owner_alone_and_is_never_written_over() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    write_three(folder.path());
+    let mode = fs::metadata(folder.path().join(LEDGER_FILE)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(Writer::create(folder.path()).unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+}
+
+#[test]
+fn many_threads_write_whole_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = Arc::new(Writer::create(folder.path()).unwrap());
+    std::thread::scope(|scope| {
+        for stream in 0..8 {
+            let writer = &writer;
+            scope.spawn(move || {
+                for sequence in 0..200 {
+                    writer.intent(&intent(stream, sequence)).unwrap();
+                    writer.outcome(&outcome(stream, sequence)).unwrap();
+                }
+            });
+        }
+    });
+    writer.close().unwrap();
+    let history = read(folder.path()).unwrap();
+    assert_eq!(history.intents.len(), 1600);
+    assert!(history.operations().all(|(intent, outcome)| outcome.is_some_and(|o| o.token == intent.token)));
+}
+
+#[test]
+fn zeros_after_a_power_cut_are_a_torn_end() {
+    let folder = tempfile::tempdir().unwrap();
+    write_three(folder.path());
+    let path = folder.path().join(LEDGER_FILE);
+    let mut bytes = fs::read(&path).unwrap();
+    let whole = bytes.len() as u64;
+    bytes.extend_from_slice(&[0; 5000]);
+    fs::write(&path, bytes).unwrap();
+    assert_eq!(read(folder.path()).unwrap().torn_at, Some(whole));
+}
+
+#[test]
+fn operations_named_twice_or_never_intended_are_refused() {
+    let twice = History::new(vec![intent(1, 0), intent(1, 0)], vec![]);
+    assert!(matches!(twice, Err(LedgerError::Twice(t)) if t == token(1, 0)));
+    let twice = History::new(vec![intent(1, 0)], vec![outcome(1, 0), outcome(1, 0)]);
+    assert!(matches!(twice, Err(LedgerError::Twice(_))));
+    assert!(matches!(History::new(vec![], vec![outcome(1, 0)]), Err(LedgerError::NoIntent(_))));
+}
+
+#[test]
+fn a_file_of_another_kind_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(LEDGER_FILE), "something else altogether").unwrap();
+    assert!(matches!(read(folder.path()), Err(LedgerError::Stranger { .. })));
+    assert!(matches!(read(&folder.path().join("nowhere")), Err(LedgerError::Io { .. })));
+}
+
+fn observation(side: u8, pass: u8) -> Observation {
+    Observation {
+        environment: EnvironmentIndex(0),
+        side: Side(side),
+        boundary: Boundary::Final { pass, serving: side == 1 },
+        began: RunTime(u64::from(pass)),
+        ended: RunTime(9),
+        sql: Reading::Whole(SqlSnapshot { accounts: vec![(1, 100)], ..SqlSnapshot::default() }),
+        files: Reading::Down,
+    }
+}
+
+#[test]
+fn observations_come_back_and_damage_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(reads::read_all(&folder.path().join("none")).unwrap(), []);
+    for (side, pass) in [(1, 2), (1, 1), (0, 3)] {
+        reads::write(folder.path(), &observation(side, pass)).unwrap();
+    }
+    let found = reads::read_all(folder.path()).unwrap();
+    assert_eq!(found, [observation(1, 1), observation(1, 2), observation(0, 3)]);
+    let event = Observation { boundary: Boundary::Event("../x".into()), ..observation(0, 1) };
+    let path = reads::write(folder.path(), &event).unwrap();
+    assert_eq!(path.parent(), Some(folder.path()));
+    let whole = fs::read(&path).unwrap();
+    for place in reads::MAGIC.len()..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 0x10;
+        fs::write(&path, &bytes).unwrap();
+        assert!(reads::read(&path).is_err(), "byte {place} altered");
+        fs::write(&path, &whole[..place]).unwrap();
+        assert!(reads::read(&path).is_err(), "cut at {place}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_cut_anywhere_loses_only_what_follows_and_says_so(cut in 0usize..600) {
+        let folder = tempfile::tempdir().unwrap();
+        write_three(folder.path());
+        let path = folder.path().join(LEDGER_FILE);
+        let bytes = fs::read(&path).unwrap();
+        let cut = frame::MAGIC.len() + cut % (bytes.len() - frame::MAGIC.len());
+        fs::write(&path, &bytes[..cut]).unwrap();
+        let history = read(folder.path()).unwrap();
+        let whole = [intent(1, 0), intent(1, 1), intent(1, 2)];
+        prop_assert_eq!(&history.intents[..], &whole[..history.intents.len()]);
+        // Whole frames up to the cut are no torn end.
+        let used = { let again = tempfile::tempdir().unwrap(); let w = Writer::create(again.path()).unwrap();
+            w.intents(&history.intents).unwrap();
+            if history.outcome(1).is_some() { w.outcome(&outcome(1, 1)).unwrap(); }
+            w.close().unwrap();
+            fs::metadata(again.path().join(LEDGER_FILE)).unwrap().len() };
+        prop_assert_eq!(history.torn_at, (used != cut as u64).then_some(used));
+    }
+
+    #[test]
+    fn damage_before_the_last_frame_is_refused_with_its_place(place in 0usize..10_000, flip in 1u8..=255) {
+        let folder = tempfile::tempdir().unwrap();
+        write_three(folder.path());
+        let path = folder.path().join(LEDGER_FILE);
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - { let mut b = Vec::new(); frame::append(&mut b, &frame::Record::Outcome(outcome(1, 1))).unwrap(); b.len() };
+        let place = frame::MAGIC.len() + place % (last - frame::MAGIC.len());
+        bytes[place] ^= flip;
+        fs::write(&path, &bytes).unwrap();
+        let refused = match read(folder.path()) { Err(LedgerError::Damaged { offset, .. }) => Some(offset), _ => None };
+        prop_assert!(refused.is_some_and(|offset| offset <= place as u64 && place as u64 - offset < 200));
+    }
+}

@@ -1,0 +1,289 @@
+//! One environment: its events in the order of time, each judged by its own reading.
+
+use std::collections::BTreeSet;
+
+use super::{
+    balance, chain,
+    client_reads::{self, Read},
+    fate::{Fate, Fates, Past},
+    fate_files, fate_rows,
+    findings::Findings,
+    input::Input,
+    interruption::Probes,
+    lag, marks, phases, rate,
+    readings::{self, books, of_event},
+    recovery,
+    rows::Rows,
+    timeline::{self, Ack, Switch},
+    versions::Versions,
+    writes::Writes,
+};
+use crate::model::{
+    Token,
+    measure::{EventMeasures, Integrity, Measures},
+    observation::SqlSnapshot,
+    operation::{EnvironmentIndex, Store},
+    token::Seen,
+};
+
+/// Adds everything that can be said of one environment.
+pub(super) fn verify(input: &Input<'_>, environment: EnvironmentIndex, measures: &mut Measures) {
+    let writes = Writes::new(input.history, environment);
+    let acks = timeline::acks(input, environment);
+    let switches = timeline::switches(input, environment, &acks);
+    let reads = client_reads::reads(&writes, environment);
+    let stale = client_reads::stale(&writes, &reads, &switches);
+    let subject = Subject {
+        input,
+        environment,
+        probes: Probes::new(input, environment),
+        writes: &writes,
+        acks: &acks,
+        switches: &switches,
+        reads: &reads,
+        stale: &stale,
+    };
+    let mut past = Pasts { rows: vec![Past::Fresh; writes.len()], files: vec![Past::Fresh; writes.len()] };
+    for switch in &switches {
+        subject.event(switch, &mut past, measures);
+    }
+}
+
+/// What earlier readings made of each write.
+struct Pasts {
+    rows: Vec<Past>,
+    files: Vec<Past>,
+}
+
+/// What is the same for all events of an environment.
+struct Subject<'a, 'b> {
+    input: &'b Input<'a>,
+    environment: EnvironmentIndex,
+    writes: &'b Writes<'a>,
+    acks: &'b [Ack],
+    switches: &'b [Switch],
+    probes: Probes,
+    reads: &'b [Read<'a>],
+    stale: &'b [&'b Read<'a>],
+}
+
+/// What stands beside the fates in one event.
+#[derive(Default)]
+struct Beside {
+    dangling_marked: u64,
+    dangling_unmarked: u64,
+    orphans: u64,
+    orphans_unexcused: u64,
+}
+
+impl Subject<'_, '_> {
+    fn event(&self, switch: &Switch, past: &mut Pasts, measures: &mut Measures) {
+        let read = of_event(self.input, self.environment, switch);
+        let mut findings = Findings { environment: self.environment, event: &switch.id, into: &mut measures.findings };
+        let intents = balance::intents(self.input.history, self.environment, read.view.ended);
+        let sorted = read.rows.as_ref().ok().map(|snapshot| Rows::new(self.writes, snapshot));
+
+        let mut rows = match &sorted {
+            Some(sorted) => self.rows(sorted, &past.rows, &read, &mut findings),
+            None => Fates::unread(self.writes, &past.rows, read.view, false),
+        };
+        if let Ok(snapshot) = read.rows {
+            let found = balance::rows(self.input.history, self.environment, snapshot);
+            rows.counts.found = found.found;
+            rows.counts.residual = found.residual(&rows.counts, intents[0] - recovery::lost_before(&past.rows));
+        }
+        let mut beside = Beside::default();
+        let mut files = match &read.versions {
+            Ok(snapshot) => {
+                let versions = Versions::new(self.writes, sorted.as_ref(), snapshot);
+                if let Some(sorted) = &sorted {
+                    beside = self.beside(&versions, sorted, &rows, &read, &mut findings);
+                }
+                let known = sorted.is_some().then_some(&rows);
+                self.files(&versions, known, &past.files, &read, &mut findings)
+            }
+            Err(_) => Fates::unread(self.writes, &past.files, read.view, true),
+        };
+        if let Ok(snapshot) = read.versions {
+            let found = balance::versions(self.input.history, self.environment, snapshot);
+            files.counts.found = found.found;
+            files.counts.residual = found.residual(&files.counts, intents[1] - recovery::lost_before(&past.files));
+        }
+        self.sides(switch, &mut rows, &mut findings);
+        rows.counts.lost_bytes = recovery::lost_bytes(self.writes, &rows, Store::Sql);
+        files.counts.lost_bytes = recovery::lost_bytes(self.writes, &files, Store::Files);
+        let lost = recovery::lost_writes(self.writes, &rows, &files);
+        let lost_rows = lost.iter().filter(|lost| lost.store == Store::Sql).map(|lost| lost.token).collect();
+        self.client_reads(switch, &lost_rows, &mut findings);
+        let missed = |number: usize| past.rows[number] == Past::Missed || past.files[number] == Past::Missed;
+        let point = recovery::point(self.writes, &rows, &files, switch, read.view, missed);
+        let sampled = switch.kind.and_then(|_| lag::dose(self.input, self.environment, switch));
+        let proven = Some(point.age_s).filter(|age| switch.switched.is_some() && *age > 0.0);
+        let event = EventMeasures {
+            id: switch.id.clone(),
+            kind: switch.kind,
+            environment: self.environment,
+            began: switch.began,
+            switched: switch.switched,
+            from: switch.from,
+            to: switch.to,
+            cut: switch.cut,
+            dose_s: sampled.into_iter().chain(proven).max_by(f64::total_cmp),
+            recovery_point: point,
+            acked_before: rate::acked_before(self.acks, switch.began),
+            interruption: self.probes.interruptions(switch, self.switches),
+            sql: rows.counts,
+            files: files.counts,
+            dangling_marked: beside.dangling_marked,
+            dangling_unmarked: beside.dangling_unmarked,
+            orphans: beside.orphans,
+            orphans_unexcused: beside.orphans_unexcused,
+            lost,
+            unobserved: read.unobserved(),
+            phases: phases::phases(self.input, self.environment, switch),
+            back_to_rate_s: rate::back_to_rate(self.acks, switch),
+        };
+        if switch.kind.is_none() {
+            for (store, counts) in [(Store::Sql, &event.sql), (Store::Files, &event.files)] {
+                let books = books(self.input, self.environment, &read, store, counts.residual, counts.foreign);
+                let off = if books.foreign { counts.residual.unsigned_abs() } else { 0 };
+                findings.add(Integrity::Books, store, off, books.why.clone());
+                measures.books.push(books);
+            }
+        }
+        measures.events.push(event);
+        if read.rows.is_ok() {
+            rows.remember(self.writes, &mut past.rows, read.view, read.ended);
+        }
+        if read.versions.is_ok() {
+            files.remember(self.writes, &mut past.files, read.view, read.ended);
+        }
+    }
+
+    /// Fates and marks of rows.
+    fn rows(&self, sorted: &Rows<'_>, past: &[Past], read: &readings::Read<'_>, findings: &mut Findings<'_>) -> Fates {
+        let mut fates = fate_rows::judge(self.writes, sorted, past, read.view);
+        let chain = chain::check(self.writes, sorted, &fates);
+        let holes = marks::holes(self.writes, sorted, &fates, &chain);
+        let (torn, off) = marks::torn(self.writes, sorted, &fates, self.input.account_balance);
+        fates.counts.foreign = sorted.foreign.len() as u64;
+        fates.counts.hole = holes.len() as u64;
+        fates.counts.torn = torn.len() as u64;
+
+        let name = |number: u32| self.writes.token(number).to_string();
+        let wrong = [("forks", &chain.forked), ("breaks", &chain.broken), ("comes too late", &chain.misordered)];
+        let wrong = wrong.map(|(how, of)| of.iter().map(move |number| format!("{} {how}", name(*number))));
+        let broken_links = (chain.forked.len() + chain.broken.len() + chain.misordered.len()) as u64;
+        let examples = holes.iter().map(|number| name(*number)).chain(wrong.into_iter().flatten());
+        findings.add(Integrity::Hole, Store::Sql, fates.counts.hole + broken_links, examples);
+        let foreign = sorted.foreign.iter().map(ToString::to_string);
+        let phantoms = fates.of(Fate::FailPresent).map(name).chain(foreign);
+        findings.add(Integrity::Phantom, Store::Sql, fates.counts.fail_present + fates.counts.foreign, phantoms);
+        let copied = (0..self.writes.len() as u32).filter(|number| sorted.units(*number) > 1).map(name);
+        findings.add(Integrity::Duplicate, Store::Sql, fates.counts.duplicate, copied);
+        findings.add(Integrity::Corrupt, Store::Sql, fates.counts.corrupt, fates.of(Fate::Corrupt).map(name));
+        let accounts = off.iter().map(|(account, by)| format!("account {account} is off by {by}"));
+        let count = (torn.len() + off.len()) as u64;
+        findings.add(Integrity::Torn, Store::Sql, count, torn.iter().map(|number| name(*number)).chain(accounts));
+        fates
+    }
+
+    /// Fates and marks of objects.
+    fn files(
+        &self,
+        versions: &Versions<'_>,
+        rows: Option<&Fates>,
+        past: &[Past],
+        read: &readings::Read<'_>,
+        findings: &mut Findings<'_>,
+    ) -> Fates {
+        let mut fates = fate_files::judge(self.writes, versions, rows, past, read.view);
+        let lost = |number: u32| matches!(fates.fates[number as usize], Fate::Lost(_));
+        let overtaken = marks::overtaken(self.writes, lost, |number| versions.is_present(number));
+        fates.counts.out_of_order = overtaken.len() as u64;
+        fates.counts.foreign = versions.foreign.len() as u64;
+        let name = |number: u32| self.writes.token(number).to_string();
+        let foreign = versions.foreign.iter().map(|version| format!("{} {}", version.object_key, version.version_id));
+        findings.add(Integrity::Phantom, Store::Files, fates.counts.foreign, foreign);
+        let copied = (0..self.writes.len() as u32)
+            .filter(|number| versions.units(*number) > u64::from(versions.is_present(*number)))
+            .map(name);
+        findings.add(Integrity::Duplicate, Store::Files, fates.counts.duplicate, copied);
+        findings.add(Integrity::Corrupt, Store::Files, fates.counts.corrupt, fates.of(Fate::Corrupt).map(name));
+        fates
+    }
+
+    /// Rows without their object, and objects without a row.
+    fn beside(
+        &self,
+        versions: &Versions<'_>,
+        sorted: &Rows<'_>,
+        rows: &Fates,
+        read: &readings::Read<'_>,
+        findings: &mut Findings<'_>,
+    ) -> Beside {
+        let under_way = |number: u32| {
+            let op = self.writes.op(number);
+            read.view.pending(op) || op.sent > read.view.began
+        };
+        let dangling = versions.dangling(self.writes, sorted, under_way);
+        let unmarked = || dangling.iter().filter(|(_, marked)| !marked);
+        let mut beside = Beside {
+            dangling_unmarked: unmarked().count() as u64,
+            orphans: versions.foreign_orphans,
+            orphans_unexcused: versions.foreign_orphans,
+            ..Beside::default()
+        };
+        beside.dangling_marked = dangling.len() as u64 - beside.dangling_unmarked;
+        let examples = unmarked().map(|(object, _)| format!("{} {}", object.object_key, object.version_id));
+        findings.add(Integrity::DanglingUnmarked, Store::Files, beside.dangling_unmarked, examples);
+        for number in (0..self.writes.len() as u32).filter(|number| versions.is_orphan(*number)) {
+            beside.orphans += 1;
+            // Every other fate excuses it: failed, in doubt, lost, or overtaken and awaiting clean-up.
+            let is_current = matches!(rows.fates[number as usize], Fate::Intact | Fate::Corrupt);
+            beside.orphans_unexcused += u64::from(is_current);
+        }
+        beside
+    }
+
+    /// Writes that the old side acknowledged after the new side had.
+    fn sides(&self, switch: &Switch, rows: &mut Fates, findings: &mut Findings<'_>) {
+        let unannounced = (self.switches.len() == 1).then(|| timeline::unannounced(self.acks));
+        let (zombies, late) = marks::zombies(self.writes, unannounced.as_ref().unwrap_or(switch));
+        rows.counts.zombie = zombies.len() as u64;
+        rows.counts.late = late.len() as u64;
+        if zombies.is_empty() {
+            return;
+        }
+        let other = readings::other_side(self.input, self.environment).and_then(|seen| seen.sql.whole());
+        let there = other.map(tokens).unwrap_or_default();
+        let examples = zombies.iter().map(|number| {
+            let token = self.writes.token(*number);
+            let only_there = matches!(rows.fates[*number as usize], Fate::Lost(_)) && there.contains(&token);
+            if only_there { format!("{token} (only in the old region)") } else { token.to_string() }
+        });
+        findings.add(Integrity::SplitBrain, Store::Sql, rows.counts.zombie, examples.collect::<Vec<_>>());
+    }
+
+    /// Reads that returned what they may not. A stale one is told in the event that was under way, else at the end.
+    fn client_reads(&self, switch: &Switch, lost: &BTreeSet<Token>, findings: &mut Findings<'_>) {
+        let event_of = |read: &Read<'_>| {
+            let begun = self.switches.iter().rev().find(|event| event.kind.is_some() && event.began <= read.sent);
+            begun.map_or("end", |event| event.id.as_str())
+        };
+        let stale: Vec<_> = self.stale.iter().filter(|read| event_of(read) == switch.id).collect();
+        let name = |read: &Read<'_>| read.token.to_string();
+        findings.add(Integrity::StaleRead, Store::Sql, stale.len() as u64, stale.iter().map(|read| name(read)));
+        let ghosts = client_reads::ghosts(self.reads, switch, lost);
+        findings.add(Integrity::GhostRead, Store::Sql, ghosts.len() as u64, ghosts.iter().map(|read| name(read)));
+    }
+}
+
+/// Every token of a history.
+fn tokens(snapshot: &SqlSnapshot) -> BTreeSet<Token> {
+    let token = |seen: &Seen| match seen {
+        Seen::Token(token) => Some(*token),
+        Seen::Foreign(_) => None,
+    };
+    snapshot.history.iter().filter_map(|row| token(&row.token)).collect()
+}

@@ -1,0 +1,45 @@
+//! What verification is given, and its one door.
+
+use std::time::Duration;
+
+use super::{environment, lag};
+use crate::{
+    ledger::History,
+    model::{
+        EnvironmentId, RunTime, event::Event, measure::Measures, observation::Observation, operation::EnvironmentIndex,
+    },
+};
+
+/// Everything that the verdict of a run can rest on; all of it is in the run's folder.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The run that issued the tokens.
+    pub run: u32,
+    /// The environments, in the order of the scenario; the platform's claims name them.
+    pub environments: &'a [EnvironmentId],
+    /// What was intended, and what clients were told.
+    pub history: &'a History,
+    /// What happened, in order.
+    pub events: &'a [Event],
+    /// What was read past the platform.
+    pub observations: &'a [Observation],
+    /// Period of every probe.
+    pub probe_period: Duration,
+    /// Hard deadline of every operation.
+    pub deadline: Duration,
+    /// What each seeded account held before the first transfer.
+    pub account_balance: i64,
+    /// The end of the run's load, or later: nothing that clients saw came after it.
+    pub end: RunTime,
+}
+
+/// Says everything that can be said of a run.
+pub fn verify(input: &Input<'_>) -> Measures {
+    let mut measures = Measures::default();
+    let environments = u16::try_from(input.environments.len()).unwrap_or(u16::MAX);
+    for environment in (0..environments).map(EnvironmentIndex) {
+        environment::verify(input, environment, &mut measures);
+        measures.lags.extend(lag::statistics(input, environment));
+    }
+    measures
+}

@@ -1,0 +1,109 @@
+//! Marks that stand beside the fates of rows: holes, zombies, answers that came late, torn transfers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    chain::ChainFaults,
+    fate::{Fate, Fates, Standing},
+    rows::{Legs, Rows},
+    timeline::Switch,
+    writes::{Class, Op, Writes},
+};
+use crate::model::{RunTime, observation::SqlSnapshot, operation::Side};
+
+/// Writes lost although a later one survives: of the same side and epoch, sent after their acknowledgement.
+/// `lost` and `survives` say what that means in the store.
+pub(super) fn overtaken(
+    writes: &Writes<'_>,
+    lost: impl Fn(u32) -> bool,
+    survives: impl Fn(u32) -> bool,
+) -> BTreeSet<u32> {
+    let log = |op: &Op| op.side.map(|side| (side, op.epoch));
+    let mut latest: BTreeMap<(Side, u32), RunTime> = BTreeMap::new();
+    let acked = |op: &&(u32, &Op)| op.1.class == Class::Acked;
+    let numbered = || (0u32..).zip(&writes.ops);
+    for (number, op) in numbered().filter(|pair| acked(&pair)) {
+        if let Some(log) = log(op)
+            && survives(number)
+        {
+            let sent = latest.entry(log).or_default();
+            *sent = op.sent.max(*sent);
+        }
+    }
+    numbered()
+        .filter(|pair| acked(&pair))
+        .filter(|(number, op)| lost(*number) && log(op).and_then(|log| latest.get(&log)).is_some_and(|y| *y > op.at))
+        .map(|(number, _)| number)
+        .collect()
+}
+
+/// Rows lost from the middle of the log.
+pub(super) fn holes(writes: &Writes<'_>, rows: &Rows<'_>, fates: &Fates, chain: &ChainFaults) -> BTreeSet<u32> {
+    let there = |number: u32| rows.copies[number as usize] > 0;
+    let lost = |number: u32| matches!(fates.fates[number as usize], Fate::Lost(_)) && !there(number);
+    let mut holes = overtaken(writes, lost, there);
+    holes.extend(chain.skipped.iter().copied());
+    holes
+}
+
+/// Writes acknowledged by the old side after the new side's first acknowledgement: those sent after it too, and those
+/// that were only answered late.
+pub(super) fn zombies(writes: &Writes<'_>, switch: &Switch) -> (Vec<u32>, Vec<u32>) {
+    let (mut zombies, mut late) = (Vec::new(), Vec::new());
+    if let (Some(from), Some(switched)) = (switch.from, switch.switched) {
+        for (number, op) in (0u32..).zip(&writes.ops) {
+            if op.class != Class::Acked || op.side != Some(from) || op.at <= switched || op.at >= switch.back {
+                continue;
+            }
+            if op.sent > switched { zombies.push(number) } else { late.push(number) }
+        }
+    }
+    (zombies, late)
+}
+
+/// Transfers of which not exactly both legs are there; and accounts that are off for no such reason, with by how much.
+pub(super) fn torn(
+    writes: &Writes<'_>,
+    rows: &Rows<'_>,
+    fates: &Fates,
+    account_balance: i64,
+) -> (Vec<u32>, Vec<(u32, i128)>) {
+    let is_torn = |number: u32| match rows.legs_of(number) {
+        Legs::Torn => true,
+        Legs::Both => false,
+        // Without any leg, an acknowledged one is lost.
+        Legs::None => {
+            rows.copies[number as usize] > 0 && !matches!(fates.standing[number as usize], Standing::Required(_))
+        }
+    };
+    let torn: Vec<u32> = writes.transfers.iter().copied().filter(|number| is_torn(*number)).collect();
+    // A torn transfer, or one that is lost while its row is there, explains what its accounts are off by.
+    let explained: BTreeSet<u32> = writes
+        .transfers
+        .iter()
+        .filter(|number| is_torn(**number) || rows.legs_of(**number) == Legs::None)
+        .filter(|number| rows.copies[**number as usize] > 0 || is_torn(**number))
+        .filter_map(|number| writes.intent(*number).transfer)
+        .flat_map(|transfer| [transfer.from, transfer.to])
+        .collect();
+    let off = accounts_off(rows.snapshot, account_balance);
+    (torn, off.into_iter().filter(|(account, _)| !explained.contains(account)).collect())
+}
+
+/// Accounts that do not hold what they began with and the legs that are there.
+fn accounts_off(snapshot: &SqlSnapshot, account_balance: i64) -> Vec<(u32, i128)> {
+    let mut moved: BTreeMap<u32, i128> = BTreeMap::new();
+    for leg in &snapshot.legs {
+        *moved.entry(leg.account).or_default() += i128::from(leg.amount);
+    }
+    let mut off = Vec::new();
+    for (account, balance) in &snapshot.accounts {
+        let expected = i128::from(account_balance) + moved.remove(account).unwrap_or_default();
+        if i128::from(*balance) != expected {
+            off.push((*account, i128::from(*balance) - expected));
+        }
+    }
+    // Legs of accounts that are not there at all.
+    off.extend(moved.into_iter().map(|(account, sum)| (account, -i128::from(account_balance) - sum)));
+    off
+}

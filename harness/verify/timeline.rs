@@ -1,0 +1,117 @@
+//! Who served when, from what clients were told: the platform's word opens an event, acknowledgements close it.
+
+use super::input::Input;
+use crate::model::{
+    RunTime, SwitchKind,
+    event::What,
+    operation::{EnvironmentIndex, Lane, Side, Told},
+};
+
+/// One acknowledgement, of a write or a read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ack {
+    pub at: RunTime,
+    pub side: Option<Side>,
+    pub is_write: bool,
+    /// Of the offered load, not of a probe.
+    pub is_load: bool,
+}
+
+/// Every acknowledgement of an environment, in the order of time.
+pub(super) fn acks(input: &Input<'_>, environment: EnvironmentIndex) -> Vec<Ack> {
+    let mut acks = Vec::with_capacity(input.history.outcomes().len());
+    for (intent, outcome) in input.history.operations().filter(|(intent, _)| intent.environment == environment) {
+        if let Some(outcome) = outcome
+            && let Told::Ok { side, .. } = outcome.told
+        {
+            let is_load = matches!(intent.lane, Lane::Writer(_));
+            acks.push(Ack { at: outcome.at, side, is_write: intent.kind.is_write(), is_load });
+        }
+    }
+    acks.sort_by_key(|ack| ack.at);
+    acks
+}
+
+/// One event of an environment.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Switch {
+    pub id: String,
+    /// `None`: the end of the run.
+    pub kind: Option<SwitchKind>,
+    pub began: RunTime,
+    /// The next event began, or the end of time.
+    pub until: RunTime,
+    pub from: Option<Side>,
+    pub to: Option<Side>,
+    /// The first acknowledged write from another side.
+    pub switched: Option<RunTime>,
+    /// The old side serves again, by a later event; the end of time if not.
+    pub back: RunTime,
+    /// The last acknowledgement from the old side.
+    pub cut: Option<RunTime>,
+}
+
+/// The events of an environment in the order of time; the last is its end.
+pub(super) fn switches(input: &Input<'_>, environment: EnvironmentIndex, acks: &[Ack]) -> Vec<Switch> {
+    let mut switches: Vec<Switch> = Vec::new();
+    for event in input.events {
+        if let What::SwitchBegan { event: id, kind, environment: of, cause } = &event.what
+            && *of == environment
+            && switches.iter().all(|known| known.id != *id)
+        {
+            switches.push(Switch::new(id.clone(), Some(*kind), *cause));
+        }
+    }
+    switches.sort_by_key(|switch| switch.began);
+    for place in 1..switches.len() {
+        switches[place - 1].until = switches[place].began;
+    }
+    let mut serving = acks.iter().find_map(|ack| ack.side);
+    for switch in &mut switches {
+        switch.observe(serving, acks);
+        serving = switch.to.or(serving);
+    }
+    for place in 0..switches.len() {
+        let from = switches[place].from;
+        let back = switches[place + 1..].iter().find(|later| later.to == from).and_then(|later| later.switched);
+        let switch = &mut switches[place];
+        switch.back = back.unwrap_or(switch.back);
+        let old = |ack: &&Ack| ack.side == from && ack.side.is_some() && ack.at < switch.back;
+        switch.cut = acks.iter().rev().find(old).map(|ack| ack.at);
+    }
+    switches.push(end(input, acks));
+    switches
+}
+
+/// The end: nothing is switched, so its cut is the last acknowledgement of all.
+fn end(input: &Input<'_>, acks: &[Ack]) -> Switch {
+    let quiesced = input.events.iter().find(|event| event.what == What::Quiesced).map(|event| event.at);
+    let last = acks.last().map(|ack| ack.at);
+    let mut end = Switch::new("end".to_owned(), None, quiesced.or(last).unwrap_or(input.end));
+    end.cut = last;
+    end
+}
+
+/// A change of sides that no event announced: who served first, and when another side first acknowledged a write.
+pub(super) fn unannounced(acks: &[Ack]) -> Switch {
+    let mut switch = Switch::new(String::new(), None, RunTime::ZERO);
+    switch.observe(acks.iter().find_map(|ack| ack.side), acks);
+    switch
+}
+
+impl Switch {
+    fn new(id: String, kind: Option<SwitchKind>, began: RunTime) -> Self {
+        let never = RunTime(u64::MAX);
+        Self { id, kind, began, until: never, from: None, to: None, switched: None, back: never, cut: None }
+    }
+
+    fn observe(&mut self, serving: Option<Side>, acks: &[Ack]) {
+        self.from = serving;
+        let start = acks.partition_point(|ack| ack.at < self.began);
+        let first = acks[start..]
+            .iter()
+            .take_while(|ack| ack.at < self.until)
+            .find(|ack| ack.is_write && ack.side.is_some() && ack.side != serving && serving.is_some());
+        (self.to, self.switched) = (first.and_then(|ack| ack.side), first.map(|ack| ack.at));
+    }
+}
