@@ -1,1 +1,21 @@
-//! Events and verdicts as JSON and as a table.
+//! Reports: what a run's events and verdicts become for people and for programs.
+//!
+//! - [`contract`]: `report.json`, the contract `geodrill.report/1`; [`schema()`] describes it;
+//! - [`Report::new`]: made from plan, measures, events and judgements;
+//! - [`human()`]: what a tired engineer reads in ten seconds.
+//!
+//! Keys are only ever added to the contract. A figure that is the platform's own word stands under `claims`, or its phase
+//! under `claimed_phases`; everything else was measured.
+
+pub mod contract;
+mod human;
+mod make;
+mod schema;
+
+#[cfg(test)]
+mod tests;
+
+pub use contract::Report;
+pub use human::{Style, human};
+pub use make::RunInfo;
+pub use schema::schema;

@@ -1,0 +1,18 @@
+//! Rules: from evidence to a ruling, one a file. A rule says what the evidence alone shows; that a run as a whole proves
+//! nothing (an unproven fault, uneven books) is laid over it by [`super::judge`].
+
+mod case;
+mod declared;
+mod integrity;
+mod interruption;
+mod lag;
+mod loss;
+mod notice;
+mod replica;
+mod switched;
+
+pub(super) use case::{Case, Ruling};
+pub(super) use integrity::integrity;
+pub(super) use interruption::worst;
+
+use case::{Unanswered, not_exercised, seconds};

@@ -1,0 +1,434 @@
+//! Each rule with what must bend it, precedence, completeness.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::{
+    overall,
+    sample::{Run, SALES, at, notice, outage, started},
+    set::{self, promises, sets},
+};
+use crate::{
+    api::control::{Scope, SwitchKind},
+    model::{
+        event::What,
+        measure::{Finding, Integrity},
+        operation::EnvironmentIndex,
+        plan::{Action, Order, Step},
+        verdict::Verdict::{self, Held, Inconclusive, Reported, Violated},
+    },
+};
+
+/// Bends a good run and says what becomes of one guarantee.
+fn check(id: &str, expected: Verdict, bend: impl FnOnce(&mut Run)) {
+    let mut run = Run::good();
+    bend(&mut run);
+    let judged = run.judged(id);
+    assert_eq!(judged.verdict, expected, "{judged:?}");
+    assert_eq!(judged.why.is_none(), matches!(expected, Held | Reported), "{judged:?}");
+}
+
+#[test]
+fn every_shipped_set_is_read_and_every_id_of_the_design_is_there() {
+    let names: Vec<String> = sets().into_iter().map(|set| set.set).collect();
+    assert_eq!(names, ["dataverse", "finops", "integrity"]);
+    let ids: BTreeSet<String> = promises().into_iter().map(|promise| promise.id).collect();
+    assert_eq!(ids.len(), 22 + 20 + 10);
+    for integrity in Integrity::ALL {
+        assert!(ids.contains(integrity.id()));
+    }
+    for promise in promises() {
+        assert!(promise.id.starts_with(promise.product().map_or("integrity", |product| product.as_str())));
+    }
+    insta::assert_snapshot!("ids", ids.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn a_set_that_cannot_be_judged_is_refused() {
+    let with = |entries: &str| format!("geodrill: 1\nset: x\nversion: \"1\"\nsource: mine\nguarantees:\n{entries}\n");
+    let entry = "  - { id: x.a, says: \"a\", modality: bound, number: 1, kinds: [dataverse-production] }";
+    assert!(set::read(&with(entry)).unwrap_err().to_string().contains("a number needs a unit"));
+    let entry = "  - { id: x.a, says: \"a\", modality: state, kinds: [dataverse-production, finops-production] }";
+    assert!(set::read(&with(entry)).unwrap_err().to_string().contains("two products"));
+    assert!(set::read(&with("  - { id: x.a, says: \"a\", modality: firm }")).is_err());
+}
+
+#[test]
+fn a_failover_that_keeps_every_promise_is_held() {
+    let run = Run::good();
+    for id in ["switched", "notice", "declared", "loss"] {
+        assert_eq!(run.verdict(&format!("dataverse.unplanned.{id}")), Held, "{id}");
+        assert_eq!(run.verdict(&format!("finops.unplanned.{id}")), Held, "{id}");
+    }
+    assert_eq!(run.verdict("dataverse.replica.at-deployment"), Held);
+    assert_eq!(run.verdict("dataverse.replication.lag"), Reported);
+    assert_eq!(run.verdict("finops.replication.lag"), Held);
+    assert_eq!(run.verdict("integrity.books"), Held);
+}
+
+#[test]
+fn switched_needs_a_write_seen_from_the_other_region_in_time() {
+    let id = "dataverse.unplanned.switched";
+    check(id, Violated, |run| run.failover().switched = None);
+    check(id, Violated, |run| run.failover().switched = Some(at(31.0)));
+    check(id, Held, |run| run.failover().switched = Some(at(29.0)));
+    // No step waits for it: 60 s.
+    check(id, Held, |run| {
+        run.plan.timeline.pop();
+        run.failover().switched = Some(at(31.0));
+    });
+}
+
+#[test]
+fn a_platform_that_never_fails_over_holds_nothing() {
+    let mut run = Run::good();
+    run.measures.events.retain(|event| event.kind.is_none());
+    run.events.retain(|event| !matches!(event.what, What::NoticeReceived { .. }));
+    assert_eq!(run.verdict("dataverse.unplanned.switched"), Violated);
+    assert_eq!(run.verdict("dataverse.unplanned.declared"), Violated);
+    for id in ["dataverse.unplanned.loss", "dataverse.unplanned.notice", "finops.unplanned.loss"] {
+        assert_eq!(run.judged(id).why.as_deref(), Some("no switch"));
+        assert_eq!(run.verdict(id), Inconclusive);
+    }
+    assert_eq!(run.expect("dataverse.unplanned.switched", None, Held).overall(), Violated);
+}
+
+#[test]
+fn an_ordered_failover_that_never_comes_is_violated() {
+    let mut run = Run::quiet();
+    let order = Order {
+        kind: SwitchKind::Unplanned,
+        scope: Scope::Environments(vec!["sales".parse().unwrap()]),
+        accept_data_loss: false,
+    };
+    run.plan.timeline =
+        vec![Step { id: "order".to_owned(), action: Action::Operate(order), ..run.plan.timeline.remove(0) }];
+    assert_eq!(run.verdict("dataverse.unplanned.switched"), Inconclusive);
+    run.happened(12.0, started("order"));
+    assert_eq!(run.verdict("dataverse.unplanned.switched"), Violated);
+    assert_eq!(run.verdict("finops.unplanned.switched"), Inconclusive);
+}
+
+#[test]
+fn notice_comes_before_the_switch() {
+    let id = "dataverse.unplanned.notice";
+    let only = |run: &mut Run, seconds: &[f64]| {
+        run.events.retain(|event| !matches!(event.what, What::NoticeReceived { .. }));
+        for second in seconds {
+            run.happened(*second, notice(0));
+        }
+    };
+    check(id, Held, |run| only(run, &[12.99]));
+    check(id, Violated, |run| only(run, &[13.0]));
+    check(id, Violated, |run| only(run, &[]));
+    // One of an earlier switch, before the cause of this one, does not count.
+    check(id, Violated, |run| only(run, &[9.0]));
+    check(id, Held, |run| only(run, &[11.0, 14.0]));
+    check(id, Inconclusive, |run| run.failover().switched = None);
+}
+
+#[test]
+fn declared_means_not_too_early_and_not_for_a_short_outage() {
+    let id = "dataverse.unplanned.declared";
+    let lasted = |run: &mut Run, healed: Option<f64>| {
+        run.events.retain(|event| !matches!(event.what, What::Fault(_)));
+        run.happened(10.0, What::Fault(outage(10.0, healed)));
+    };
+    check(id, Held, |run| lasted(run, Some(19.0)));
+    check(id, Violated, |run| run.failover().switched = Some(at(11.9)));
+    check(id, Violated, |run| lasted(run, Some(11.5)));
+    check(id, Inconclusive, |run| {
+        run.plan.timeline[0].id = "failover-1".to_owned();
+        run.plan.timeline[0].action = Action::Operate(Order {
+            kind: SwitchKind::Unplanned,
+            scope: Scope::Region("east".parse().unwrap()),
+            accept_data_loss: false,
+        });
+    });
+    check(id, Violated, |run| run.events.retain(|event| !matches!(event.what, What::Fault(_))));
+}
+
+#[test]
+fn a_short_outage_without_failover_is_held_if_it_was_watched_long_enough() {
+    let verdict = |healed: f64, until: f64| {
+        let mut run = Run::quiet();
+        run.happened(10.0, What::Fault(outage(10.0, Some(healed))));
+        run.events.retain(|event| event.what != What::Quiesced);
+        run.happened(until, What::Quiesced);
+        run.verdict("dataverse.unplanned.declared")
+    };
+    assert_eq!(verdict(11.0, 20.0), Held);
+    assert_eq!(verdict(11.0, 12.5), Inconclusive);
+    // Silence has to be noticed first: between grace and grace + 1.25 s nothing can be demanded.
+    assert_eq!(verdict(13.0, 20.0), Inconclusive);
+    assert_eq!(verdict(13.5, 20.0), Violated);
+    assert_eq!(Run::quiet().verdict("dataverse.unplanned.declared"), Inconclusive);
+}
+
+#[test]
+fn an_outage_of_the_other_region_demands_nothing() {
+    let mut run = Run::quiet();
+    let mut record = outage(10.0, None);
+    record.fault = crate::model::fault::Fault::RegionOutage { region: "west".parse().unwrap() };
+    run.happened(10.0, What::Fault(record));
+    assert!(run.judged("dataverse.unplanned.switched").why.unwrap().starts_with("not exercised"));
+}
+
+#[test]
+fn loss_is_judged_by_age_with_the_count_beside_it() {
+    let id = "dataverse.unplanned.loss";
+    let judged = Run::good().judged(id);
+    assert_eq!((judged.documented, judged.tested, judged.measured), (Some(900.0), Some(900.0), Some(2.0)));
+    assert_eq!((judged.count, judged.unit.as_deref(), judged.stressed), (Some(200), Some("s"), Some(false)));
+    let tight = Run::good().expect(id, Some(2.1), Held).judged(id);
+    assert_eq!((tight.verdict, tight.tested, tight.stressed), (Held, Some(2.1), Some(true)));
+    assert_eq!(Run::good().expect(id, Some(1.5), Held).verdict(id), Violated);
+    check(id, Violated, |run| run.failover().recovery_point.age_s = 900.1);
+    check(id, Inconclusive, |run| run.failover().acked_before = 99);
+    check(id, Violated, |run| {
+        run.failover().acked_before = 99;
+        run.failover().recovery_point.age_s = 901.0;
+    });
+    check(id, Inconclusive, |run| run.failover().unobserved = Some("the connection broke".to_owned()));
+    check(id, Inconclusive, |run| run.failover().switched = None);
+}
+
+#[test]
+fn zero_loss_allows_no_operation_even_of_no_age() {
+    let id = "dataverse.planned.loss";
+    let planned = |run: &mut Run, operations| {
+        let event = run.failover();
+        event.kind = Some(SwitchKind::Planned);
+        event.recovery_point = Default::default();
+        event.recovery_point.operations = operations;
+    };
+    check(id, Held, |run| planned(run, 0));
+    check(id, Violated, |run| planned(run, 1));
+    check("dataverse.planned.interruption", Reported, |run| {
+        planned(run, 0);
+        run.failover().interruption = Default::default();
+        run.failover().interruption.sql_write = Some(Default::default());
+    });
+}
+
+#[test]
+fn interruption_is_the_worst_access_and_a_stalled_examiner_proves_nothing() {
+    let id = "dataverse.failback.interruption";
+    let gap = |run: &mut Run, seconds, censored, stalled| {
+        let event = run.failover();
+        event.kind = Some(SwitchKind::Failback);
+        let gap = event.interruption.files_read.as_mut().unwrap();
+        (gap.seconds, gap.censored, gap.examiner_stalled) = (seconds, censored, stalled);
+    };
+    check(id, Held, |run| gap(run, 59.0, false, false));
+    check(id, Violated, |run| gap(run, 61.0, false, false));
+    check(id, Violated, |run| gap(run, 61.0, true, false));
+    check(id, Inconclusive, |run| gap(run, 5.0, true, false));
+    check(id, Inconclusive, |run| gap(run, 61.0, false, true));
+    check(id, Inconclusive, |run| {
+        gap(run, 0.0, false, false);
+        run.failover().interruption = Default::default();
+    });
+}
+
+#[test]
+fn replicas_are_there_when_deployment_is_answered() {
+    let id = "dataverse.replica.at-deployment";
+    let seen = |run: &mut Run, sql, files| {
+        for event in &mut run.events {
+            if let What::Deployed { sql_replica, files_replica, .. } = &mut event.what {
+                (*sql_replica, *files_replica) = (sql, files);
+            }
+        }
+    };
+    check(id, Violated, |run| seen(run, Some(true), Some(false)));
+    check(id, Violated, |run| seen(run, None, Some(false)));
+    check(id, Inconclusive, |run| seen(run, Some(true), None));
+    check(id, Inconclusive, |run| run.events.retain(|event| !matches!(event.what, What::Deployed { .. })));
+}
+
+#[test]
+fn lag_is_bounded_for_one_product_and_typical_for_the_other() {
+    check("finops.replication.lag", Violated, |run| run.measures.lags[3].max_s = 901.0);
+    check("dataverse.replication.lag", Reported, |run| run.measures.lags[0].max_s = 901.0);
+    check("finops.replication.lag", Inconclusive, |run| run.measures.lags.clear());
+    check("finops.replication.lag", Inconclusive, |run| run.measures.lags.truncate(3));
+    let tightened = Run::good().expect("dataverse.replication.lag", Some(1.0), Held);
+    assert_eq!(tightened.verdict("dataverse.replication.lag"), Violated);
+}
+
+fn finding(id: Integrity) -> Finding {
+    let examples = vec!["00000001-000001-00000001-00".to_owned()];
+    Finding { id, environment: SALES, event: "end".to_owned(), store: None, count: 3, examples }
+}
+
+#[test]
+fn one_finding_violates_its_integrity_and_no_other() {
+    for integrity in Integrity::ALL {
+        let mut run = Run::good();
+        run.measures.findings.push(finding(integrity));
+        for other in Integrity::ALL {
+            let expected = if other == integrity { Violated } else { Held };
+            assert_eq!(run.verdict(other.id()), expected, "{integrity:?} {other:?}");
+        }
+        assert_eq!(run.judged(integrity.id()).count, Some(3));
+        assert_eq!(run.expect("dataverse.unplanned.switched", None, Held).overall(), Violated);
+    }
+}
+
+#[test]
+fn uneven_books_are_violated_only_if_foreign() {
+    let uneven = |foreign| {
+        move |run: &mut Run| {
+            let books = &mut run.measures.books[0];
+            (books.balanced, books.foreign, books.why) = (false, foreign, Some("3 rows too many".to_owned()));
+        }
+    };
+    check("integrity.books", Inconclusive, uneven(false));
+    check("integrity.books", Violated, uneven(true));
+    check("integrity.hole", Inconclusive, uneven(true));
+    check("dataverse.unplanned.loss", Inconclusive, uneven(false));
+    // The other environment's own books are even.
+    check("finops.unplanned.loss", Held, uneven(false));
+}
+
+#[test]
+fn what_spoils_a_run_spoils_what_held_and_never_a_counter_example() {
+    type Spoil = fn(&mut Run);
+    let spoils: [Spoil; 6] = [
+        |run| {
+            let mut record = outage(10.0, None);
+            record.unproven = true;
+            run.happened(10.1, What::Fault(record));
+        },
+        |run| run.happened(15.0, What::StepFailed { id: "over".to_owned(), why: "timed out".to_owned() }),
+        |run| run.happened(15.0, What::Problem("the ledger is short".to_owned())),
+        |run| run.measures.events[1].unobserved = Some("the store did not answer".to_owned()),
+        |run| run.measures.books.clear(),
+        |run| run.measures.events.retain(|event| event.kind.is_some()),
+    ];
+    for spoil in spoils {
+        check("dataverse.unplanned.switched", Inconclusive, spoil);
+        check("dataverse.unplanned.loss", Violated, |run| {
+            spoil(run);
+            run.failover().recovery_point.age_s = 901.0;
+        });
+    }
+}
+
+#[test]
+fn measures_are_judged_in_every_event() {
+    let verdicts = |run: Run, name: &str| -> Vec<(Option<String>, Verdict)> {
+        let judged = run.judge().into_iter().filter(|judged| judged.id == name);
+        let sales = judged.filter(|judged| judged.environment.as_deref() == Some("sales"));
+        sales.map(|judged| (judged.event, judged.verdict)).collect()
+    };
+    let event = |id: &str| Some(id.to_owned());
+    let run = Run::good().expect("loss.operations", Some(100.0), Held);
+    assert_eq!(verdicts(run, "loss.operations"), [(event("failover-1"), Violated), (event("end"), Held)]);
+    let run = Run::good().expect("interruption", Some(0.0), Held);
+    assert_eq!(verdicts(run, "interruption"), [(event("failover-1"), Violated), (event("end"), Held)]);
+    let run = Run::good().expect("interruption.sql_read", Some(2.95), Held);
+    assert_eq!(verdicts(run, "interruption.sql_read"), [(event("failover-1"), Held), (event("end"), Held)]);
+    let run = Run::good().expect("switches", Some(0.0), Held);
+    assert_eq!(verdicts(run, "switches"), [(None, Violated)]);
+    let run = Run::quiet().expect("switches", Some(0.0), Held);
+    assert_eq!(verdicts(run, "switches"), [(None, Held)]);
+    let mut run = Run::quiet().expect("loss.operations", Some(0.0), Held);
+    run.measures.events[0].sql.acked = 5;
+    assert_eq!(verdicts(run, "loss.operations"), [(event("end"), Inconclusive)]);
+}
+
+#[test]
+fn the_most_particular_expectation_counts() {
+    let id = "dataverse.unplanned.loss";
+    let mut run = Run::good().expect(id, Some(1.0), Held).expect(id, Some(5.0), Held);
+    run.plan.expect[1].step = Some("failover-1".to_owned());
+    assert_eq!(run.judged(id).tested, Some(5.0));
+}
+
+#[test]
+fn an_expected_event_that_never_came_is_not_forgotten() {
+    let mut run = Run::quiet().expect("dataverse.unplanned.loss", None, Held);
+    run.plan.expect[0].step = Some("failover-2".to_owned());
+    let all = run.judge();
+    let named = all.iter().find(|judged| judged.event.as_deref() == Some("failover-2")).unwrap();
+    assert_eq!((named.verdict, named.expected), (Inconclusive, true));
+    assert_eq!(run.overall(), Inconclusive);
+}
+
+#[test]
+fn the_run_is_what_was_expected_of_it() {
+    let loss = "dataverse.unplanned.loss";
+    assert_eq!(Run::good().overall(), Inconclusive, "an empty expect shows nothing");
+    assert_eq!(Run::good().expect(loss, None, Held).overall(), Held);
+    assert_eq!(Run::good().expect(loss, Some(1.0), Held).overall(), Violated);
+    assert_eq!(Run::good().expect(loss, Some(1.0), Violated).overall(), Held, "a wanted violation was found");
+    assert_eq!(Run::good().expect(loss, None, Violated).overall(), Violated, "a wanted violation was missed");
+    assert_eq!(Run::quiet().expect(loss, None, Violated).overall(), Inconclusive);
+    assert_eq!(Run::good().expect("dataverse.replication.lag", None, Held).overall(), Held, "reported is enough");
+    let mut tampered = Run::quiet().expect("integrity.corrupt", None, Violated);
+    tampered.measures.findings.push(finding(Integrity::Corrupt));
+    assert_eq!(tampered.overall(), Held);
+    tampered.measures.findings.push(finding(Integrity::Torn));
+    let (verdict, reasons) = overall(&tampered.judge(), &[]);
+    assert_eq!(verdict, Violated);
+    assert_eq!(reasons.len(), 1, "{reasons:?}");
+}
+
+proptest! {
+    #[test]
+    fn every_guarantee_of_the_products_is_judged_once_for_each_environment_and_event(
+        keep in proptest::collection::vec(any::<bool>(), 4),
+        kinds in proptest::collection::vec(0_u8..3, 4),
+        spoilt in any::<bool>(),
+        products in 1_usize..3,
+    ) {
+        let mut run = Run::good();
+        for (event, kind) in run.measures.events.iter_mut().zip(&kinds) {
+            event.kind = event.kind.and([None, Some(SwitchKind::Unplanned), Some(SwitchKind::Planned)][usize::from(*kind)]);
+        }
+        let mut kept = keep.iter();
+        run.measures.events.retain(|_| kept.next().is_some_and(|keep| *keep));
+        run.plan.environments.truncate(products);
+        if spoilt {
+            run.happened(15.0, What::Problem("x".to_owned()));
+        }
+        let judged = run.judge();
+        let mut seen = BTreeSet::new();
+        for judgement in &judged {
+            prop_assert!(
+                seen.insert((judgement.id.clone(), judgement.environment.clone(), judgement.event.clone())),
+                "twice: {judgement:?}"
+            );
+            prop_assert!(judgement.verdict != Held || judgement.why.is_none());
+        }
+        for promise in promises() {
+            let of_run = promise.product().is_none_or(|product| {
+                run.plan.environments.iter().any(|environment| environment.kind.product() == product)
+            });
+            let rows: Vec<_> = judged.iter().filter(|judgement| judgement.id == promise.id).collect();
+            prop_assert_eq!(of_run, !rows.is_empty(), "{}", promise.id);
+            for (index, environment) in run.plan.environments.iter().enumerate() {
+                if !promise.kinds.contains(&environment.kind) {
+                    continue;
+                }
+                let index = EnvironmentIndex(u16::try_from(index).unwrap());
+                let events = run.measures.events.iter().filter(|event| event.environment == index);
+                let events: Vec<_> =
+                    events.filter(|event| promise.switch.is_some() && event.kind == promise.switch).collect();
+                let of = rows.iter().filter(|row| row.environment.as_deref() == Some(environment.id.as_str()));
+                let of: Vec<_> = of.collect();
+                for event in &events {
+                    prop_assert!(of.iter().any(|row| row.event.as_ref() == Some(&event.id)));
+                }
+                prop_assert!(!of.is_empty());
+                prop_assert!(of.iter().all(|row| row.event.is_some() || events.is_empty()));
+            }
+            if promise.rule.is_none() {
+                prop_assert!(rows.iter().all(|row| row.verdict == Inconclusive));
+            }
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! `report.json`, as it stands on disk.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{measure::Counts, operation::Store, verdict::Verdict};
+
+/// Name and version of the contract.
+pub const CONTRACT: &str = "geodrill.report/1";
+
+/// The report of one run. Times are seconds since its start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// `geodrill.report/1`.
+    pub schema: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// The scenario's own sentence.
+    pub about: Option<String>,
+    /// The seed that was used.
+    pub seed: u64,
+    /// The testbed.
+    pub testbed: String,
+    /// When the run was started, as text, for people.
+    pub started_at: String,
+    /// The run's folder.
+    pub folder: String,
+    /// Versions of everything that ran.
+    pub versions: BTreeMap<String, String>,
+    /// The verdict: the worst of what was expected and of `integrity.*`.
+    pub verdict: Verdict,
+    /// What brought it about, if it is not held.
+    pub reasons: Vec<String>,
+    /// Every guarantee of the environments' products, `integrity.*`, and the measures that the scenario bounds.
+    pub guarantees: Vec<GuaranteeRow>,
+    /// What each event did to each environment; the last of each is its end.
+    pub events: Vec<EventRow>,
+    /// What the platform said, and how far it was off where that was measured.
+    pub claims: Vec<ClaimRow>,
+    /// Every fault.
+    pub faults: Vec<FaultRow>,
+    /// Findings against integrity.
+    pub findings: Vec<FindingRow>,
+    /// Whether the books of each environment and store balance.
+    pub books: Vec<BooksRow>,
+    /// Replication lag while a replica was due.
+    pub lags: Vec<LagRow>,
+    /// What went wrong in the run itself.
+    pub problems: Vec<String>,
+}
+
+/// One guarantee, or measure, in one environment and event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GuaranteeRow {
+    /// Its id.
+    pub id: String,
+    /// The environment, if it is judged for each.
+    pub environment: Option<String>,
+    /// The event, if it is judged for each.
+    pub event: Option<String>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The dose exceeded the tested bound. `null` where no bound is judged. Held and not stressed does not count as
+    /// exercised.
+    pub stressed: Option<bool>,
+    /// The documented bound.
+    pub documented: Option<f64>,
+    /// The bound that was tested.
+    pub tested: Option<f64>,
+    /// What was measured.
+    pub measured: Option<f64>,
+    /// How many operations, marks or samples are behind it.
+    pub count: Option<u64>,
+    /// Unit of the three figures.
+    pub unit: Option<String>,
+    /// Why it is not simply held.
+    pub why: Option<String>,
+    /// The scenario's `expect` names it.
+    pub expected: bool,
+    /// What the scenario wants to come out.
+    pub wanted: Verdict,
+}
+
+/// The kind of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EventKind {
+    /// The old side was given up.
+    Unplanned,
+    /// Both sides were online.
+    Planned,
+    /// Back to the home region.
+    Failback,
+    /// Within the region.
+    Zone,
+    /// No switch: the end of the run.
+    None,
+}
+
+/// What one event did to one environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventRow {
+    /// `failover-1`, a step's id, or `end`.
+    pub id: String,
+    /// Kind of switch.
+    pub kind: EventKind,
+    /// Environment.
+    pub environment: String,
+    /// A write was acknowledged from the other region.
+    pub switched: bool,
+    /// When what led to it took effect.
+    pub began_s: f64,
+    /// When the first write was acknowledged from the other region.
+    pub switched_s: Option<f64>,
+    /// The last acknowledgement from the old side.
+    pub cut_s: Option<f64>,
+    /// Its boundary was not observed, and why.
+    pub unobserved: Option<String>,
+    /// Data loss.
+    pub recovery_point: RecoveryPointRow,
+    /// How far the other side was behind when the fault took effect.
+    pub dose_s: Option<f64>,
+    /// Longest interruption of each access.
+    pub interruption: InterruptionRow,
+    /// Fates and marks of rows.
+    pub sql: Counts,
+    /// Fates and marks of objects.
+    pub files: Counts,
+    /// Rows without their object, of which the platform says so.
+    pub dangling_marked: u64,
+    /// Rows without their object, of which nobody says so.
+    pub dangling_unmarked: u64,
+    /// Objects without a row.
+    pub orphans: u64,
+    /// Orphans that nothing excuses.
+    pub orphans_unexcused: u64,
+    /// Failover time in parts, which sum to the whole.
+    pub phases_s: BTreeMap<String, f64>,
+    /// Those of the parts that are the platform's word.
+    pub claimed_phases: Vec<String>,
+    /// Seconds until 95 % of the rate before was served again.
+    pub back_to_rate_s: Option<f64>,
+}
+
+/// Data loss of one event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecoveryPointRow {
+    /// Last acknowledgement of the old side − acknowledgement of the first lost operation: what is judged.
+    pub age_s: f64,
+    /// The same for rows.
+    pub sql_age_s: f64,
+    /// The same for objects.
+    pub files_age_s: f64,
+    /// Last acknowledgement − last surviving acknowledgement.
+    pub tail_s: f64,
+    /// Age if every absent in-doubt write counted as lost.
+    pub in_doubt_age_s: f64,
+    /// Operations lost in either store.
+    pub operations: u64,
+}
+
+/// Interruptions of one event; `null` where that access was not probed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InterruptionRow {
+    /// Writing rows.
+    pub sql_write_s: Option<f64>,
+    /// Reading rows.
+    pub sql_read_s: Option<f64>,
+    /// Writing objects.
+    pub files_write_s: Option<f64>,
+    /// Reading objects.
+    pub files_read_s: Option<f64>,
+    /// No shorter interruption can be told from none.
+    pub resolution_s: f64,
+    /// Accesses that were still interrupted when the run ended: at least that long.
+    pub censored: Vec<String>,
+    /// Accesses whose interruption overlaps a stall of the examiner's own.
+    pub examiner_stalled: Vec<String>,
+}
+
+/// Something that the platform said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimRow {
+    /// What, such as `failover.completed`.
+    pub claim: String,
+    /// The environment it is about.
+    pub environment: Option<String>,
+    /// The region it is about.
+    pub region: Option<String>,
+    /// When the examiner heard it.
+    pub heard_s: f64,
+    /// When the examiner itself saw what is claimed, if it can.
+    pub measured_s: Option<f64>,
+    /// Heard − measured.
+    pub error_s: Option<f64>,
+    /// The platform's own words.
+    pub detail: String,
+}
+
+/// A fault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FaultRow {
+    /// Its name.
+    pub fault: String,
+    /// Its name and what it hit.
+    pub target: String,
+    /// The step that asked for it.
+    pub step: String,
+    /// When it was asked for.
+    pub requested_s: f64,
+    /// When its effect was proven.
+    pub effective_s: Option<f64>,
+    /// What was observed at injection.
+    pub proof: String,
+    /// When its healing was proven.
+    pub healed_s: Option<f64>,
+    /// What was observed at healing.
+    pub healing: Option<String>,
+    /// An effect or a healing that was due could not be proven.
+    pub unproven: bool,
+}
+
+/// A finding against integrity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FindingRow {
+    /// The guarantee it violates.
+    pub id: String,
+    /// Environment.
+    pub environment: String,
+    /// Event in which it was found.
+    pub event: String,
+    /// Store, where it is of one.
+    pub store: Option<Store>,
+    /// How many.
+    pub count: u64,
+    /// The first few.
+    pub examples: Vec<String>,
+}
+
+/// The books of one store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BooksRow {
+    /// Environment.
+    pub environment: String,
+    /// Store.
+    pub store: Store,
+    /// Both balances are even.
+    pub balanced: bool,
+    /// Foreign tokens are the cause of an imbalance.
+    pub foreign: bool,
+    /// What is uneven.
+    pub why: Option<String>,
+}
+
+/// Replication lag of one store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LagRow {
+    /// Environment.
+    pub environment: String,
+    /// Store.
+    pub store: Store,
+    /// Samples taken.
+    pub samples: u64,
+    /// Median.
+    pub p50_s: f64,
+    /// 99th of a hundred.
+    pub p99_s: f64,
+    /// Largest.
+    pub max_s: f64,
+    /// Error of each.
+    pub error_s: f64,
+}

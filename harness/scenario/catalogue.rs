@@ -1,0 +1,165 @@
+//! What a scenario can name: faults, links, processes, events, guarantees, measures, and which of them a testbed offers.
+
+use crate::{
+    api::{EnvironmentId, Region, control::EVENT_NAMES},
+    model::{
+        link::Link,
+        process::ProcessName,
+        promise::{MEASURES, Promise},
+    },
+};
+
+/// All that a scenario is checked against.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    /// The testbed's name.
+    pub testbed: &'static str,
+    /// Every fault that scenarios may ever name, and whether this testbed has it.
+    pub faults: Vec<FaultEntry>,
+    /// Operations an operator may order.
+    pub operations: Vec<(&'static str, Availability)>,
+    /// Events of the platform.
+    pub events: Vec<&'static str>,
+    /// Guarantees of every set.
+    pub guarantees: Vec<Promise>,
+    /// Measures, each with its unit.
+    pub measures: Vec<(&'static str, &'static str)>,
+    /// The links that exist for two regions.
+    pub links: fn(&[Region; 2]) -> Vec<Link>,
+    /// The processes that exist for two regions and these environments.
+    pub processes: fn(&[Region; 2], &[EnvironmentId]) -> Vec<ProcessName>,
+}
+
+/// A fault by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultEntry {
+    /// Its name.
+    pub name: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// Its fields.
+    pub fields: &'static [&'static str],
+    /// Whether it can be injected.
+    pub availability: Availability,
+}
+
+/// Whether something that has a name can be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// It can.
+    Now,
+    /// It will be; its name and grammar are kept for it.
+    NotYet,
+    /// This testbed cannot do it, for this reason.
+    Never(&'static str),
+}
+
+impl Catalogue {
+    /// What the native testbed with the reference platform offers.
+    pub fn native(guarantees: Vec<Promise>) -> Self {
+        Self {
+            testbed: "native",
+            faults: native_faults(),
+            operations: vec![
+                ("failover", Availability::Now),
+                ("planned_failover", Availability::NotYet),
+                ("failback", Availability::NotYet),
+            ],
+            events: EVENT_NAMES.to_vec(),
+            guarantees,
+            measures: MEASURES.to_vec(),
+            links,
+            processes,
+        }
+    }
+}
+
+/// The links between the sites of two regions, the witness, the edge and the clients.
+pub fn links(regions: &[Region; 2]) -> Vec<Link> {
+    let mut links: Vec<Link> = [
+        ("client", "edge", "sql"),
+        ("client", "edge", "files"),
+        ("client", "witness", "control"),
+        ("witness", "client", "notices"),
+        ("witness", "edge", "routes"),
+        ("edge", "witness", "control"),
+    ]
+    .into_iter()
+    .map(|(from, to, service)| Link::new(from, to, service))
+    .collect();
+    let [first, second] = [regions[0].as_str(), regions[1].as_str()];
+    for (region, other) in [(first, second), (second, first)] {
+        for service in ["sql", "files"] {
+            links.push(Link::new("edge", region, service));
+        }
+        for to in [region, other] {
+            for service in ["sql", "files", "node"] {
+                links.push(Link::new(region, to, service));
+            }
+        }
+        links.push(Link::new(region, "witness", "control"));
+        links.push(Link::new("witness", region, "node"));
+    }
+    links
+}
+
+/// The processes of two regions, the witness and the edge.
+pub fn processes(regions: &[Region; 2], environments: &[EnvironmentId]) -> Vec<ProcessName> {
+    let process = |site: &str, service: &str, environment: Option<&EnvironmentId>| ProcessName {
+        site: site.to_owned(),
+        service: service.to_owned(),
+        environment: environment.cloned(),
+    };
+    let mut processes = vec![process("edge", "edge", None), process("witness", "control", None)];
+    for region in regions.iter().map(Region::as_str) {
+        for service in ["files", "node", "compute", "postgres"] {
+            processes.push(process(region, service, None));
+        }
+        processes.extend(environments.iter().map(|environment| process(region, "postgres", Some(environment))));
+    }
+    processes
+}
+
+fn native_faults() -> Vec<FaultEntry> {
+    use Availability::{Never, NotYet, Now};
+    const ONE_CLOCK: &str = "all its processes share this machine's one clock";
+    const NO_PACKETS: &str = "its links are TCP proxies: they see streams, not packets";
+    let entry = |name, about, fields, availability| FaultEntry { name, about, fields, availability };
+    let later = |name, about| entry(name, about, &[] as &[&str], NotYet);
+    vec![
+        entry("region.outage", "every process of the region killed and every link cut, at once", &["region"], Now),
+        entry("link.partition", "a link that carries nothing", &["link", "mode", "direction"], Now),
+        entry("link.latency", "a link that is slow to answer", &["link", "latency", "jitter"], Now),
+        entry("link.bandwidth", "a link that is narrow", &["link", "rate"], Now),
+        entry("process.kill", "SIGKILL to a process and all its children", &["process"], Now),
+        entry("process.pause", "SIGSTOP to a process and all its children", &["process"], Now),
+        later("region.isolate", "every link of the region cut, its processes run on"),
+        later("zone.outage", "every process of a zone killed and every link cut, at once"),
+        later("zone.isolate", "every link of a zone cut"),
+        later("link.flap", "a link that comes and goes"),
+        later("link.truncate", "a link that breaks after so many bytes"),
+        later("link.fragment", "a link that cuts what it carries into small pieces"),
+        later("process.stop", "an orderly stop"),
+        later("process.crash_loop", "a process that dies again after each start"),
+        later("disk.full", "no space is left"),
+        later("disk.slow", "writes take long"),
+        later("volume.loss", "a data folder is gone"),
+        later("file.corrupt", "bytes of a file are changed"),
+        later("postgres.replay_pause", "a standby that receives and does not replay"),
+        later("postgres.slot_drop", "a replication slot is dropped"),
+        later("postgres.wal_gap", "log that a standby needs is gone"),
+        later("postgres.standby_loss", "a standby is gone"),
+        later("postgres.connections_exhaust", "no connection is left"),
+        later("postgres.primary_revive", "an old primary comes back and believes itself primary"),
+        later("files.replication_pause", "objects are not replicated"),
+        later("files.backlog", "many objects wait for replication"),
+        later("files.credentials_revoke", "the replication credential is revoked"),
+        later("files.versions_diverge", "both sides have versions of their own"),
+        later("control.crash", "the control plane dies at a step"),
+        later("control.isolate", "the control plane is cut off"),
+        later("routing.stale", "the edge keeps an old route"),
+        later("failover.interrupted", "a failover is broken off"),
+        entry("clock.skew", "clocks disagree", &[], Never(ONE_CLOCK)),
+        entry("packet.loss", "packets are lost", &[], Never(NO_PACKETS)),
+    ]
+}

@@ -1,0 +1,198 @@
+//! The file as a whole: version, name, regions, environments, and the order in which the parts are decoded.
+
+use std::path::Path;
+
+use super::{
+    catalogue::Catalogue,
+    diagnostic::Diagnostics,
+    expect,
+    fields::{Fields, Sink},
+    platform, scalars, timeline,
+    tree::{self, Node, Value},
+    variables, workload,
+};
+use crate::{
+    api::{EnvironmentId, Region, environment::EnvironmentKind},
+    model::{
+        link::Link,
+        plan::{EnvironmentPlan, Plan, Regions},
+        process::ProcessName,
+    },
+};
+
+/// Fields of the file.
+pub(super) const FIELDS: [&str; 10] =
+    ["geodrill", "name", "about", "regions", "platform", "environments", "workload", "timeline", "expect", "seed"];
+/// Fields of `regions`.
+pub(super) const REGION_FIELDS: [&str; 3] = ["primary", "secondary", "zones"];
+/// Fields of an environment.
+pub(super) const ENVIRONMENT_FIELDS: [&str; 2] = ["id", "kind"];
+/// Sites that are no region.
+const OTHER_SITES: [&str; 3] = ["client", "edge", "witness"];
+/// More environments than a laptop can run.
+pub(super) const ENVIRONMENTS_MAX: usize = 16;
+
+/// Reads a scenario: the plan, or everything that is wrong with it.
+///
+/// `name` stands in messages for the file; `folder` is where its `exec` commands run.
+pub fn parse(name: &str, text: &str, folder: &Path, catalogue: &Catalogue) -> Result<Plan, Diagnostics> {
+    let mut sink = Sink::new(text);
+    let plan = match tree::read(text) {
+        Ok(root) => decode(&root, folder, catalogue, &mut sink),
+        Err(error) => {
+            sink.errors.push(error);
+            None
+        }
+    };
+    match plan {
+        Some(plan) if sink.errors.is_empty() => Ok(plan),
+        _ => Err(Diagnostics::new(name, text, sink.errors)),
+    }
+}
+
+/// What the parts of a file may refer to. A part that could not be decoded is `None`, and nothing is checked against it, so
+/// that one mistake is not told many times.
+pub(super) struct Context<'a> {
+    pub catalogue: &'a Catalogue,
+    pub regions: Option<[Region; 2]>,
+    pub environments: Option<Vec<(EnvironmentId, Option<EnvironmentKind>)>>,
+    pub links: Option<Vec<Link>>,
+    pub processes: Option<Vec<ProcessName>>,
+}
+
+fn decode(root: &Node, folder: &Path, catalogue: &Catalogue, sink: &mut Sink<'_>) -> Option<Plan> {
+    if root.value == Value::Null {
+        sink.error_with(&root.span, "the file is empty", Some("begin with `geodrill: 1`".to_owned()));
+        return None;
+    }
+    let fields = Fields::open(root, "a scenario", &FIELDS, sink)?;
+    version(&fields, sink);
+    let name = fields.require("name", sink).and_then(|node| scalars::name(node, sink));
+    let about = fields.get("about", sink).and_then(|node| scalars::text(node, sink));
+    let regions = match fields.get("regions", sink) {
+        Some(node) => decode_regions(node, sink),
+        None => decode_regions(&Node { span: 0..0, value: Value::Map(Vec::new()) }, sink),
+    };
+    let environments = fields.require("environments", sink).and_then(|node| decode_environments(node, sink));
+    let pair = regions.as_ref().map(|regions| [regions.primary.clone(), regions.secondary.clone()]);
+    if let (Some(pair), Some(environments)) = (&pair, &environments) {
+        refuse_collisions(pair, environments, sink);
+    }
+    let known: Option<Vec<_>> =
+        environments.as_ref().map(|list| list.iter().map(|(_, id, kind)| (id.clone(), *kind)).collect());
+    let ids: Vec<EnvironmentId> = known.iter().flatten().map(|(id, _)| id.clone()).collect();
+    let context = Context {
+        catalogue,
+        links: pair.as_ref().map(|pair| (catalogue.links)(pair)),
+        processes: pair.as_ref().zip(known.as_ref()).map(|(pair, _)| (catalogue.processes)(pair, &ids)),
+        regions: pair,
+        environments: known,
+    };
+    let platform = platform::decode(&fields, sink);
+    let workload = workload::decode(&fields, sink);
+    let (timeline, outlines) = timeline::decode(&fields, &context, sink);
+    let expect = expect::decode(&fields, &context, &outlines, sink);
+    let seed = fields.get("seed", sink).and_then(|node| scalars::count(node, 0..=u64::MAX, sink));
+    Some(Plan {
+        name: name?.to_owned(),
+        about: about.map(str::to_owned),
+        folder: folder.to_owned(),
+        regions: regions?,
+        platform: platform?,
+        environments: environments?
+            .into_iter()
+            .map(|(_, id, kind)| Some(EnvironmentPlan { id, kind: kind? }))
+            .collect::<Option<_>>()?,
+        workload: workload?,
+        timeline,
+        expect,
+        seed,
+    })
+}
+
+fn version(fields: &Fields<'_>, sink: &mut Sink<'_>) {
+    let Some(node) = fields.require("geodrill", sink) else { return };
+    if node.value != Value::Int(1) {
+        sink.error_with(
+            &node.span,
+            "this version of the file's grammar is not known",
+            Some("this program reads `geodrill: 1`".to_owned()),
+        );
+    }
+}
+
+fn decode_regions(node: &Node, sink: &mut Sink<'_>) -> Option<Regions> {
+    let fields = Fields::open(node, "`regions`", &REGION_FIELDS, sink)?;
+    let region = |field: &str, default: &str, sink: &mut Sink<'_>| -> Option<Region> {
+        let Some(node) = fields.get(field, sink) else { return default.parse().ok() };
+        let name = scalars::name(node, sink)?;
+        if OTHER_SITES.contains(&name) {
+            sink.error(&node.span, format!("`{name}` is a site of its own and cannot name a region"));
+            return None;
+        }
+        name.parse().ok()
+    };
+    let primary = region("primary", "east", sink);
+    let secondary = region("secondary", "west", sink);
+    let zones = match fields.get("zones", sink) {
+        Some(node) => scalars::count(node, 1..=3, sink).filter(|zones| {
+            if *zones != 1 {
+                sink.error(&node.span, format!("{zones} zones are not yet available: only 1 is"));
+            }
+            *zones == 1
+        }),
+        None => Some(1),
+    };
+    let (primary, secondary) = (primary?, secondary?);
+    if primary == secondary {
+        let span = fields.key("secondary").or(fields.key("primary")).unwrap_or(fields.span());
+        sink.error(span, format!("both regions are named `{primary}`"));
+        return None;
+    }
+    Some(Regions { primary, secondary, zones: u8::try_from(zones?).ok()? })
+}
+
+type Environment<'n> = (&'n Node, EnvironmentId, Option<EnvironmentKind>);
+
+fn decode_environments<'n>(node: &'n Node, sink: &mut Sink<'_>) -> Option<Vec<Environment<'n>>> {
+    let Value::List(items) = &node.value else {
+        sink.wrong_type(node, "a list of environments");
+        return None;
+    };
+    if items.is_empty() || items.len() > ENVIRONMENTS_MAX {
+        sink.error(&node.span, format!("a scenario has 1 to {ENVIRONMENTS_MAX} environments, not {}", items.len()));
+    }
+    let mut list: Vec<Environment<'_>> = Vec::new();
+    let mut whole = true;
+    for item in items {
+        let Some(fields) = Fields::open(item, "an environment", &ENVIRONMENT_FIELDS, sink) else {
+            whole = false;
+            continue;
+        };
+        let id_node = fields.require("id", sink);
+        let id: Option<EnvironmentId> =
+            id_node.and_then(|node| scalars::name(node, sink)).and_then(|name| name.parse().ok());
+        let kinds = EnvironmentKind::ALL.map(EnvironmentKind::as_str);
+        let kind = fields
+            .require("kind", sink)
+            .and_then(|node| scalars::word(node, "kind of environment", &kinds, sink))
+            .and_then(|word| EnvironmentKind::ALL.into_iter().find(|kind| kind.as_str() == word));
+        match id_node.zip(id) {
+            Some((node, id)) if list.iter().any(|(_, earlier, _)| *earlier == id) => {
+                sink.error(&node.span, format!("there is an environment `{id}` already"));
+            }
+            Some((node, id)) => list.push((node, id, kind)),
+            None => whole = false,
+        }
+    }
+    whole.then_some(list)
+}
+
+fn refuse_collisions(regions: &[Region; 2], environments: &[Environment<'_>], sink: &mut Sink<'_>) {
+    let ids: Vec<EnvironmentId> = environments.iter().map(|(_, id, _)| id.clone()).collect();
+    for found in variables::collisions(regions, &ids) {
+        let (node, id, _) = &environments[found.environment];
+        let message = format!("`{id}` would share the variable {} of commands with {}", found.variable, found.other);
+        sink.error_with(&node.span, message, Some("give one of them another name".to_owned()));
+    }
+}

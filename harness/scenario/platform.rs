@@ -1,0 +1,73 @@
+//! `platform`: which platform is under test, and its timers.
+
+use std::time::Duration;
+
+use super::{
+    fields::{Fields, Sink, single},
+    scalars,
+};
+use crate::{
+    api::role::{Policy, Timers},
+    model::plan::Platform,
+};
+
+/// Fields of `platform: { reference: … }`.
+pub(super) const FIELDS: [&str; 7] = ["permit", "poll", "suspect_after", "outage_grace", "cut", "notice", "automatic"];
+
+pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Platform> {
+    let Some(node) = file.get("platform", sink) else {
+        return Some(Platform::Reference { timers: Timers::default(), policy: Policy::default() });
+    };
+    let (name, key, value) = single(node, "a platform", &["reference"], sink)?;
+    if name != "reference" {
+        sink.unknown(&key.span, "platform", name, ["reference"].into_iter());
+        return None;
+    }
+    let fields = Fields::open(value, "`reference`", &FIELDS, sink)?;
+    let default = Timers::default();
+    let mut timer = |field: &str, default: u64| match fields.get(field, sink) {
+        Some(node) => {
+            let bounds = Duration::from_millis(1)..=Duration::from_secs(3600);
+            scalars::duration(node, bounds, sink).map(|set| u64::try_from(set.as_millis()).unwrap_or(u64::MAX))
+        }
+        None => Some(default),
+    };
+    let permit_ms = timer("permit", default.permit_ms);
+    let poll_ms = timer("poll", default.poll_ms);
+    let suspect_ms = timer("suspect_after", default.suspect_ms);
+    let outage_grace_ms = timer("outage_grace", default.outage_grace_ms);
+    let cut_ms = timer("cut", default.cut_ms);
+    let notice_ms = timer("notice", default.notice_ms);
+    let automatic = match fields.get("automatic", sink) {
+        Some(node) => scalars::flag(node, sink),
+        None => Some(Policy::default().automatic),
+    };
+    let timers = Timers {
+        permit_ms: permit_ms?,
+        poll_ms: poll_ms?,
+        suspect_ms: suspect_ms?,
+        outage_grace_ms: outage_grace_ms?,
+        cut_ms: cut_ms?,
+        notice_ms: notice_ms?,
+    };
+    let mut sound = true;
+    if timers.poll_ms * 3 > timers.permit_ms {
+        sound = false;
+        let message = format!(
+            "a permit of {} ms leaves no room for two lost renewals at one every {} ms",
+            timers.permit_ms, timers.poll_ms
+        );
+        let span = fields.key("permit").or(fields.key("poll")).unwrap_or(fields.span());
+        sink.error_with(span, message, Some("make `permit` at least three times `poll`".to_owned()));
+    }
+    if timers.suspect_ms < timers.poll_ms * 2 {
+        sound = false;
+        let message = format!(
+            "silence of {} ms is no sign when a sign of life comes every {} ms",
+            timers.suspect_ms, timers.poll_ms
+        );
+        let span = fields.key("suspect_after").or(fields.key("poll")).unwrap_or(fields.span());
+        sink.error_with(span, message, Some("make `suspect_after` at least twice `poll`".to_owned()));
+    }
+    Some(Platform::Reference { timers, policy: Policy { automatic: automatic? } }).filter(|_| sound)
+}

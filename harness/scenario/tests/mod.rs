@@ -1,0 +1,232 @@
+//! Scenario files as data: every file in `bad/` and what is said of it, and files that must be read.
+
+use std::{fs, path::Path};
+
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    model::{
+        plan::{Action, Plan, When},
+        promise::Promise,
+    },
+    scenario::{Catalogue, Diagnostics, parse, schema, shipped, unpack},
+};
+
+fn read(name: &str, text: &str) -> Result<Plan, Diagnostics> {
+    parse(name, text, Path::new("/scenarios"), &Catalogue::native(promises()))
+}
+
+/// The guarantees of every shipped set, read here past the room that judges them.
+fn promises() -> Vec<Promise> {
+    #[derive(Deserialize)]
+    struct Set {
+        guarantees: Vec<Promise>,
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/guarantees");
+    ["dataverse.yaml", "finops.yaml", "integrity.yaml"]
+        .into_iter()
+        .flat_map(|name| {
+            let text = fs::read_to_string(folder.join(name)).unwrap();
+            serde_saphyr::from_str::<Set>(&text).unwrap().guarantees
+        })
+        .collect()
+}
+
+/// A whole file around some lines of its own.
+fn with(lines: &str) -> String {
+    format!("geodrill: 1\nname: x\nenvironments: [ {{ id: sales, kind: dataverse-production }} ]\n{lines}\n")
+}
+
+#[test]
+fn every_bad_file_is_told_all_that_is_wrong_with_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness/scenario/tests/bad");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let errors = read(name, &fs::read_to_string(&file).unwrap()).expect_err(name);
+        insta::assert_snapshot!(name, errors.render(false));
+    }
+}
+
+#[test]
+fn five_mistakes_are_five_diagnostics() {
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("harness/scenario/tests/bad/five-mistakes.yaml"));
+    assert_eq!(read("five-mistakes.yaml", &text.unwrap()).unwrap_err().errors.len(), 5);
+}
+
+#[test]
+fn every_shipped_scenario_is_read_and_told_in_a_sentence() {
+    let all = shipped();
+    let names: Vec<&str> = all.iter().map(|scenario| scenario.name).collect();
+    assert_eq!(names, ["baseline", "short-outage", "tampered", "unplanned-failover"]);
+    for scenario in all {
+        let plan = read(scenario.name, scenario.text).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+        assert_eq!(plan.name, scenario.name);
+        assert_eq!(plan.about.as_deref(), Some(&*scenario.about));
+        assert!(!plan.expect.is_empty());
+    }
+}
+
+#[test]
+fn shipped_scenarios_are_unpacked_with_the_commands_they_run() {
+    let folder = tempfile::tempdir().unwrap();
+    unpack(folder.path()).unwrap();
+    for scenario in shipped() {
+        let plan = read(scenario.name, scenario.text).unwrap();
+        for step in plan.timeline {
+            if let Action::Exec { command, .. } = step.action {
+                assert!(folder.path().join(&command[0]).is_file(), "{command:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_left_out_has_its_documented_default() {
+    let plan = read("x.yaml", &with("timeline: [ { pause: 1s } ]")).unwrap();
+    insta::assert_json_snapshot!("defaults", plan);
+}
+
+#[test]
+fn json_is_read_as_well() {
+    let text = r#"{ "geodrill": 1, "name": "x", "environments": [{ "id": "sales", "kind": "dataverse-production" }],
+        "timeline": [{ "id": "cut", "for": "2s", "inject": { "link.partition": { "link": "east -> west / sql", "mode": "stall" } } }] }"#;
+    assert_eq!(read("x.json", text).unwrap().timeline[0].id, "cut");
+}
+
+#[test]
+fn steps_without_an_id_are_counted() {
+    let plan = read("x.yaml", &with("timeline: [ { pause: 1s }, { id: b, pause: 1s }, { pause: 1s } ]")).unwrap();
+    let ids: Vec<&str> = plan.timeline.iter().map(|step| step.id.as_str()).collect();
+    assert_eq!(ids, ["step-1", "b", "step-3"]);
+}
+
+#[test]
+fn the_whole_grammar_of_the_design_is_read() {
+    let text = with(
+        "timeline:
+  - { id: held-back, when: { at: 1s }, inject: { link.partition: { link: \"east -> west / sql\", mode: stall } } }
+  - { id: slow, for: 2s, inject: { link.latency: { link: \"edge -> east / sql\", latency: 100ms, jitter: 20ms } } }
+  - { id: thin, when: { step: slow, is: healed }, inject: { link.bandwidth: { link: \"east -> west / files\", rate: 20KiB/s } } }
+  - { id: dead, inject: { process.kill: { process: \"east / postgres / sales\" } } }
+  - { id: frozen, for: 1s, inject: { process.pause: { process: \"west / node\" } } }
+  - { id: outage, delay: 2s, inject: { region.outage: { region: east } } }
+  - { id: over, when: { event: failover.completed, environment: sales, nth: 1 }, within: 30s, exec: { command: [./check.sh], timeout: 5s } }
+  - { heal: outage }
+  - { id: order, operate: { failover: { scope: environment, environments: [sales], accept_data_loss: true } } }
+  - { id: last, when: { phase: quiesced }, exec: { command: [./inspect.sh] } }
+expect:
+  - { guarantee: dataverse.unplanned.loss, environment: sales, step: order, at_most: 10s }
+  - { measure: loss.operations, step: failover-1, at_most: 500 }
+  - { guarantee: integrity.corrupt, verdict: violated }
+seed: 7",
+    );
+    let plan = read("x.yaml", &text).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+    assert_eq!(plan.timeline.len(), 10);
+    assert_eq!(plan.timeline[9].when, Some(When::Quiesced));
+    assert_eq!(plan.seed, Some(7));
+}
+
+#[test]
+fn colour_comes_only_when_asked() {
+    let errors = read("x.yaml", "geodrill: 2").unwrap_err();
+    assert!(!errors.render(false).contains('\u{1b}'));
+    assert!(errors.render(true).contains('\u{1b}'));
+}
+
+#[test]
+fn the_committed_schema_is_the_generated_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/schema/scenario.json");
+    let generated = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());
+    if std::env::var_os("GEODRILL_WRITE_SCHEMAS").is_some() {
+        fs::write(&path, &generated).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == generated, "run `GEODRILL_WRITE_SCHEMAS=1 cargo test --lib schema` and commit the result");
+}
+
+/// As much of JSON schema as ours uses.
+fn fits(root: &Value, schema: &Value, value: &Value) -> bool {
+    let all = |key: &str, check: &dyn Fn(&Value) -> bool| schema.get(key).is_none_or(check);
+    let count = |key: &str| schema[key].as_array().map(|list| list.iter().filter(|one| fits(root, one, value)).count());
+    let target = |path: &Value| root["$defs"][path.as_str().unwrap().trim_start_matches("#/$defs/")].clone();
+    all("$ref", &|path| fits(root, &target(path), value))
+        && all("const", &|wanted| wanted == value)
+        && all("enum", &|names| names.as_array().unwrap().contains(value))
+        && all("type", &|kind| match kind.as_str().unwrap() {
+            "object" => value.is_object(),
+            "array" => value.is_array(),
+            "string" => value.is_string(),
+            "boolean" => value.is_boolean(),
+            _ => value.is_u64(),
+        })
+        && all("items", &|items| value.as_array().is_none_or(|list| list.iter().all(|item| fits(root, items, item))))
+        && all("required", &|names| {
+            names.as_array().unwrap().iter().all(|name| value.get(name.as_str().unwrap()).is_some())
+        })
+        && all("properties", &|fields| {
+            value.as_object().is_none_or(|map| {
+                map.iter().all(|(key, field)| fields.get(key).is_some_and(|schema| fits(root, schema, field)))
+            })
+        })
+        && count("oneOf").is_none_or(|fitting| fitting == 1)
+        && count("anyOf").is_none_or(|fitting| fitting > 0)
+}
+
+#[test]
+fn the_schema_fits_what_is_shipped_and_not_what_is_wrong() {
+    let schema = schema();
+    for scenario in shipped() {
+        let value: Value = serde_saphyr::from_str(scenario.text).unwrap();
+        assert!(fits(&schema, &schema, &value), "{}", scenario.name);
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness/scenario/tests/bad");
+    for name in ["five-mistakes", "actions", "quantities", "regions", "nothing-required", "a-list"] {
+        let text = fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap();
+        // A duplicate or a broken line is no value at all.
+        if let Ok(value) = serde_saphyr::from_str::<Value>(&text) {
+            assert!(!fits(&schema, &schema, &value), "{name}");
+        }
+    }
+}
+
+#[test]
+fn broken_yaml_is_told_in_one_line_without_a_second_place() {
+    let mut told = Vec::new();
+    for text in ["a: \"open", "a: b: c", "\ta: 1", "a: [1, 2", "- a\nb: 1", "a: *nowhere", "--- a\n--- b\n", "\u{0}"] {
+        let errors = read("x.yaml", text).unwrap_err().errors;
+        told.push(format!("{text:?}: {}:{}: {}", errors[0].line, errors[0].column, errors[0].message));
+        assert!(!errors[0].message.contains('\n') && !errors[0].message.contains(" line "), "{text:?}: {errors:?}");
+    }
+    insta::assert_snapshot!("syntax", told.join("\n"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_fall_over(
+        which in 0_usize..4,
+        cut in 0_usize..1500,
+        len in 0_usize..40,
+        put in "[a-zé\\[\\]{}:,\"# \n\t0-9~*&!|>-]{0,6}",
+    ) {
+        let mut text = shipped()[which].text.to_owned();
+        let floor = |text: &str, mut at: usize| {
+            at = at.min(text.len());
+            while !text.is_char_boundary(at) {
+                at -= 1;
+            }
+            at
+        };
+        let (from, to) = (floor(&text, cut), floor(&text, cut + len));
+        text.replace_range(from..to, &put);
+        if let Err(errors) = read("x.yaml", &text) {
+            prop_assert!(!errors.errors.is_empty());
+            prop_assert!(errors.render(true).contains("x.yaml"));
+        }
+    }
+}

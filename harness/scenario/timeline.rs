@@ -1,0 +1,345 @@
+//! `timeline`: steps in order. First an outline of every step, so that references can be checked both ways; then each step.
+
+use std::{ops::Range, time::Duration};
+
+use super::{
+    fault::{self, available},
+    fields::{Fields, Sink, single},
+    file::Context,
+    scalars,
+    tree::{Node, Value},
+};
+use crate::{
+    api::{
+        EnvironmentId,
+        control::{Scope, SwitchKind},
+    },
+    model::plan::{Action, Order, Step, StepState, When},
+};
+
+/// Fields of a step.
+pub(super) const FIELDS: [&str; 10] =
+    ["id", "when", "delay", "within", "for", "inject", "heal", "operate", "exec", "pause"];
+/// Of these exactly one.
+pub(super) const ACTIONS: [&str; 5] = ["inject", "heal", "operate", "exec", "pause"];
+/// Fields of `when`, and those that say what it waits for.
+pub(super) const WHEN_FIELDS: [&str; 7] = ["at", "step", "is", "event", "environment", "nth", "phase"];
+pub(super) const TRIGGERS: [&str; 4] = ["at", "step", "event", "phase"];
+/// States of a step.
+pub(super) const STATES: [&str; 3] = ["started", "done", "healed"];
+/// Fields of `exec`.
+pub(super) const EXEC_FIELDS: [&str; 2] = ["command", "timeout"];
+/// Fields of `failover`.
+pub(super) const FAILOVER_FIELDS: [&str; 4] = ["scope", "region", "environments", "accept_data_loss"];
+/// Scopes of an operation.
+pub(super) const SCOPES: [&str; 2] = ["region", "environment"];
+
+/// Bound on trigger and completion of a step that sets none.
+pub(super) const WITHIN: Duration = Duration::from_secs(60);
+/// Bound on a command that sets none.
+pub(super) const EXEC_TIMEOUT: Duration = Duration::from_secs(30);
+const STEPS_MAX: usize = 256;
+
+/// What other steps and `expect` need to know of a step.
+#[derive(Debug, Clone)]
+pub(super) struct Outline {
+    pub id: String,
+    span: Range<usize>,
+    /// Its action's name, if it has one.
+    pub action: Option<String>,
+    holds: bool,
+    heals: Option<String>,
+    quiesced: bool,
+}
+
+pub(super) fn decode(file: &Fields<'_>, context: &Context<'_>, sink: &mut Sink<'_>) -> (Vec<Step>, Vec<Outline>) {
+    let Some(node) = file.get("timeline", sink) else { return (Vec::new(), Vec::new()) };
+    let Value::List(items) = &node.value else {
+        sink.wrong_type(node, "a list of steps");
+        return (Vec::new(), Vec::new());
+    };
+    if items.len() > STEPS_MAX {
+        sink.error(&node.span, format!("{} steps are more than {STEPS_MAX}", items.len()));
+    }
+    let outlines: Vec<Outline> = items.iter().enumerate().map(|(place, item)| outline(item, place)).collect();
+    check_outlines(&outlines, sink);
+    let steps = items
+        .iter()
+        .enumerate()
+        .filter_map(|(place, item)| Decoder { context, outlines: &outlines, place, sink: &mut *sink }.step(item))
+        .collect();
+    (steps, outlines)
+}
+
+/// Reads of a step what can be read without judging it.
+fn outline(item: &Node, place: usize) -> Outline {
+    let field = |name: &str| match &item.value {
+        Value::Map(entries) => entries.iter().find(|(key, _)| key.value == Value::Text(name.to_owned())),
+        _ => None,
+    };
+    let text = |node: &Node| match &node.value {
+        Value::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    let id = field("id").and_then(|(_, node)| text(node).map(|id| (id, node.span.clone())));
+    let (id, span) = id.unwrap_or_else(|| (format!("step-{}", place + 1), item.span.clone()));
+    let quiesced = field("when").is_some_and(|(_, node)| match &node.value {
+        Value::Map(entries) => entries.iter().any(|(key, _)| key.value == Value::Text("phase".to_owned())),
+        _ => false,
+    });
+    Outline {
+        id,
+        span,
+        action: ACTIONS.into_iter().find(|action| field(action).is_some()).map(str::to_owned),
+        holds: field("for").is_some(),
+        heals: field("heal").and_then(|(_, node)| text(node)),
+        quiesced,
+    }
+}
+
+fn check_outlines(outlines: &[Outline], sink: &mut Sink<'_>) {
+    for (place, step) in outlines.iter().enumerate() {
+        let earlier = &outlines[..place];
+        if earlier.iter().any(|other| other.id == step.id) {
+            sink.error(&step.span, format!("there is a step `{}` already", step.id));
+        }
+        if is_automatic_event(&step.id) || step.id == "end" {
+            let what = if step.id == "end" { "the end of the run" } else { "automatic failovers" };
+            sink.error(&step.span, format!("`{}` names {what} in reports: give the step another id", step.id));
+        }
+    }
+    let first = outlines.iter().position(|step| step.quiesced).unwrap_or(outlines.len());
+    if let Some(step) = outlines[first..].iter().find(|step| !step.quiesced) {
+        let help = "load stops after the last ordinary step: move it before the first step of `phase: quiesced`";
+        sink.error_with(&step.span, "an ordinary step after a quiesced one", Some(help.to_owned()));
+    }
+}
+
+/// Whether an id is one that automatic failovers get: `failover-1`, ...
+pub(super) fn is_automatic_event(id: &str) -> bool {
+    id.strip_prefix("failover-").is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+struct Decoder<'d, 'c, 't> {
+    context: &'d Context<'c>,
+    outlines: &'d [Outline],
+    place: usize,
+    sink: &'d mut Sink<'t>,
+}
+
+impl<'d> Decoder<'d, '_, '_> {
+    fn step(&mut self, item: &Node) -> Option<Step> {
+        let fields = Fields::open(item, "a step", &FIELDS, self.sink)?;
+        if let Some(node) = fields.get("id", self.sink) {
+            scalars::name(node, self.sink)?;
+        }
+        let when = match fields.get("when", self.sink) {
+            Some(node) => self.when(node).map(Some),
+            None => Some(None),
+        };
+        let delay = match fields.get("delay", self.sink) {
+            Some(node) => scalars::any_duration(node, self.sink),
+            None => Some(Duration::ZERO),
+        };
+        let within = match fields.get("within", self.sink) {
+            Some(node) => scalars::some_duration(node, self.sink),
+            None => Some(WITHIN),
+        };
+        let hold = match fields.get("for", self.sink) {
+            Some(node) => scalars::some_duration(node, self.sink).map(Some),
+            None => Some(None),
+        };
+        let (name, key, value) = fields.one_of(&ACTIONS, self.sink)?;
+        if let Some(span) = fields.key("for").filter(|_| name != "inject") {
+            self.sink.error(span, format!("`for` says how long a fault lasts: it does not go with `{name}`"));
+        }
+        let action = match name {
+            "inject" => fault::decode(value, self.context, self.sink).map(Action::Inject),
+            "heal" => self.heal(value),
+            "operate" => self.operate(value),
+            "exec" => self.exec(value),
+            _ => scalars::any_duration(value, self.sink).map(Action::Pause),
+        };
+        let (within, delay) = (within?, delay?);
+        let needed = delay + if let Some(Action::Pause(pause)) = action { pause } else { Duration::ZERO };
+        if needed >= within {
+            let message = format!("this step takes {} and has to be done within {}", shown(needed), shown(within));
+            let span = fields.key("within").unwrap_or(&key.span);
+            self.sink.error_with(span, message, Some("set a longer `within`".to_owned()));
+        }
+        let id = self.outlines[self.place].id.clone();
+        Some(Step { id, when: when?, delay, within, hold: hold?, action: action? })
+    }
+
+    fn when(&mut self, node: &Node) -> Option<When> {
+        let fields = Fields::open(node, "`when`", &WHEN_FIELDS, self.sink)?;
+        let (name, _, value) = fields.one_of(&TRIGGERS, self.sink)?;
+        for (field, owner) in [("is", "step"), ("environment", "event"), ("nth", "event")] {
+            if let Some(span) = fields.key(field).filter(|_| name != owner) {
+                self.sink.error(span, format!("`{field}` goes with `{owner}`, not with `{name}`"));
+            }
+        }
+        match name {
+            "at" => scalars::any_duration(value, self.sink).map(When::At),
+            "step" => self.when_step(&fields, value),
+            "event" => self.when_event(&fields, value),
+            _ => scalars::word(value, "phase", &["quiesced"], self.sink).map(|_| When::Quiesced),
+        }
+    }
+
+    fn when_step(&mut self, fields: &Fields<'_>, node: &Node) -> Option<When> {
+        let state = fields.require("is", self.sink);
+        let state = state.and_then(|node| scalars::word(node, "state", &STATES, self.sink));
+        let is = match state? {
+            "started" => StepState::Started,
+            "done" => StepState::Done,
+            _ => StepState::Healed,
+        };
+        let target = self.earlier_step(node)?;
+        if is == StepState::Healed {
+            let before = &self.outlines[..self.place];
+            let healed = target.holds || before.iter().any(|step| step.heals.as_ref() == Some(&target.id));
+            if target.action.as_deref() != Some("inject") {
+                self.sink.error(&node.span, format!("`{}` injects no fault that could be healed", target.id));
+                return None;
+            }
+            if !healed {
+                let help = format!("give `{}` a `for`, or heal it in a step before this one", target.id);
+                self.sink.error_with(&node.span, format!("nothing heals `{}` before this", target.id), Some(help));
+                return None;
+            }
+        }
+        Some(When::Step { id: target.id.clone(), is })
+    }
+
+    fn when_event(&mut self, fields: &Fields<'_>, node: &Node) -> Option<When> {
+        let environment = match fields.get("environment", self.sink) {
+            Some(node) => environment(node, self.context, self.sink).map(Some),
+            None => Some(None),
+        };
+        let nth = match fields.get("nth", self.sink) {
+            Some(node) => scalars::count(node, 1..=1_000, self.sink).and_then(|nth| u32::try_from(nth).ok()),
+            None => Some(1),
+        };
+        let name = scalars::word(node, "event", &self.context.catalogue.events, self.sink)?.to_owned();
+        Some(When::Event { name, environment: environment?, nth: nth? })
+    }
+
+    /// A reference to a step that stands before this one.
+    fn earlier_step(&mut self, node: &Node) -> Option<&'d Outline> {
+        let id = scalars::text(node, self.sink)?;
+        let Some(place) = self.outlines.iter().position(|step| step.id == id) else {
+            self.sink.unknown(&node.span, "step", id, self.outlines.iter().map(|step| step.id.as_str()));
+            return None;
+        };
+        if place >= self.place {
+            let which = if place == self.place { "is this step itself" } else { "comes later" };
+            self.sink.error(&node.span, format!("`{id}` {which}: steps run in order"));
+            return None;
+        }
+        self.outlines.get(place)
+    }
+
+    fn heal(&mut self, node: &Node) -> Option<Action> {
+        let place = self.place;
+        let target = self.earlier_step(node)?;
+        if target.action.as_deref() != Some("inject") {
+            self.sink.error(&node.span, format!("`{}` injects no fault that could be healed", target.id));
+            return None;
+        }
+        if target.holds {
+            self.sink.error(&node.span, format!("`{}` has a `for` and heals by itself", target.id));
+            return None;
+        }
+        if self.outlines[..place].iter().any(|step| step.heals.as_ref() == Some(&target.id)) {
+            self.sink.error(&node.span, format!("`{}` is healed already by an earlier step", target.id));
+            return None;
+        }
+        Some(Action::Heal(target.id.clone()))
+    }
+
+    fn operate(&mut self, node: &Node) -> Option<Action> {
+        let names: Vec<&str> = self.context.catalogue.operations.iter().map(|(name, _)| *name).collect();
+        let (name, key, value) = single(node, "an operation", &names, self.sink)?;
+        let Some((_, availability)) = self.context.catalogue.operations.iter().find(|(known, _)| *known == name) else {
+            self.sink.unknown(&key.span, "operation", name, names.into_iter());
+            return None;
+        };
+        if !available(key, "operation", name, *availability, self.context, self.sink) {
+            return None;
+        }
+        let fields = Fields::open(value, "`failover`", &FAILOVER_FIELDS, self.sink)?;
+        let scope = self.scope(&fields);
+        let accept_data_loss = match fields.get("accept_data_loss", self.sink) {
+            Some(node) => scalars::flag(node, self.sink),
+            None => Some(false),
+        };
+        let kind = SwitchKind::Unplanned;
+        Some(Action::Operate(Order { kind, scope: scope?, accept_data_loss: accept_data_loss? }))
+    }
+
+    fn scope(&mut self, fields: &Fields<'_>) -> Option<Scope> {
+        let node = fields.require("scope", self.sink)?;
+        let scope = scalars::word(node, "scope", &SCOPES, self.sink)?;
+        let (wanted, other) = if scope == "region" { ("region", "environments") } else { ("environments", "region") };
+        if let Some(span) = fields.key(other) {
+            self.sink.error(span, format!("`{other}` does not go with `scope: {scope}`"));
+        }
+        let value = fields.require(wanted, self.sink)?;
+        if scope == "region" {
+            return fault::region(value, self.context, self.sink).map(Scope::Region);
+        }
+        let Value::List(items) = &value.value else {
+            self.sink.wrong_type(value, "a list of environments");
+            return None;
+        };
+        if items.is_empty() {
+            self.sink.error(&value.span, "no environment is named");
+            return None;
+        }
+        let mut named: Vec<EnvironmentId> = Vec::new();
+        for item in items {
+            let id = environment(item, self.context, self.sink)?;
+            if named.contains(&id) {
+                self.sink.error(&item.span, format!("`{id}` is named twice"));
+            }
+            named.push(id);
+        }
+        Some(Scope::Environments(named))
+    }
+
+    fn exec(&mut self, node: &Node) -> Option<Action> {
+        let fields = Fields::open(node, "`exec`", &EXEC_FIELDS, self.sink)?;
+        let timeout = match fields.get("timeout", self.sink) {
+            Some(node) => scalars::some_duration(node, self.sink),
+            None => Some(EXEC_TIMEOUT),
+        };
+        let value = fields.require("command", self.sink)?;
+        let Value::List(items) = &value.value else {
+            self.sink.wrong_type(value, "a list: the program and its arguments");
+            return None;
+        };
+        let command: Option<Vec<String>> =
+            items.iter().map(|item| scalars::text(item, self.sink).map(str::to_owned)).collect();
+        if items.is_empty() {
+            self.sink.error(&value.span, "the command is empty");
+            return None;
+        }
+        Some(Action::Exec { command: command?, timeout: timeout? })
+    }
+}
+
+/// An environment of the scenario.
+pub(super) fn environment(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) -> Option<EnvironmentId> {
+    let name = scalars::name(node, sink)?;
+    let known = context.environments.as_ref()?;
+    let found = known.iter().find(|(id, _)| id.as_str() == name);
+    if found.is_none() {
+        sink.unknown(&node.span, "environment", name, known.iter().map(|(id, _)| id.as_str()));
+    }
+    found.map(|(id, _)| id.clone())
+}
+
+fn shown(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(duration)
+}
