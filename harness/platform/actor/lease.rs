@@ -1,0 +1,375 @@
+//! Permits as their holder counts them: from the moment the request was *sent*, from two grantors of which either
+//! suffices, never under an epoch smaller than one seen.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::watch, time::sleep_until};
+
+use crate::api::{
+    EnvironmentId, Epoch,
+    permit::{Grant, PermitReply},
+    route::Door,
+};
+
+/// Who granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grantor {
+    /// The control plane.
+    Control,
+    /// The other region's node.
+    Peer,
+    /// A command that makes its receiver the owner stands for a permit until the first one arrives.
+    Command,
+}
+
+/// Why something may not be passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// There is no permit, or it has ended.
+    #[error("no permit")]
+    NoPermit,
+    /// A greater epoch has been seen.
+    #[error("epoch {asked} is over, epoch {seen} has been seen")]
+    OldEpoch {
+        /// The epoch asked for.
+        asked: Epoch,
+        /// The greatest seen.
+        seen: Epoch,
+    },
+    /// The permit held is of a smaller epoch.
+    #[error("epoch {asked} has not been granted, only {granted}")]
+    NotGranted {
+        /// The epoch asked for.
+        asked: Epoch,
+        /// The one granted.
+        granted: Epoch,
+    },
+    /// The data-loss guard has closed the door for writing.
+    #[error("writes are withheld: too much would be lost if the region were")]
+    Exposed,
+}
+
+/// What a holder may do in one environment, at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// The greatest epoch seen.
+    pub epoch: Epoch,
+    /// The end of the permit of that epoch.
+    pub until: Option<Instant>,
+    /// No grantor withholds writes.
+    pub exposure_ok: bool,
+    /// Slot of ports.
+    pub slot: u16,
+    /// Bucket.
+    pub bucket: String,
+    /// The customers' key.
+    pub s3_access_key: String,
+    /// Greatest revision of the marked references that was heard of.
+    pub marks_revision: u64,
+}
+
+impl Terms {
+    /// Whether traffic of `epoch` may pass `door` now, and until when.
+    ///
+    /// # Errors
+    /// [`Denied`].
+    pub fn allow(&self, epoch: Epoch, door: Door, now: Instant) -> Result<Instant, Denied> {
+        if epoch < self.epoch {
+            return Err(Denied::OldEpoch { asked: epoch, seen: self.epoch });
+        }
+        if epoch > self.epoch {
+            return Err(Denied::NotGranted { asked: epoch, granted: self.epoch });
+        }
+        let until = self.until.filter(|until| now < *until).ok_or(Denied::NoPermit)?;
+        if door == Door::Rw && !self.exposure_ok {
+            return Err(Denied::Exposed);
+        }
+        Ok(until)
+    }
+
+    /// Whether a connection that reads these terms should look again: all but a mere renewal.
+    fn tells(&self, old: &Terms, now: Instant) -> bool {
+        let was_held = old.until.is_some_and(|until| now < until);
+        let is_held = self.until.is_some_and(|until| now < until);
+        was_held != is_held || Terms { until: old.until, ..self.clone() } != *old
+    }
+}
+
+/// Waits until traffic of `epoch` may no longer pass `door`, and says why.
+pub async fn ended(mut terms: watch::Receiver<Terms>, epoch: Epoch, door: Door) -> Denied {
+    loop {
+        let until = match terms.borrow_and_update().allow(epoch, door, Instant::now()) {
+            Ok(until) => until,
+            Err(denied) => return denied,
+        };
+        tokio::select! {
+            () = sleep_until(until.into()) => {}
+            changed = terms.changed() => if changed.is_err() { return Denied::NoPermit },
+        }
+    }
+}
+
+struct Held {
+    grant: Grant,
+    until: Instant,
+}
+
+struct Entry {
+    held: BTreeMap<Grantor, Held>,
+    /// Replies to requests sent earlier count for nothing.
+    not_before: Option<Instant>,
+    terms: watch::Sender<Terms>,
+}
+
+/// The permits of one holder.
+#[derive(Default)]
+pub struct Permits {
+    entries: BTreeMap<EnvironmentId, Entry>,
+}
+
+impl Permits {
+    /// None yet; `epochs` are the greatest seen before.
+    pub fn new(epochs: impl IntoIterator<Item = (EnvironmentId, Epoch)>) -> Self {
+        let mut permits = Self::default();
+        for (environment, epoch) in epochs {
+            permits.raise(&environment, epoch);
+        }
+        permits
+    }
+
+    /// Every environment known, with the greatest epoch seen.
+    pub fn known(&self) -> Vec<(EnvironmentId, Epoch)> {
+        self.entries.iter().map(|(environment, entry)| (environment.clone(), entry.terms.borrow().epoch)).collect()
+    }
+
+    /// The terms of an environment, kept up to date. `None`: it has never been heard of.
+    pub fn watch(&self, environment: &EnvironmentId) -> Option<watch::Receiver<Terms>> {
+        self.entries.get(environment).map(|entry| entry.terms.subscribe())
+    }
+
+    /// The terms of an environment now.
+    pub fn terms(&self, environment: &EnvironmentId) -> Terms {
+        self.entries.get(environment).map(|entry| entry.terms.borrow().clone()).unwrap_or_default()
+    }
+
+    /// Epochs in `reply` greater than those seen: to be made durable before it is taken.
+    pub fn news(&self, reply: &PermitReply) -> BTreeMap<EnvironmentId, Epoch> {
+        let mut news = BTreeMap::new();
+        let named = reply.grants.iter().map(|grant| (&grant.environment, grant.epoch));
+        for (environment, epoch) in named.chain(reply.refused.iter().map(|(environment, epoch)| (environment, *epoch)))
+        {
+            let seen = self.entries.get(environment).map(|entry| entry.terms.borrow().epoch);
+            if seen.is_none_or(|seen| seen < epoch) {
+                let news = news.entry(environment.clone()).or_insert(epoch);
+                *news = epoch.max(*news);
+            }
+        }
+        news
+    }
+
+    /// Takes a reply to a request that was sent at `sent`.
+    pub fn take(&mut self, from: Grantor, sent: Instant, reply: PermitReply, now: Instant) {
+        for (environment, epoch) in &reply.refused {
+            self.raise(environment, *epoch);
+        }
+        for grant in reply.grants {
+            self.raise(&grant.environment, grant.epoch);
+            let Some(entry) = self.entries.get_mut(&grant.environment) else { continue };
+            let old = grant.epoch < entry.terms.borrow().epoch;
+            if old || entry.not_before.is_some_and(|not_before| sent <= not_before) {
+                continue;
+            }
+            let until = sent + Duration::from_millis(grant.lifetime_ms);
+            if from != Grantor::Command {
+                entry.held.remove(&Grantor::Command);
+            }
+            // Replies may overtake one another; a later end stands.
+            if entry.held.get(&from).is_none_or(|held| held.until <= until) {
+                entry.held.insert(from, Held { grant, until });
+            }
+            entry.publish(now);
+        }
+    }
+
+    /// Remembers an epoch; permits of smaller ones end here.
+    pub fn raise(&mut self, environment: &EnvironmentId, epoch: Epoch) {
+        let entry = self.entries.entry(environment.clone()).or_insert_with(|| Entry {
+            held: BTreeMap::new(),
+            not_before: None,
+            terms: watch::Sender::new(Terms { epoch, ..Terms::default() }),
+        });
+        if entry.terms.borrow().epoch < epoch {
+            entry.held.clear();
+            entry.terms.send_replace(Terms { epoch, ..Terms::default() });
+        }
+    }
+
+    /// Ends an environment's permit now; only what is asked for from here on can renew it.
+    pub fn drop_held(&mut self, environment: &EnvironmentId, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(environment) {
+            entry.held.clear();
+            entry.not_before = Some(now);
+            entry.terms.send_modify(|terms| terms.until = None);
+        }
+    }
+}
+
+impl Entry {
+    fn publish(&mut self, now: Instant) {
+        self.held.retain(|_, held| now < held.until);
+        let Some(latest) = self.held.values().max_by_key(|held| held.until) else { return };
+        let old_marks = self.terms.borrow().marks_revision;
+        let fresh = Terms {
+            epoch: latest.grant.epoch,
+            until: Some(latest.until),
+            exposure_ok: self.held.values().all(|held| held.grant.exposure_ok),
+            slot: latest.grant.slot,
+            bucket: latest.grant.bucket.clone(),
+            s3_access_key: latest.grant.s3_access_key.clone(),
+            marks_revision: self.held.values().map(|held| held.grant.marks_revision).fold(old_marks, u64::max),
+        };
+        self.terms.send_if_modified(|terms| {
+            let tells = fresh.tells(terms, now);
+            *terms = fresh;
+            tells
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sales() -> EnvironmentId {
+        "sales".parse().unwrap()
+    }
+
+    fn grant(epoch: u64, lifetime_ms: u64) -> Grant {
+        Grant {
+            environment: sales(),
+            epoch: Epoch(epoch),
+            lifetime_ms,
+            exposure_ok: true,
+            slot: 0,
+            bucket: "sales".to_owned(),
+            s3_access_key: "key".to_owned(),
+            marks_revision: 0,
+        }
+    }
+
+    fn granted(grant: Grant) -> PermitReply {
+        PermitReply { grants: vec![grant], refused: vec![] }
+    }
+
+    fn refused(epoch: u64) -> PermitReply {
+        PermitReply { grants: vec![], refused: vec![(sales(), Epoch(epoch))] }
+    }
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn a_permit_is_counted_from_the_sending_of_its_request() {
+        let sent = Instant::now();
+        let mut permits = Permits::default();
+        permits.take(Grantor::Control, sent, granted(grant(1, 1000)), sent + ms(700));
+        let terms = permits.terms(&sales());
+        assert_eq!(terms.allow(Epoch(1), Door::Rw, sent + ms(999)), Ok(sent + ms(1000)));
+        assert_eq!(terms.allow(Epoch(1), Door::Rw, sent + ms(1000)), Err(Denied::NoPermit));
+    }
+
+    #[test]
+    fn either_grantor_suffices_and_the_later_end_counts() {
+        let t = Instant::now();
+        let mut permits = Permits::default();
+        permits.take(Grantor::Peer, t + ms(300), granted(grant(1, 1000)), t + ms(310));
+        permits.take(Grantor::Control, t, granted(grant(1, 1000)), t + ms(320));
+        assert_eq!(permits.terms(&sales()).until, Some(t + ms(1300)));
+    }
+
+    #[test]
+    fn a_reply_that_was_overtaken_shortens_nothing() {
+        let t = Instant::now();
+        let mut permits = Permits::default();
+        permits.take(Grantor::Control, t + ms(250), granted(grant(1, 1000)), t + ms(260));
+        permits.take(Grantor::Control, t, granted(grant(1, 1000)), t + ms(270));
+        assert_eq!(permits.terms(&sales()).until, Some(t + ms(1250)));
+    }
+
+    #[test]
+    fn a_greater_epoch_ends_the_permit_and_a_smaller_one_is_never_taken_again() {
+        let t = Instant::now();
+        let mut permits = Permits::default();
+        permits.take(Grantor::Control, t, granted(grant(1, 1000)), t);
+        assert_eq!(permits.news(&refused(2)), BTreeMap::from([(sales(), Epoch(2))]));
+        permits.take(Grantor::Peer, t, refused(2), t);
+        let seen = Epoch(2);
+        assert_eq!(
+            permits.terms(&sales()).allow(Epoch(1), Door::Ro, t),
+            Err(Denied::OldEpoch { asked: Epoch(1), seen })
+        );
+        permits.take(Grantor::Control, t + ms(5), granted(grant(1, 1000)), t + ms(5));
+        assert_eq!(permits.terms(&sales()).allow(Epoch(2), Door::Ro, t + ms(6)), Err(Denied::NoPermit));
+        let asked = Epoch(3);
+        assert_eq!(
+            permits.terms(&sales()).allow(asked, Door::Ro, t + ms(6)),
+            Err(Denied::NotGranted { asked, granted: seen })
+        );
+    }
+
+    #[test]
+    fn one_grantor_that_withholds_writes_closes_that_door_alone_until_its_word_has_run_out() {
+        let t = Instant::now();
+        let mut permits = Permits::default();
+        let withheld = Grant { exposure_ok: false, ..grant(1, 1000) };
+        permits.take(Grantor::Control, t, granted(withheld), t);
+        permits.take(Grantor::Peer, t + ms(10), granted(grant(1, 1000)), t + ms(10));
+        let terms = permits.terms(&sales());
+        assert_eq!(terms.allow(Epoch(1), Door::Rw, t + ms(20)), Err(Denied::Exposed));
+        assert!(terms.allow(Epoch(1), Door::Ro, t + ms(20)).is_ok());
+        permits.take(Grantor::Peer, t + ms(990), granted(grant(1, 1000)), t + ms(1001));
+        assert!(permits.terms(&sales()).allow(Epoch(1), Door::Rw, t + ms(1002)).is_ok());
+    }
+
+    #[test]
+    fn a_permit_dropped_is_not_renewed_by_a_reply_already_under_way() {
+        let t = Instant::now();
+        let mut permits = Permits::default();
+        permits.take(Grantor::Control, t, granted(grant(1, 1000)), t);
+        permits.drop_held(&sales(), t + ms(100));
+        permits.take(Grantor::Control, t + ms(90), granted(grant(1, 1000)), t + ms(110));
+        assert_eq!(permits.terms(&sales()).until, None);
+        permits.take(Grantor::Control, t + ms(120), granted(grant(1, 1000)), t + ms(130));
+        assert!(permits.terms(&sales()).until.is_some());
+    }
+
+    #[test]
+    fn a_command_stands_for_a_permit_until_the_first_grant() {
+        let t = Instant::now();
+        let mut permits = Permits::default();
+        permits.take(Grantor::Command, t, granted(grant(1, 30_000)), t);
+        assert_eq!(permits.terms(&sales()).until, Some(t + ms(30_000)));
+        permits.take(Grantor::Peer, t, granted(grant(1, 1000)), t);
+        assert_eq!(permits.terms(&sales()).until, Some(t + ms(1000)));
+    }
+
+    #[tokio::test]
+    async fn an_idle_watcher_learns_of_the_end_at_once() {
+        let t = Instant::now();
+        let mut permits = Permits::default();
+        permits.take(Grantor::Control, t, granted(grant(1, 30)), t);
+        let watched = permits.watch(&sales()).unwrap();
+        permits.take(Grantor::Control, t + ms(30), granted(grant(1, 30)), t);
+        assert_eq!(ended(watched.clone(), Epoch(1), Door::Rw).await, Denied::NoPermit);
+        assert!(t.elapsed() >= ms(60));
+        permits.take(Grantor::Control, Instant::now(), granted(grant(1, 60_000)), Instant::now());
+        let waiting = tokio::spawn(ended(watched, Epoch(1), Door::Rw));
+        tokio::task::yield_now().await;
+        permits.raise(&sales(), Epoch(2));
+        assert!(matches!(waiting.await.unwrap(), Denied::OldEpoch { .. }));
+    }
+}

@@ -1,0 +1,76 @@
+//! Calls to the regions' nodes and to the edge, each with a deadline of its own.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    api::{
+        Region,
+        node::{Action, Answer, Command},
+        role::ControlConfig,
+        route::Route,
+    },
+    clients::http::{Http, HttpError},
+    platform::core::CallFailure,
+};
+
+/// Setting a route: the edge has nothing to wait for.
+const ROUTE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Clients of all nodes and of the edge.
+pub(super) struct Calls {
+    nodes: BTreeMap<Region, Http>,
+    edge: Http,
+}
+
+impl Calls {
+    /// Clients at the ports configured.
+    pub(super) fn new(config: &ControlConfig) -> Self {
+        let local = |port: u16| Http::local(port, config.internal_token.clone());
+        let nodes = config.nodes.iter().map(|(region, port)| (region.clone(), local(*port))).collect();
+        Self { nodes, edge: local(config.edge) }
+    }
+
+    /// One command to one node, one attempt.
+    pub(super) async fn command(&self, region: &Region, command: &Command) -> Result<Answer, CallFailure> {
+        let Some(node) = self.nodes.get(region) else {
+            return Err(CallFailure { outdated: false, why: format!("region {region} has no node") });
+        };
+        let (what, within) = describe(&command.action);
+        let result = node.post("/internal/command", command, within).await;
+        let (environment, epoch) = (command.environment.as_str(), command.epoch.0);
+        match &result {
+            Ok(_) => tracing::debug!(%region, environment, epoch, what, "node command done"),
+            Err(error) => tracing::warn!(%region, environment, epoch, what, %error, "node command failed"),
+        }
+        result.map_err(|error| failure(what, &error))
+    }
+
+    /// One route to the edge, one attempt.
+    pub(super) async fn route(&self, route: &Route) -> Result<Answer, CallFailure> {
+        let result: Result<serde_json::Value, HttpError> = self.edge.put("/internal/route", route, ROUTE_WITHIN).await;
+        if let Err(error) = &result {
+            tracing::warn!(environment = route.environment.as_str(), epoch = route.epoch.0, %error, "route not set");
+        }
+        result.map(|_| Answer::Done).map_err(|error| failure("route", &error))
+    }
+}
+
+/// A command's name for logs, and how long it may take.
+fn describe(action: &Action) -> (&'static str, Duration) {
+    let (what, seconds) = match action {
+        Action::CreatePrimary(_) => ("create-primary", 60),
+        Action::CreateReplica(_) => ("create-replica", 60),
+        Action::ReplicateFiles(_) => ("replicate-files", 60),
+        Action::AllowGranting { .. } => ("allow-granting", 1),
+        Action::StopGranting => ("stop-granting", 1),
+        Action::Fence => ("fence", 2),
+        Action::Promote => ("promote", 30),
+        Action::RevokeFilesReplication { .. } => ("revoke-files-replication", 10),
+        Action::ReconcileReferences => ("reconcile-references", 30),
+    };
+    (what, Duration::from_secs(seconds))
+}
+
+fn failure(what: &str, error: &HttpError) -> CallFailure {
+    CallFailure { outdated: error.status() == Some(409), why: format!("{what}: {error}") }
+}

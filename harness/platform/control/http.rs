@@ -1,0 +1,106 @@
+//! The server: routes, bodies, refusals.
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+use super::{gate, gate::Gate, inbox::Inbox, inbox::Unavailable, internal, public};
+use crate::{
+    api::{Region, control::Refusal},
+    platform::{
+        core::Refused,
+        journal::{Journal, JournalError},
+    },
+};
+
+/// What every handler may use.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) inbox: Inbox,
+    pub(super) journal: Arc<Journal>,
+    /// Grows with every write to the journal.
+    pub(super) changes: watch::Receiver<u64>,
+    pub(super) regions: Arc<[Region]>,
+}
+
+/// A call that is refused.
+#[derive(Debug)]
+pub(super) struct Refuse {
+    status: u16,
+    error: String,
+}
+
+impl Refuse {
+    /// With a status and the reason.
+    pub(super) fn new(status: u16, error: impl Into<String>) -> Self {
+        Self { status, error: error.into() }
+    }
+}
+
+impl IntoResponse for Refuse {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(Refusal { error: self.error })).into_response()
+    }
+}
+
+impl From<Refused> for Refuse {
+    fn from(refused: Refused) -> Self {
+        Self::new(refused.status, refused.why)
+    }
+}
+
+impl From<Unavailable> for Refuse {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::new(503, unavailable.to_string())
+    }
+}
+
+impl From<JournalError> for Refuse {
+    fn from(error: JournalError) -> Self {
+        Self::new(503, error.to_string())
+    }
+}
+
+/// A JSON body of the type asked for.
+pub(super) fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refuse> {
+    serde_json::from_slice(bytes).map_err(|error| Refuse::new(400, format!("body: {error}")))
+}
+
+/// The whole API.
+pub(super) fn router(desk: Desk, api_token: &str, internal_token: &str) -> Router {
+    let public = Router::new()
+        .route("/v1/health", get(public::health))
+        .route("/v1/tenants/{tenant}", put(public::put_tenant))
+        .route("/v1/environments", get(public::environments).post(public::deploy))
+        .route("/v1/environments/{id}", get(public::environment))
+        .route("/v1/environments/{id}/dangling", get(public::dangling))
+        .route("/v1/failovers", post(public::failover))
+        .route("/v1/operations/{id}", get(public::operation))
+        .route("/v1/subscriptions/{name}", put(public::subscribe))
+        .route("/v1/events", get(public::events))
+        .route("/v1/notices", get(public::notices))
+        .route_layer(axum::middleware::from_fn_with_state(Gate::new(api_token), gate::check));
+    let internal = Router::new()
+        .route("/internal/permits", post(internal::permits))
+        .route("/internal/edge", post(internal::edge))
+        .route_layer(axum::middleware::from_fn_with_state(Gate::new(internal_token), gate::check))
+        // A sign of life for whoever starts roles and links; it tells nothing, so it needs no token.
+        .route("/internal/ready", get(internal::ready));
+    public.merge(internal).fallback(nothing_there).method_not_allowed_fallback(wrong_method).with_state(desk)
+}
+
+async fn nothing_there() -> Refuse {
+    Refuse::new(404, "there is no such call")
+}
+
+async fn wrong_method() -> Refuse {
+    Refuse::new(405, "this address takes another method")
+}

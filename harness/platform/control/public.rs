@@ -1,0 +1,178 @@
+//! What operators and customers call.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, Query, State},
+    http::StatusCode,
+};
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    credentials,
+    http::{Desk, Refuse, body},
+    inbox::Order,
+    outbox,
+};
+use crate::{
+    api::{
+        EnvironmentId,
+        control::{Dangling, Events, Health, Notice, OperationState, OperationView, Subscription, Tenant},
+        environment::EnvironmentView,
+        ids::is_name,
+    },
+    platform::core::{OrderAnswer, Refused},
+};
+
+/// The longest wait that a caller can ask for.
+const WAIT_MS_MAX: u64 = 30_000;
+
+/// `?after=&wait_ms=`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct After {
+    #[serde(default)]
+    after: u64,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+/// `?wait_ms=`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wait {
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+type Accepted = (StatusCode, Json<OperationView>);
+type Params<T> = Result<Query<T>, axum::extract::rejection::QueryRejection>;
+
+pub(super) async fn health(State(desk): State<Desk>) -> Result<Json<Health>, Refuse> {
+    let look = desk.inbox.look(|core, now_ms| (core.regions_ready(now_ms), core.edge_ready(now_ms)));
+    let (regions_ready, edge_ready) = look.await?;
+    Ok(Json(Health { version: env!("CARGO_PKG_VERSION").to_owned(), regions_ready, edge_ready }))
+}
+
+pub(super) async fn put_tenant(
+    State(desk): State<Desk>,
+    Path(name): Path<String>,
+    bytes: Bytes,
+) -> Result<Json<Tenant>, Refuse> {
+    match desk.inbox.order(Order::Tenant { name, tenant: body(&bytes)? }).await?? {
+        OrderAnswer::Tenant(tenant) => Ok(Json(tenant)),
+        OrderAnswer::Operation(_) => Err(mismatch()),
+    }
+}
+
+pub(super) async fn deploy(State(desk): State<Desk>, bytes: Bytes) -> Result<Accepted, Refuse> {
+    let credentials = Box::new(credentials::make(&desk.regions));
+    accepted(desk.inbox.order(Order::Deploy { order: body(&bytes)?, credentials }).await?)
+}
+
+pub(super) async fn failover(State(desk): State<Desk>, bytes: Bytes) -> Result<Accepted, Refuse> {
+    accepted(desk.inbox.order(Order::Failover(body(&bytes)?)).await?)
+}
+
+pub(super) async fn environments(State(desk): State<Desk>) -> Result<Json<Vec<EnvironmentView>>, Refuse> {
+    Ok(Json(desk.inbox.look(|core, _| core.environment_views()).await?))
+}
+
+pub(super) async fn environment(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+) -> Result<Json<EnvironmentView>, Refuse> {
+    let id = known(&id)?;
+    let name = id.clone();
+    let view = desk.inbox.look(move |core, _| core.environment_view(&id)).await?;
+    view.map(Json).ok_or_else(|| no_environment(name.as_str()))
+}
+
+pub(super) async fn dangling(State(desk): State<Desk>, Path(id): Path<String>) -> Result<Json<Dangling>, Refuse> {
+    let id = known(&id)?;
+    let name = id.clone();
+    let dangling = desk.inbox.look(move |core, _| core.dangling(&id)).await?;
+    dangling.map(Json).ok_or_else(|| no_environment(name.as_str()))
+}
+
+pub(super) async fn operation(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    wait: Params<Wait>,
+) -> Result<Json<OperationView>, Refuse> {
+    let unknown = || Refuse::new(404, format!("there is no operation `{id}`"));
+    let id: u64 = id.parse().map_err(|_| unknown())?;
+    let deadline = deadline(wait.map_err(bad_query)?.0.wait_ms);
+    let mut changes = desk.changes.clone();
+    loop {
+        changes.borrow_and_update();
+        let view = desk.inbox.look(move |core, _| core.operation_view(id)).await?.ok_or_else(unknown)?;
+        let is_over = view.state != OperationState::Running;
+        if is_over || !matches!(timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
+            return Ok(Json(view));
+        }
+    }
+}
+
+pub(super) async fn events(State(desk): State<Desk>, after: Params<After>) -> Result<Json<Events>, Refuse> {
+    let Query(After { after, wait_ms }) = after.map_err(bad_query)?;
+    let deadline = deadline(wait_ms);
+    let mut changes = desk.changes.clone();
+    loop {
+        changes.borrow_and_update();
+        let events = desk.journal.events_after(after).await?;
+        if !events.is_empty() || !matches!(timeout_at(deadline, changes.changed()).await, Ok(Ok(()))) {
+            return Ok(Json(Events { events }));
+        }
+    }
+}
+
+pub(super) async fn notices(State(desk): State<Desk>) -> Result<Json<Vec<Notice>>, Refuse> {
+    Ok(Json(desk.journal.notices().await?))
+}
+
+pub(super) async fn subscribe(
+    State(desk): State<Desk>,
+    Path(name): Path<String>,
+    bytes: Bytes,
+) -> Result<Json<Subscription>, Refuse> {
+    let subscription: Subscription = body(&bytes)?;
+    if !is_name(&name) {
+        return Err(Refuse::new(400, format!("`{name}` is not a name for a subscription: a-z, 0-9 and `-` only")));
+    }
+    if !outbox::is_local(&subscription.url) {
+        return Err(Refuse::new(400, "a subscription's address is `http://127.0.0.1:PORT/…`"));
+    }
+    desk.journal.subscribe(&name, &subscription.url).await?;
+    Ok(Json(subscription))
+}
+
+fn accepted(result: Result<OrderAnswer, Refused>) -> Result<Accepted, Refuse> {
+    match result? {
+        OrderAnswer::Operation(view) => Ok((StatusCode::ACCEPTED, Json(view))),
+        OrderAnswer::Tenant(_) => Err(mismatch()),
+    }
+}
+
+fn mismatch() -> Refuse {
+    Refuse::new(500, "bug: an order was answered by another one's answer")
+}
+
+fn known(id: &str) -> Result<EnvironmentId, Refuse> {
+    id.parse().map_err(|_| no_environment(id))
+}
+
+fn no_environment(id: &str) -> Refuse {
+    Refuse::new(404, format!("there is no environment `{id}`"))
+}
+
+fn bad_query(rejection: axum::extract::rejection::QueryRejection) -> Refuse {
+    Refuse::new(400, rejection.body_text())
+}
+
+fn deadline(wait_ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(wait_ms.min(WAIT_MS_MAX))
+}

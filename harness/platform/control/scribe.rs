@@ -1,0 +1,126 @@
+//! Persists what the core has decided, then performs it: nothing is done, and nothing answered, whose reason is not on
+//! the disk. What waits together is written in one transaction, so a permit waits for two flushes at most.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+use super::{
+    calls::Calls,
+    inbox::{Inbox, Reply},
+    outbox::Outbox,
+};
+use crate::{
+    api::{Region, node::Command, route::Route},
+    platform::{
+        core::{CallId, Event, Record},
+        journal::{Delivery, Journal, JournalError},
+    },
+};
+
+/// Decisions written together at most.
+const TOGETHER_MAX: usize = 64;
+
+/// Something to do once its reason is on the disk.
+pub(super) enum Deed {
+    Command { call: CallId, region: Region, command: Box<Command> },
+    Route { call: CallId, route: Route },
+    Notify(u64),
+    Reply(Reply),
+}
+
+/// One step's decisions.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) records: Vec<Record>,
+    pub(super) deeds: Vec<Deed>,
+}
+
+impl Batch {
+    /// Nothing was decided.
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.deeds.is_empty()
+    }
+}
+
+/// Writes and performs.
+pub(super) struct Scribe {
+    pub(super) journal: Arc<Journal>,
+    pub(super) calls: Arc<Calls>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) inbox: Inbox,
+    /// Grows with every write, for those who wait for news.
+    pub(super) changes: watch::Sender<u64>,
+}
+
+impl Scribe {
+    /// Works until the driver has ended and its last decision is written.
+    ///
+    /// # Errors
+    /// The journal's: a control plane that cannot write must end.
+    pub(super) async fn work(
+        self,
+        mut batches: mpsc::Receiver<Batch>,
+        owed: Vec<Delivery>,
+    ) -> Result<(), JournalError> {
+        let mut running = JoinSet::new();
+        running.spawn(Arc::clone(&self.outbox).resume(owed));
+        let mut together = Vec::with_capacity(TOGETHER_MAX);
+        loop {
+            tokio::select! {
+                count = batches.recv_many(&mut together, TOGETHER_MAX) => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    self.write(&mut together).await?;
+                    let deeds: Vec<Deed> = together.drain(..).flat_map(|batch| batch.deeds).collect();
+                    deeds.into_iter().for_each(|deed| self.perform(deed, &mut running));
+                }
+                Some(_) = running.join_next(), if !running.is_empty() => {}
+            }
+        }
+    }
+
+    async fn write(&self, together: &mut [Batch]) -> Result<(), JournalError> {
+        let records: Vec<Record> = together.iter_mut().flat_map(|batch| std::mem::take(&mut batch.records)).collect();
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.journal.write(&records).await?;
+        for record in &records {
+            if let Record::Event(event) = record {
+                let environment = event.environment.as_ref().map(ToString::to_string);
+                let region = event.region.as_ref().map(ToString::to_string);
+                tracing::info!(name = event.name, environment, region, detail = event.detail, "platform event");
+            }
+        }
+        self.changes.send_modify(|revision| *revision += 1);
+        Ok(())
+    }
+
+    fn perform(&self, deed: Deed, running: &mut JoinSet<()>) {
+        match deed {
+            Deed::Reply(reply) => reply(),
+            Deed::Notify(notice) => {
+                running.spawn(Arc::clone(&self.outbox).announce(notice));
+            }
+            Deed::Command { call, region, command } => {
+                let (calls, inbox) = (Arc::clone(&self.calls), self.inbox.clone());
+                running.spawn(async move {
+                    let result = calls.command(&region, &command).await;
+                    inbox.tell(Event::CallEnded { call, result }).await;
+                });
+            }
+            Deed::Route { call, route } => {
+                let (calls, inbox) = (Arc::clone(&self.calls), self.inbox.clone());
+                running.spawn(async move {
+                    let result = calls.route(&route).await;
+                    inbox.tell(Event::CallEnded { call, result }).await;
+                });
+            }
+        }
+    }
+}

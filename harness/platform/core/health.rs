@@ -1,0 +1,122 @@
+//! Who is silent, and since when: three vantage points on each region.
+//!
+//! 1. Control itself: neither the region's node nor its compute has asked for permits.
+//! 2. The other region's node, by what its own last message said.
+//! 3. The edge, by its last report.
+//!
+//! A statement counts while it is fresh; two of three make a suspicion, so one broken link never does.
+
+use std::collections::BTreeMap;
+
+use super::{
+    machine::{Core, Turn},
+    record::{Record, RegionStatus},
+    settings::Settings,
+};
+use crate::api::{
+    Region,
+    permit::{Holder, PermitRequest},
+    route::EdgeReport,
+};
+
+/// What was heard and when. Volatile: after a restart everybody is silent since the start.
+#[derive(Default)]
+pub(super) struct Ears {
+    heard: BTreeMap<(Region, Holder), u64>,
+    /// What a region's peer said of it, and when.
+    peers: BTreeMap<Region, (u64, Option<u64>)>,
+    edge: Option<(u64, BTreeMap<Region, Option<u64>>)>,
+    suspected_since: BTreeMap<Region, u64>,
+}
+
+impl Ears {
+    /// Takes a sign of life.
+    pub(super) fn hear(&mut self, now_ms: u64, request: &PermitRequest, settings: &Settings) {
+        self.heard.insert((request.region.clone(), request.holder), now_ms);
+        if let (Holder::Node, Some(peer)) = (request.holder, settings.peer(&request.region)) {
+            self.peers.insert(peer.clone(), (now_ms, request.peer_silent_ms));
+        }
+    }
+
+    /// Takes the edge's.
+    pub(super) fn hear_edge(&mut self, now_ms: u64, report: &EdgeReport) {
+        self.edge = Some((now_ms, report.silent_ms.iter().cloned().collect()));
+    }
+
+    /// Whether a region's node has been heard within the suspicion time.
+    pub(super) fn hears_node(&self, now_ms: u64, region: &Region, suspect_ms: u64) -> bool {
+        self.silence(now_ms, region, Holder::Node).is_some_and(|silence| silence <= suspect_ms)
+    }
+
+    /// Whether a region's node and compute have both been heard within the suspicion time.
+    pub(super) fn is_ready(&self, now_ms: u64, region: &Region, suspect_ms: u64) -> bool {
+        [Holder::Node, Holder::Compute]
+            .into_iter()
+            .all(|holder| self.silence(now_ms, region, holder).is_some_and(|silence| silence <= suspect_ms))
+    }
+
+    /// Whether the edge has been heard within the suspicion time.
+    pub(super) fn hears_edge(&self, now_ms: u64, suspect_ms: u64) -> bool {
+        self.edge.as_ref().is_some_and(|(at, _)| now_ms.saturating_sub(*at) <= suspect_ms)
+    }
+
+    fn silence(&self, now_ms: u64, region: &Region, holder: Holder) -> Option<u64> {
+        self.heard.get(&(region.clone(), holder)).map(|at| now_ms.saturating_sub(*at))
+    }
+
+    /// How many of the three vantage points miss a region.
+    pub(super) fn votes(&self, now_ms: u64, region: &Region, suspect_ms: u64) -> u8 {
+        let fresh = |at: u64| now_ms.saturating_sub(at) <= suspect_ms;
+        let by_control = [Holder::Node, Holder::Compute]
+            .into_iter()
+            .all(|holder| self.silence(now_ms, region, holder).unwrap_or(now_ms) > suspect_ms);
+        let by_peer = matches!(self.peers.get(region), Some((at, Some(ms))) if fresh(*at) && *ms > suspect_ms);
+        let by_edge = self
+            .edge
+            .as_ref()
+            .is_some_and(|(at, silent)| fresh(*at) && matches!(silent.get(region), Some(Some(ms)) if *ms > suspect_ms));
+        u8::from(by_control) + u8::from(by_peer) + u8::from(by_edge)
+    }
+}
+
+impl Core {
+    /// Whether a region could carry environments, as far as control hears.
+    pub(super) fn is_ready(&self, now_ms: u64, region: &Region) -> bool {
+        self.ears.is_ready(now_ms, region, self.settings.timers.suspect_ms)
+    }
+
+    /// Follows both regions: suspected, cleared, declared, returned.
+    pub(super) fn watch_regions(&mut self, turn: &mut Turn) {
+        for region in self.settings.regions.clone() {
+            let missed = self.ears.votes(turn.now_ms, &region, self.settings.timers.suspect_ms) >= 2;
+            match (self.state.region(&region), missed) {
+                (RegionStatus::Clear, true) => {
+                    self.ears.suspected_since.insert(region.clone(), turn.now_ms);
+                    self.judge(turn, &region, RegionStatus::Suspected, "region.suspected", "two of three miss it");
+                }
+                (RegionStatus::Suspected, false) => {
+                    self.judge(turn, &region, RegionStatus::Clear, "region.cleared", "heard again within the grace");
+                }
+                (RegionStatus::Declared, false) => {
+                    self.forget_attempts(&region);
+                    self.judge(turn, &region, RegionStatus::Clear, "region.returned", "heard again");
+                }
+                (RegionStatus::Suspected, true) => {
+                    // After a restart the suspicion counts from the first look: who was silent before, is not known.
+                    let since = *self.ears.suspected_since.entry(region.clone()).or_insert(turn.now_ms);
+                    if turn.now_ms.saturating_sub(since) >= self.settings.timers.outage_grace_ms {
+                        let detail = "missed for the whole grace";
+                        self.judge(turn, &region, RegionStatus::Declared, "region.declared", detail);
+                        self.warn_unprotected(turn, &region);
+                    }
+                }
+                (RegionStatus::Clear, false) | (RegionStatus::Declared, true) => {}
+            }
+        }
+    }
+
+    fn judge(&mut self, turn: &mut Turn, region: &Region, status: RegionStatus, name: &str, detail: &str) {
+        self.record(turn, Record::Region { region: region.clone(), status });
+        self.say_region(turn, name, region, detail);
+    }
+}

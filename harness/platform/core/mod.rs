@@ -1,0 +1,43 @@
+//! The control plane's decisions as a pure state machine: no I/O, no clock, no tokio, no randomness, ordered maps only.
+//!
+//! [`Core::step`] takes the time and one [`Event`] and answers with [`Effect`]s. Durable state ([`State`]) changes only by
+//! folding [`Record`]s; an effect that depends on a record stands behind the [`Effect::Journal`] that holds it, and
+//! whoever drives the core persists that before performing the rest. [`Core::recover`] folds what was persisted, and
+//! [`Event::Restarted`] asks again for whatever was under way: every command is idempotent.
+//!
+//! - `settings`: what the core is told once.
+//! - `event`, `effect`, `record`: its language.
+//! - `state`: what is durable. `machine`: the core itself.
+//! - `permits`: grants, and when the last one has surely ended. `health`: who is silent, and since when.
+//! - `orders`: what an operator may ask for, and the refusals.
+//! - `progress`: a step is a set of calls (`calls`), each repeated until it is done or the step's time is over; `repair`
+//!   puts right what belongs to no step.
+//! - `deploy`, `failover`: the two operations, step by step. `exposure`: the estimate of what a switch loses.
+//! - `views`: the core as the API shows it.
+
+mod calls;
+mod deploy;
+mod effect;
+mod event;
+mod exposure;
+mod failover;
+mod health;
+mod machine;
+mod orders;
+mod permits;
+mod progress;
+mod record;
+mod repair;
+mod settings;
+mod state;
+mod views;
+
+#[cfg(test)]
+mod tests;
+
+pub use effect::{AskId, CallId, Effect, OrderAnswer, Refused};
+pub use event::{CallFailure, Event};
+pub use machine::Core;
+pub use record::{NewEnvironment, NewNotice, OperationKind, Outcome, Record, RegionStatus, Step};
+pub use settings::{Settings, drifted};
+pub use state::{Environment, Item, Operation, State, Task};

@@ -1,0 +1,121 @@
+//! Permits as control grants them, and the moment after which the last one is surely over.
+//!
+//! The holder counts a permit's lifetime from when it sent its request, control from when it answered, which is later;
+//! after its own restart, control counts from its start, which is later than any answer before. So control's own wait
+//! never ends too early, whatever the clocks of two machines say.
+
+use std::collections::BTreeMap;
+
+use super::{
+    effect::{AskId, Effect},
+    machine::{Core, Turn},
+    settings::drifted,
+};
+use crate::api::{
+    EnvironmentId,
+    permit::{Grant, Holder, PermitReply, PermitRequest},
+};
+
+/// When permits were given last. Volatile.
+#[derive(Default)]
+pub(super) struct Given {
+    /// By control itself, to any holder.
+    last: BTreeMap<EnvironmentId, u64>,
+    /// Until when a permit of the other grantor may be alive, once it has confirmed that it stopped.
+    peer_clear: BTreeMap<EnvironmentId, u64>,
+    /// The same, if any was alive when it stopped.
+    peer_last: BTreeMap<EnvironmentId, u64>,
+    /// Environments whose active region's compute was granted a permit since they were opened.
+    opened: BTreeMap<EnvironmentId, bool>,
+}
+
+impl Given {
+    /// When control last granted. If not since its start: at its start, since it may have done so just before.
+    pub(super) fn last(&self, environment: &EnvironmentId) -> u64 {
+        self.last.get(environment).copied().unwrap_or(0)
+    }
+
+    /// The other grantor has stopped, and what it gave may live for so long from now on. Its clock may run slower.
+    pub(super) fn peer_stopped(&mut self, environment: &EnvironmentId, now_ms: u64, wait_ms: u64) {
+        let clear = now_ms.saturating_add(drifted(wait_ms));
+        let known = self.peer_clear.entry(environment.clone()).or_insert(clear);
+        *known = clear.max(*known);
+        if wait_ms > 0 {
+            self.peer_last.insert(environment.clone(), clear);
+        }
+    }
+
+    /// When the last permit ended or will end, as far as control knows: nothing is acknowledged after it.
+    pub(super) fn permits_end_ms(&self, environment: &EnvironmentId, permit_ms: u64) -> u64 {
+        let own = self.last(environment) + permit_ms;
+        self.peer_last.get(environment).map_or(own, |peer| own.max(*peer))
+    }
+
+    /// When the other grantor's permits are over; `None` while it has not confirmed that it stopped.
+    pub(super) fn peer_clear(&self, environment: &EnvironmentId) -> Option<u64> {
+        self.peer_clear.get(environment).copied()
+    }
+
+    /// Forgets the other grantor's confirmation, since it will be allowed to grant again or is about to be asked anew.
+    pub(super) fn forget_peer(&mut self, environment: &EnvironmentId) {
+        self.peer_clear.remove(environment);
+        self.peer_last.remove(environment);
+    }
+
+    /// From now on it is asked whether a compute was granted.
+    pub(super) fn watch_opening(&mut self, environment: &EnvironmentId) {
+        self.opened.insert(environment.clone(), false);
+    }
+
+    /// Whether a compute was granted since.
+    pub(super) fn is_opened(&self, environment: &EnvironmentId) -> bool {
+        self.opened.get(environment).copied().unwrap_or(false)
+    }
+}
+
+impl Core {
+    /// Answers a holder, and takes its message as a sign of life.
+    pub(super) fn answer_holder(&mut self, turn: &mut Turn, ask: AskId, request: &PermitRequest) {
+        self.ears.hear(turn.now_ms, request, &self.settings);
+        self.take_claims(turn.now_ms, request);
+        let known: BTreeMap<_, _> = request.known.iter().cloned().collect();
+        let mut reply = PermitReply { grants: Vec::new(), refused: Vec::new() };
+        for (id, environment) in &self.state.environments {
+            let seen = known.get(id).copied();
+            if environment.active != request.region {
+                if seen.is_some_and(|seen| seen < environment.epoch) {
+                    reply.refused.push((id.clone(), environment.epoch));
+                }
+                continue;
+            }
+            // A holder that has seen a higher epoch than the register: this journal is not the newest. Grant nothing.
+            let is_outdated = seen.is_some_and(|seen| seen > environment.epoch);
+            let is_open = request.holder == Holder::Node || environment.is_open();
+            if !environment.granting || is_outdated || !is_open {
+                continue;
+            }
+            self.given.last.insert(id.clone(), turn.now_ms);
+            if let (Holder::Compute, Some(opened)) = (request.holder, self.given.opened.get_mut(id)) {
+                *opened = true;
+            }
+            reply.grants.push(Grant {
+                environment: id.clone(),
+                epoch: environment.epoch,
+                lifetime_ms: self.settings.timers.permit_ms,
+                exposure_ok: true,
+                slot: environment.given.slot,
+                bucket: environment.given.bucket.clone(),
+                s3_access_key: environment.given.credentials.s3.user.clone(),
+                marks_revision: environment.marks_revision,
+            });
+        }
+        turn.effects.push(Effect::Permits { ask, reply });
+    }
+
+    /// When no permit under the environment's present epoch can be alive any more; `None` while the other grantor has not
+    /// confirmed that it stopped. Meaningful only once control's own granting is stopped.
+    pub(super) fn fence_ends_ms(&self, environment: &EnvironmentId) -> Option<u64> {
+        let own = self.given.last(environment) + self.settings.grant_lives_ms();
+        self.given.peer_clear(environment).map(|peer| peer.max(own))
+    }
+}

@@ -1,0 +1,63 @@
+//! Who there is, and how a run is disturbed.
+
+use std::collections::BTreeMap;
+
+/// Somebody who sends or receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    Control,
+    Node(usize),
+    Compute(usize),
+    Edge,
+}
+
+impl Who {
+    /// A number of its own.
+    pub fn index(self) -> usize {
+        match self {
+            Who::Control => 0,
+            Who::Edge => 1,
+            Who::Node(region) => 2 + region,
+            Who::Compute(region) => 4 + region,
+        }
+    }
+}
+
+/// How a run is disturbed.
+#[derive(Debug, Clone, Default)]
+pub struct Chaos {
+    pub seed: u64,
+    /// Messages take up to this long.
+    pub delay_ms: u64,
+    /// Messages lost, and messages delivered a second time up to 3 s later, in a hundred.
+    pub lost: u32,
+    pub repeated: u32,
+    /// Clocks run apart by up to 1 %.
+    pub drift: bool,
+    /// Journal writes at which control is killed: before the write, or after it and before anything is performed.
+    pub kills: BTreeMap<usize, Kill>,
+    /// Links that carry nothing in a span of time, one way.
+    pub cuts: Vec<Cut>,
+    /// Times at which a region dies and returns.
+    pub outages: Vec<(usize, u64, u64)>,
+    /// Times at which a node's process is started anew.
+    pub node_restarts: Vec<(usize, u64)>,
+    /// Times at which an operator orders a failover of whatever is active in a region.
+    pub orders: Vec<(usize, u64)>,
+    /// Calls in a hundred at which a node fails without doing anything.
+    pub failing: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kill {
+    BeforeWrite,
+    AfterWrite,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Cut {
+    pub from: Who,
+    pub to: Who,
+    pub begin_ms: u64,
+    pub end_ms: u64,
+}

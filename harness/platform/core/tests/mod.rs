@@ -1,0 +1,8 @@
+//! The core in a small world: what it must never do, and what it must get done, whatever happens around it.
+
+mod cases;
+mod chaos;
+mod questions;
+mod random;
+mod regions;
+mod world;

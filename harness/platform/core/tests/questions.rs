@@ -1,0 +1,110 @@
+//! What tests do to the world, and ask of it.
+
+use std::collections::BTreeMap;
+
+use super::{
+    chaos::Who,
+    world::{Due, EAST, World, environment, region},
+};
+use crate::{
+    api::{
+        Epoch,
+        control::{Deploy, PlatformEvent, Tenant},
+        environment::{EnvironmentKind, Login, Product},
+        permit::Credentials,
+    },
+    platform::core::{Event, Record, Settings},
+};
+
+impl World {
+    /// Deploys environments in the east and waits until they stand.
+    pub fn deploy(&mut self, names: &[&str]) {
+        let tenant = Tenant { licences: vec![Product::Dataverse] };
+        for name in names {
+            for attempt in 0.. {
+                assert!(attempt < 200, "{name} is not deployed");
+                self.run_until(self.now + 300, |_| false);
+                if self.core.as_ref().is_some_and(|core| core.state().environments.contains_key(&environment(name))) {
+                    break;
+                }
+                let ask = self.ask();
+                self.step(Event::TenantPut { ask, name: "contoso".to_owned(), tenant: tenant.clone() });
+                let ask = self.ask();
+                let order = Deploy {
+                    id: environment(name),
+                    kind: EnvironmentKind::DataverseProduction,
+                    tenant: "contoso".to_owned(),
+                    region: region(EAST),
+                };
+                self.step(Event::DeployOrdered { ask, order, credentials: Box::new(credentials()) });
+            }
+        }
+        let end = self.now + 120_000;
+        let all = |world: &World| {
+            names.iter().all(|name| world.events(name).iter().any(|event| event.name == "environment.deployed"))
+        };
+        assert!(self.run_until(end, all), "deployed in time (seed {})", self.chaos.seed);
+    }
+
+    /// Events of an environment, in order.
+    pub fn events(&self, name: &str) -> Vec<PlatformEvent> {
+        let of = |record: &Record| match record {
+            Record::Event(event) if event.environment == Some(environment(name)) => Some(event.clone()),
+            _ => None,
+        };
+        self.journal.iter().filter_map(of).collect()
+    }
+
+    /// Names of all events of a region.
+    pub fn region_events(&self, index: usize) -> Vec<String> {
+        let of = |record: &Record| match record {
+            Record::Event(event) if event.environment.is_none() && event.region == Some(region(index)) => {
+                Some(event.name.clone())
+            }
+            _ => None,
+        };
+        self.journal.iter().filter_map(of).collect()
+    }
+
+    /// Whether somebody holds a live permit.
+    pub fn holds(&self, who: Who, name: &str) -> Option<Epoch> {
+        let (epoch, until) = self.held.get(&who)?.get(&environment(name))?;
+        (self.clock(who) < *until).then_some(*epoch)
+    }
+
+    pub fn lose(&mut self, index: usize) {
+        self.outage(index, true);
+    }
+
+    pub fn return_region(&mut self, index: usize) {
+        self.outage(index, false);
+    }
+
+    /// Kills control and keeps it down for so long.
+    pub fn hold_control_down(&mut self, ms: u64) {
+        self.core = None;
+        self.actors.get_mut(&Who::Control).unwrap().alive = false;
+        self.push(self.now + ms, Due::StartControl);
+    }
+
+    pub fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+
+    pub fn links() -> Vec<(Who, Who)> {
+        let all = [Who::Control, Who::Edge, Who::Node(0), Who::Node(1), Who::Compute(0), Who::Compute(1)];
+        let pairs = all.iter().flat_map(|from| all.iter().map(move |to| (*from, *to)));
+        pairs.filter(|(from, to)| from.index() != to.index()).collect()
+    }
+}
+
+pub fn credentials() -> Credentials {
+    let login = || Login { user: "u".to_owned(), secret: "s".to_owned() };
+    Credentials {
+        app: login(),
+        reader: login(),
+        s3: login(),
+        sql_replication: login(),
+        files_replication: BTreeMap::new(),
+    }
+}

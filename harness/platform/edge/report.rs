@@ -1,0 +1,82 @@
+//! What the edge sees of the regions' computes, told to control every poll.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde::de::IgnoredAny;
+
+use super::routes::Routes;
+use crate::{
+    api::{
+        Epoch, Region,
+        role::Timers,
+        route::{Door, DoorStore, EdgeReport, Preamble},
+    },
+    clients::http::Http,
+    platform::actor::{
+        beat::every,
+        connection::dial,
+        locked,
+        preamble::{PreambleError, introduce},
+    },
+};
+
+/// How long a check or a report may take; others are begun meanwhile.
+const CALL_WITHIN: Duration = Duration::from_secs(2);
+
+/// When each region's compute last answered.
+#[derive(Default)]
+pub struct Health {
+    heard: Mutex<BTreeMap<Region, Option<Instant>>>,
+}
+
+impl Health {
+    /// Of regions not heard yet.
+    pub fn new(regions: impl Iterator<Item = Region>) -> Self {
+        Self { heard: Mutex::new(regions.map(|region| (region, None)).collect()) }
+    }
+
+    /// Checks one region's compute every poll, for ever.
+    pub async fn keep_checking(self: Arc<Self>, region: Region, port: u16, timers: Timers) {
+        every(Duration::from_millis(timers.poll_ms), || {
+            let (health, region) = (Arc::clone(&self), region.clone());
+            async move {
+                match check(port).await {
+                    Ok(()) => {
+                        locked(&health.heard).insert(region, Some(Instant::now()));
+                    }
+                    Err(error) => tracing::debug!(%region, %error, "compute does not answer"),
+                }
+            }
+        })
+        .await;
+    }
+
+    fn silent_ms(&self) -> Vec<(Region, Option<u64>)> {
+        let milliseconds = |heard: &Instant| u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX);
+        locked(&self.heard).iter().map(|(region, heard)| (region.clone(), heard.as_ref().map(milliseconds))).collect()
+    }
+}
+
+async fn check(port: u16) -> Result<(), PreambleError> {
+    let check = Preamble { environment: None, epoch: Epoch(0), store: DoorStore::Sql, door: Door::Ro };
+    let mut compute = dial(port, CALL_WITHIN).await?;
+    introduce(&mut compute, &check, CALL_WITHIN).await
+}
+
+/// Reports to control every poll, for ever.
+pub async fn keep_reporting(health: Arc<Health>, routes: Arc<Routes>, control: Http, timers: Timers) {
+    every(Duration::from_millis(timers.poll_ms), || {
+        let report = EdgeReport { silent_ms: health.silent_ms(), routes: routes.all() };
+        let control = control.clone();
+        async move {
+            if let Err(error) = control.post::<IgnoredAny>("/internal/edge", &report, CALL_WITHIN).await {
+                tracing::debug!(%error, "control did not take the report");
+            }
+        }
+    })
+    .await;
+}

@@ -1,0 +1,271 @@
+//! Control's commands: each refuses an older epoch, is idempotent, and is answered when it is done.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    postgres::{PostgresError, Session},
+    shared::{Node, Supervised},
+    state::{Granting, Promotion, Record, Role, Stopped},
+    store::StoreError,
+};
+use crate::{
+    api::{
+        EnvironmentId, Epoch,
+        node::{Action, Answer, Command, Spec},
+    },
+    clients::poll,
+    platform::{actor::locked, node::postgres::Access},
+};
+
+/// For how long a new primary stands open without a permit: the rest of its deployment, in which it has no customers.
+const DEPLOYMENT: Duration = Duration::from_secs(30);
+/// How long the standby of a promotion may take to run.
+const STANDBY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why a command was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// A greater epoch has been seen: 409.
+    #[error("epoch {asked} is over: epoch {seen} has been seen")]
+    Old {
+        /// Of the command.
+        asked: Epoch,
+        /// The greatest seen.
+        seen: Epoch,
+    },
+    /// Not in this state, or not any more: 409.
+    #[error("{0}")]
+    NotNow(String),
+    /// The node's state could not be written: 500.
+    #[error("cannot write the node's state: {0}")]
+    Io(#[from] io::Error),
+    /// 500.
+    #[error("postgres: {0}")]
+    Postgres(#[from] PostgresError),
+    /// 500.
+    #[error("file store: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Does a command.
+///
+/// # Errors
+/// [`CommandError`].
+pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, CommandError> {
+    let Command { operation, environment, epoch, action } = command;
+    let seen = node.durable.record(&environment).epoch;
+    if epoch < seen {
+        return Err(CommandError::Old { asked: epoch, seen });
+    }
+    node.raise(&environment, epoch)?;
+    match action {
+        Action::CreatePrimary(spec) => create_primary(node, &environment, epoch, spec).await,
+        Action::CreateReplica(spec) => create_replica(node, &environment, spec).await,
+        Action::ReplicateFiles(spec) => {
+            let supervised = known(node, &environment)?;
+            let _bucket = supervised.bucket.lock().await;
+            node.store.replicate(&spec).await?;
+            Ok(Answer::Done)
+        }
+        Action::AllowGranting { primary } => {
+            let granting = Granting { primary, epoch };
+            allow_granting(node, &environment, operation, granting)
+        }
+        Action::StopGranting => {
+            node.durable.change(&environment, |record| {
+                let stopped = Stopped { epoch, operation };
+                if record.stopped.is_none_or(|old| (old.epoch, old.operation) < (epoch, operation)) {
+                    record.stopped = Some(stopped);
+                }
+            })?;
+            // Whoever granted before this was durable has noted it by the time the lock is had.
+            let wait = locked(&node.grants).wait(&environment, Instant::now());
+            // Rounded up: a wait too short is no wait.
+            Ok(Answer::Stopped { wait_ms: u64::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u64::MAX) })
+        }
+        Action::Fence => fence(node, &environment).await,
+        Action::Promote => promote(node, &environment, epoch).await,
+        Action::RevokeFilesReplication { source } => {
+            let supervised = known(node, &environment)?;
+            let spec = spec(node, &environment)?;
+            let _bucket = supervised.bucket.lock().await;
+            node.store.revoke(&spec, &source).await?;
+            Ok(Answer::Done)
+        }
+        Action::ReconcileReferences => reconcile(node, &environment).await,
+    }
+}
+
+async fn create_primary(
+    node: &Arc<Node>,
+    environment: &EnvironmentId,
+    epoch: Epoch,
+    spec: Spec,
+) -> Result<Answer, CommandError> {
+    let record = node.durable.record(environment);
+    may_be_made(&record, &spec, record.owned() == Some(epoch))?;
+    node.durable.change(environment, |record| {
+        record.spec = Some(spec.clone());
+        record.role = Role::Primary(epoch);
+    })?;
+    let supervised = node.supervise(environment, &spec);
+    let sql = async {
+        let mut cluster = supervised.cluster.lock().await;
+        cluster.create_primary().await?;
+        let record = node.durable.record(environment);
+        if record.owned() == Some(epoch) {
+            // A repeat does not renew: it may be of long ago.
+            if node.terms(environment).until.is_none() {
+                node.stand_in(environment, &record, DEPLOYMENT);
+            }
+            cluster.let_in(Access::Open).await?;
+        }
+        Ok::<(), CommandError>(())
+    };
+    let files = async {
+        let _bucket = supervised.bucket.lock().await;
+        Ok(node.store.make_bucket(&spec).await?)
+    };
+    tokio::try_join!(sql, files)?;
+    supervised.wake.notify_one();
+    Ok(Answer::Done)
+}
+
+async fn create_replica(node: &Arc<Node>, environment: &EnvironmentId, spec: Spec) -> Result<Answer, CommandError> {
+    let record = node.durable.record(environment);
+    may_be_made(&record, &spec, record.role == Role::Standby)?;
+    node.durable.change(environment, |record| {
+        record.spec = Some(spec.clone());
+        record.role = Role::Standby;
+    })?;
+    let supervised = node.supervise(environment, &spec);
+    let sql = async {
+        let mut cluster = supervised.cluster.lock().await;
+        Ok::<(), CommandError>(cluster.create_replica().await?)
+    };
+    let files = async {
+        let _bucket = supervised.bucket.lock().await;
+        Ok(node.store.make_bucket(&spec).await?)
+    };
+    tokio::try_join!(sql, files)?;
+    supervised.wake.notify_one();
+    Ok(Answer::Done)
+}
+
+/// A cluster is made once; the same order may be repeated, another one may not take its place.
+fn may_be_made(record: &Record, spec: &Spec, same_role: bool) -> Result<(), CommandError> {
+    let fresh = record.role == Role::None;
+    let repeated = same_role && record.spec.as_ref() == Some(spec);
+    if fresh || repeated {
+        return Ok(());
+    }
+    Err(CommandError::NotNow("there is another cluster of this environment here".to_owned()))
+}
+
+fn allow_granting(
+    node: &Node,
+    environment: &EnvironmentId,
+    operation: u64,
+    granting: Granting,
+) -> Result<Answer, CommandError> {
+    if granting.primary != node.config.peer {
+        return Err(CommandError::NotNow("permits are granted to the other region alone".to_owned()));
+    }
+    let mut late = false;
+    node.durable.change(environment, |record| {
+        // Granting that was stopped begins again only by an order of the same operation or a later one: an order that was
+        // delayed on its way may not undo a fence.
+        match record.stopped {
+            Some(stopped) if stopped.epoch > granting.epoch => late = true,
+            Some(stopped) if stopped.epoch == granting.epoch && operation < stopped.operation => late = true,
+            Some(stopped) if stopped.epoch == granting.epoch => record.stopped = None,
+            _ => {}
+        }
+        if !late {
+            record.granting = Some(granting);
+        }
+    })?;
+    if late {
+        return Err(CommandError::NotNow("granting was stopped by a later operation".to_owned()));
+    }
+    Ok(Answer::Done)
+}
+
+async fn fence(node: &Node, environment: &EnvironmentId) -> Result<Answer, CommandError> {
+    // The permit held ends here, so that the supervisor does not open again; only one asked for after this can.
+    locked(&node.permits).drop_held(environment, Instant::now());
+    let Some(supervised) = node.cluster(environment) else { return Ok(Answer::Done) };
+    let mut cluster = supervised.cluster.lock().await;
+    if cluster.is_running() && matches!(node.durable.record(environment).role, Role::Primary(_)) {
+        cluster.let_in(Access::Fenced).await?;
+    }
+    Ok(Answer::Done)
+}
+
+async fn promote(node: &Arc<Node>, environment: &EnvironmentId, epoch: Epoch) -> Result<Answer, CommandError> {
+    let supervised = known(node, environment)?;
+    let before = node.durable.record(environment);
+    if let Some(promotion) = before.promotion.filter(|promotion| promotion.epoch == epoch) {
+        return Ok(Answer::Promoted { timeline: promotion.timeline, fork_lsn: promotion.fork_lsn });
+    }
+    if before.role != Role::Standby {
+        return Err(CommandError::NotNow("there is no standby here to promote".to_owned()));
+    }
+    running(&supervised).await?;
+    let mut cluster = supervised.cluster.lock().await;
+    // Another attempt may have done it while this one waited for the cluster.
+    let before = node.durable.record(environment);
+    if let Some(promotion) = before.promotion.filter(|promotion| promotion.epoch == epoch) {
+        return Ok(Answer::Promoted { timeline: promotion.timeline, fork_lsn: promotion.fork_lsn });
+    }
+    if before.epoch > epoch {
+        return Err(CommandError::Old { asked: epoch, seen: before.epoch });
+    }
+    let promoted = cluster.promote().await?;
+    node.durable.change(environment, |record| {
+        record.role = Role::Primary(epoch);
+        record.promotion = Some(Promotion { epoch, timeline: promoted.timeline, fork_lsn: promoted.fork_lsn });
+    })?;
+    let record = node.durable.record(environment);
+    node.stand_in(environment, &record, Duration::from_millis(node.config.timers.permit_ms));
+    if record.owned() == Some(epoch) {
+        cluster.let_in(Access::Open).await?;
+    }
+    tracing::info!(%environment, epoch = epoch.0, timeline = promoted.timeline, "promoted");
+    Ok(Answer::Promoted { timeline: promoted.timeline, fork_lsn: promoted.fork_lsn })
+}
+
+/// Waits until the supervisor has the cluster running.
+async fn running(supervised: &Arc<Supervised>) -> Result<(), CommandError> {
+    poll::until("the standby to run", STANDBY_WITHIN, Duration::from_millis(20), || async {
+        supervised.wake.notify_one();
+        if supervised.cluster.lock().await.is_running() { Ok(()) } else { Err("it does not run") }
+    })
+    .await
+    .map_err(|timed_out| PostgresError::from(timed_out).into())
+}
+
+async fn reconcile(node: &Arc<Node>, environment: &EnvironmentId) -> Result<Answer, CommandError> {
+    let supervised = known(node, environment)?;
+    let spec = spec(node, environment)?;
+    let place = supervised.cluster.lock().await.place.clone();
+    let mut session = Session::open(&place, &spec.database).await?;
+    let found = node.store.reconcile(&mut session, &spec.bucket).await?;
+    node.durable.change(environment, |record| record.marks.clone_from(&found.dangling))?;
+    tracing::info!(%environment, dangling = found.dangling.len(), orphans = found.orphans, "references reconciled");
+    Ok(Answer::Marked { references: found.dangling, orphans: found.orphans })
+}
+
+fn known(node: &Node, environment: &EnvironmentId) -> Result<Arc<Supervised>, CommandError> {
+    node.cluster(environment)
+        .ok_or_else(|| CommandError::NotNow("there is no cluster of this environment here".to_owned()))
+}
+
+fn spec(node: &Node, environment: &EnvironmentId) -> Result<Spec, CommandError> {
+    let record = node.durable.record(environment);
+    record.spec.ok_or_else(|| CommandError::NotNow("there is no cluster of this environment here".to_owned()))
+}

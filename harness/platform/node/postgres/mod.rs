@@ -1,0 +1,22 @@
+//! One Postgres cluster of one environment.
+//!
+//! It boots demoted: `standby.signal` stands in its folder at all times but while the node starts the owner, so that
+//! whoever else starts it gets a standby. Clients are let in and locked out by `pg_hba.conf` alone; the node itself comes
+//! by the Unix socket as the superuser `geodrill`, by way of its operating system's user.
+
+mod cluster;
+mod create;
+mod place;
+mod process;
+mod promote;
+mod session;
+mod text;
+
+pub use cluster::{Cluster, Start};
+pub use place::Place;
+pub use process::PostgresError;
+pub use session::Session;
+pub use text::Access;
+
+/// Superuser of every cluster, reachable by the Unix socket alone.
+pub const SUPERUSER: &str = "geodrill";

@@ -1,0 +1,107 @@
+//! Where a cluster is and what it is reached by.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use super::SUPERUSER;
+use crate::{
+    api::{
+        EnvironmentId, Region,
+        environment::Login,
+        node::Spec,
+        role::{NodeConfig, NodeSlot},
+    },
+    os::spawn::ServiceUser,
+};
+
+/// The fixed facts of one cluster.
+#[derive(Clone)]
+pub struct Place {
+    /// Environment.
+    pub environment: EnvironmentId,
+    /// This region, which is the cluster's name.
+    pub region: Region,
+    /// The other.
+    pub peer: Region,
+    /// How it was ordered.
+    pub spec: Spec,
+    /// Ports; `None` if the node has no such slot.
+    pub ports: Option<NodeSlot>,
+    /// Data folder.
+    pub data: PathBuf,
+    /// Folder of sockets.
+    pub sockets: PathBuf,
+    /// The server's log.
+    pub log: PathBuf,
+    /// Password file for the receiver.
+    pub passfile: PathBuf,
+    /// Folder of the Postgres programs.
+    pub programs: PathBuf,
+    /// Cluster to copy.
+    pub template: Option<PathBuf>,
+    /// The auditor.
+    pub auditor: Login,
+    /// The site's folder.
+    pub site: PathBuf,
+    /// Home of the programs.
+    pub home: PathBuf,
+}
+
+impl Place {
+    /// From the node's configuration and the order.
+    pub fn new(config: &NodeConfig, environment: &EnvironmentId, spec: &Spec) -> Self {
+        let file = |folder: &str, suffix: &str| config.data.join(folder).join(format!("{environment}{suffix}"));
+        Self {
+            environment: environment.clone(),
+            region: config.region.clone(),
+            peer: config.peer.clone(),
+            spec: spec.clone(),
+            ports: config.slots.get(usize::from(spec.slot)).copied(),
+            data: file("pg", ""),
+            sockets: config.data.join("s"),
+            log: file("log", ".postgres.log"),
+            passfile: file("pass", ""),
+            programs: config.postgres_bin.clone(),
+            template: config.template.clone(),
+            auditor: config.auditor.clone(),
+            site: config.site.clone(),
+            home: config.data.clone(),
+        }
+    }
+
+    /// Name of the slot by which `region` streams from this cluster.
+    pub fn slot_of(region: &Region) -> String {
+        region.as_str().replace('-', "_")
+    }
+
+    /// Who may be the superuser by the socket: the user servers run as, and the one who runs this process.
+    pub fn system_users() -> BTreeSet<String> {
+        let own = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.name);
+        own.into_iter().chain(ServiceUser::current().map(|user| user.name)).collect()
+    }
+
+    /// Whether a whole cluster is there: folders are made beside and renamed.
+    pub fn exists(&self) -> bool {
+        self.data.join("PG_VERSION").exists()
+    }
+
+    /// How libpq reaches the other region's primary, without its password.
+    pub fn source(&self) -> Option<String> {
+        let port = self.ports?.source;
+        let user = &self.spec.credentials.sql_replication.user;
+        Some(format!(
+            "host=127.0.0.1 port={port} user={user} application_name={name} passfile={passfile} sslmode=disable \
+             gssencmode=disable connect_timeout=3",
+            name = self.region,
+            passfile = quote_conninfo(&self.passfile.to_string_lossy()),
+        ))
+    }
+}
+
+fn quote_conninfo(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// The superuser's line of `pg_ident.conf` for each system user.
+pub(super) fn ident() -> String {
+    Place::system_users().iter().map(|user| format!("node \"{user}\" {SUPERUSER}\n")).collect()
+}

@@ -1,0 +1,124 @@
+//! The node's own connection to a cluster, by the Unix socket.
+
+use std::time::Duration;
+
+use sqlx::{
+    AssertSqlSafe, Connection, Executor, FromRow, PgConnection,
+    postgres::{PgConnectOptions, PgRow, PgSslMode},
+};
+
+use super::{Place, PostgresError, SUPERUSER};
+use crate::clients::postgres::code;
+
+/// Longest any statement may take, unless said otherwise.
+const STATEMENT_WITHIN: Duration = Duration::from_secs(5);
+
+/// A connection as superuser.
+pub struct Session {
+    connection: PgConnection,
+}
+
+impl Session {
+    /// Connects to a database.
+    ///
+    /// # Errors
+    /// [`PostgresError::Statement`].
+    pub async fn open(place: &Place, database: &str) -> Result<Self, PostgresError> {
+        let port = place.ports.ok_or(PostgresError::NoSlot(place.spec.slot))?.postgres;
+        let options = PgConnectOptions::new_without_pgpass()
+            .socket(&place.sockets)
+            .port(port)
+            .database(database)
+            .username(SUPERUSER)
+            .application_name("geodrill node")
+            .ssl_mode(PgSslMode::Disable)
+            .statement_cache_capacity(16);
+        let failed = |why: String| PostgresError::Statement { what: "connect", why };
+        match tokio::time::timeout(STATEMENT_WITHIN, PgConnection::connect_with(&options)).await {
+            Ok(Ok(connection)) => Ok(Self { connection }),
+            Ok(Err(error)) => Err(failed(code(&error))),
+            Err(_) => Err(failed("deadline".to_owned())),
+        }
+    }
+
+    /// Runs statements whose results do not matter. The text may hold names and literals quoted by [`name`] and
+    /// [`literal`]; it is never logged.
+    ///
+    /// # Errors
+    /// [`PostgresError::Statement`] with `what`.
+    pub async fn run(&mut self, what: &'static str, sql: String) -> Result<(), PostgresError> {
+        let done = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql)));
+        bounded(what, STATEMENT_WITHIN, async { done.await.map(drop) }).await
+    }
+
+    /// Runs a query that answers with one row.
+    ///
+    /// # Errors
+    /// [`PostgresError::Statement`] with `what`.
+    pub async fn one<T>(&mut self, what: &'static str, sql: &'static str) -> Result<T, PostgresError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        self.one_within(what, sql, STATEMENT_WITHIN).await
+    }
+
+    /// As [`Self::one`], with another deadline.
+    ///
+    /// # Errors
+    /// [`PostgresError::Statement`] with `what`.
+    pub async fn one_within<T>(
+        &mut self,
+        what: &'static str,
+        sql: &'static str,
+        within: Duration,
+    ) -> Result<T, PostgresError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        bounded(what, within, sqlx::query_as(sql).fetch_one(&mut self.connection)).await
+    }
+
+    /// Runs a query that answers with any number of rows.
+    ///
+    /// # Errors
+    /// [`PostgresError::Statement`] with `what`.
+    pub async fn all<T>(&mut self, what: &'static str, sql: String, within: Duration) -> Result<Vec<T>, PostgresError>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        bounded(what, within, sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut self.connection)).await
+    }
+}
+
+async fn bounded<T>(
+    what: &'static str,
+    within: Duration,
+    call: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, PostgresError> {
+    let failed = |why: String| PostgresError::Statement { what, why };
+    match tokio::time::timeout(within, call).await {
+        Ok(answer) => answer.map_err(|error| failed(code(&error))),
+        Err(_) => Err(failed("deadline".to_owned())),
+    }
+}
+
+/// A name in SQL.
+pub fn name(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}
+
+/// A literal in SQL, whatever `standard_conforming_strings` says.
+pub fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_ends_its_quotes() {
+        assert_eq!(name(r#"a"b"#), r#""a""b""#);
+        assert_eq!(literal(r"it's \ here"), r"E'it\'s \\ here'");
+    }
+}

@@ -1,0 +1,133 @@
+//! The node's life, and its HTTP server.
+
+use std::{future::Future, io, sync::Arc, time::Instant};
+
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use tokio::task::JoinSet;
+
+use super::{
+    commands::{CommandError, execute},
+    shared::Node,
+    supervisor::{stop_all, supervise_all},
+};
+use crate::{
+    api::{
+        EnvironmentId,
+        control::Dangling,
+        node::{Action, Answer, Command},
+        permit::{PermitReply, PermitRequest},
+        role::NodeConfig,
+    },
+    clients::http::Http,
+    platform::actor::{
+        connection::listen,
+        internal::{self, Refused},
+        lease::Grantor,
+        locked,
+        renewal::keep_asking,
+        shutdown::Shutdown,
+    },
+};
+
+/// Why a node ended.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A port, a signal handler, the data folder or the state could not be had.
+    #[error("run the node: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Runs a node until SIGTERM; its clusters are then stopped.
+///
+/// # Errors
+/// [`NodeError`].
+pub async fn run(config: NodeConfig) -> Result<(), NodeError> {
+    let shutdown = Shutdown::listen()?;
+    run_until(config, shutdown.asked()).await
+}
+
+pub(super) async fn run_until(
+    config: NodeConfig,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), NodeError> {
+    let listener = listen(config.listen).await?;
+    let node = Arc::new(Node::open(config)?);
+    let config = &node.config;
+    let token = config.internal_token.clone();
+    let mut tasks = JoinSet::new();
+    for (grantor, port) in [(Grantor::Control, config.control), (Grantor::Peer, config.peer_node)] {
+        let (node, http, timers) = (Arc::clone(&node), Http::local(port, token.clone()), config.timers.clone());
+        tasks.spawn(async move { keep_asking(node, grantor, http, timers).await });
+    }
+    tasks.spawn(supervise_all(Arc::clone(&node)));
+    tracing::info!(region = %config.region, "node is up");
+
+    let router = Router::new()
+        .route("/internal/command", post(command))
+        .route("/internal/permits", post(permits))
+        .route("/internal/marks", get(marks))
+        .with_state(Arc::clone(&node));
+    let served = internal::serve(listener, router, &token, stop).await;
+    // Nobody starts what is being stopped.
+    tasks.shutdown().await;
+    stop_all(&node).await;
+    tracing::info!(region = %config.region, "node ends");
+    Ok(served?)
+}
+
+async fn command(State(node): State<Arc<Node>>, Json(command): Json<Command>) -> Result<Json<Answer>, Refused> {
+    let (operation, environment, epoch) = (command.operation, command.environment.clone(), command.epoch);
+    let action = name(&command.action);
+    // A task of its own: a sender that gives up may not leave a step half done.
+    let done = tokio::spawn(async move { execute(&node, command).await }).await;
+    let done = done.map_err(|error| Refused::failed(format!("the command broke: {error}")))?;
+    match done {
+        Ok(answer) => {
+            tracing::info!(operation, %environment, epoch = epoch.0, action, "done");
+            Ok(Json(answer))
+        }
+        Err(error) => {
+            tracing::warn!(operation, %environment, epoch = epoch.0, action, %error, "not done");
+            Err(match error {
+                CommandError::Old { .. } | CommandError::NotNow(_) => Refused::conflict(error.to_string()),
+                _ => Refused::failed(error.to_string()),
+            })
+        }
+    }
+}
+
+/// The name of an action: what it holds may be secret.
+fn name(action: &Action) -> &'static str {
+    match action {
+        Action::CreatePrimary(_) => "create-primary",
+        Action::CreateReplica(_) => "create-replica",
+        Action::ReplicateFiles(_) => "replicate-files",
+        Action::AllowGranting { .. } => "allow-granting",
+        Action::StopGranting => "stop-granting",
+        Action::Fence => "fence",
+        Action::Promote => "promote",
+        Action::RevokeFilesReplication { .. } => "revoke-files-replication",
+        Action::ReconcileReferences => "reconcile-references",
+    }
+}
+
+async fn permits(State(node): State<Arc<Node>>, Json(request): Json<PermitRequest>) -> Json<PermitReply> {
+    // The state is read under the lock of the grants: a stop that comes after has then seen this grant.
+    let mut grants = locked(&node.grants);
+    let reply = grants.answer(&node.durable.read(), &node.config.peer, &request, Instant::now());
+    Json(reply)
+}
+
+#[derive(Deserialize)]
+struct MarksOf {
+    environment: EnvironmentId,
+}
+
+async fn marks(State(node): State<Arc<Node>>, Query(of): Query<MarksOf>) -> Json<Dangling> {
+    Json(Dangling { references: node.durable.record(&of.environment).marks })
+}

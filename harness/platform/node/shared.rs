@@ -1,0 +1,191 @@
+//! What the node's parts share.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+
+use super::{
+    grants::Grants,
+    postgres::{Cluster, Place},
+    state::{Durable, Record},
+    store::Store,
+};
+use crate::{
+    api::{
+        EnvironmentId, Epoch,
+        node::Spec,
+        permit::{self, Grant, NodeState, PermitReply, PermitRequest, SqlRole},
+        role::NodeConfig,
+    },
+    os::files,
+    platform::actor::{
+        lease::{Grantor, Permits, Terms},
+        locked,
+        renewal::Holds,
+    },
+};
+
+/// One environment's cluster, and what is claimed of it.
+pub struct Supervised {
+    /// The environment.
+    pub id: EnvironmentId,
+    /// Held by whoever changes the cluster.
+    pub cluster: AsyncMutex<Cluster>,
+    /// Held by whoever changes its bucket.
+    pub bucket: AsyncMutex<()>,
+    /// Wakes the supervisor.
+    pub wake: Notify,
+    /// The last claim.
+    pub claim: Mutex<NodeState>,
+}
+
+/// A node.
+pub struct Node {
+    /// Configuration.
+    pub config: NodeConfig,
+    /// What must not be forgotten.
+    pub durable: Durable,
+    /// Its own permits.
+    pub permits: Mutex<Permits>,
+    /// Those it gives.
+    pub grants: Mutex<Grants>,
+    /// The zone's file store.
+    pub store: Store,
+    /// The environments that have a cluster here.
+    pub supervised: Mutex<BTreeMap<EnvironmentId, Arc<Supervised>>>,
+    /// Tells that an environment was added.
+    pub added: Notify,
+}
+
+impl Node {
+    /// As it was left.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(config: NodeConfig) -> std::io::Result<Self> {
+        for folder in ["pg", "s", "log", "pass", "mc"] {
+            files::private_folder(&config.data.join(folder))?;
+        }
+        let durable = Durable::open(config.data.join("node.json"))?;
+        let now = Instant::now();
+        let state = durable.read().clone();
+        let epochs = state.environments.iter().map(|(environment, record)| (environment.clone(), record.epoch));
+        let permits = Permits::new(epochs);
+        let grants = Grants::new(&config.timers, &state, now);
+        let store = Store::new(&config);
+        let node = Self {
+            durable,
+            permits: Mutex::new(permits),
+            grants: Mutex::new(grants),
+            store,
+            supervised: Mutex::default(),
+            added: Notify::new(),
+            config,
+        };
+        for (environment, record) in state.environments {
+            if let Some(spec) = &record.spec {
+                node.supervise(&environment, spec);
+            }
+        }
+        Ok(node)
+    }
+
+    /// The supervised cluster of an environment, made known if it is new.
+    pub fn supervise(&self, environment: &EnvironmentId, spec: &Spec) -> Arc<Supervised> {
+        let mut supervised = locked(&self.supervised);
+        let known = supervised.entry(environment.clone()).or_insert_with(|| {
+            self.added.notify_one();
+            let claim = NodeState {
+                environment: environment.clone(),
+                epoch: Epoch(0),
+                sql: SqlRole::Down,
+                timeline: 0,
+                lsn: 0,
+                other_lsn: 0,
+                streaming: false,
+            };
+            Arc::new(Supervised {
+                id: environment.clone(),
+                cluster: AsyncMutex::new(Cluster::new(Place::new(&self.config, environment, spec))),
+                bucket: AsyncMutex::new(()),
+                wake: Notify::new(),
+                claim: Mutex::new(claim),
+            })
+        });
+        Arc::clone(known)
+    }
+
+    /// The supervised cluster of an environment that has one.
+    pub fn cluster(&self, environment: &EnvironmentId) -> Option<Arc<Supervised>> {
+        locked(&self.supervised).get(environment).cloned()
+    }
+
+    /// The node's own terms in an environment.
+    pub fn terms(&self, environment: &EnvironmentId) -> Terms {
+        locked(&self.permits).terms(environment)
+    }
+
+    /// Lets a command that made this zone the owner stand for a permit until the first one arrives, for `lifetime` at
+    /// most.
+    pub fn stand_in(&self, environment: &EnvironmentId, record: &Record, lifetime: Duration) {
+        let (Some(spec), Some(epoch)) = (&record.spec, record.owned()) else { return };
+        let grant = Grant {
+            environment: environment.clone(),
+            epoch,
+            lifetime_ms: u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX),
+            exposure_ok: true,
+            slot: spec.slot,
+            bucket: spec.bucket.clone(),
+            s3_access_key: spec.credentials.s3.user.clone(),
+            marks_revision: 0,
+        };
+        let now = Instant::now();
+        let reply = PermitReply { grants: vec![grant], refused: vec![] };
+        locked(&self.permits).take(Grantor::Command, now, reply, now);
+    }
+
+    /// Remembers an epoch, durably first.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn raise(&self, environment: &EnvironmentId, epoch: Epoch) -> std::io::Result<()> {
+        self.durable.change(environment, |record| record.epoch = record.epoch.max(epoch))?;
+        locked(&self.permits).raise(environment, epoch);
+        Ok(())
+    }
+}
+
+impl Holds for Node {
+    fn request(&self) -> PermitRequest {
+        let state = self.durable.read();
+        let known =
+            state.environments.iter().map(|(environment, record)| (environment.clone(), record.epoch)).collect();
+        drop(state);
+        let silent = locked(&self.grants).peer_silent(Instant::now());
+        let supervised: Vec<_> = locked(&self.supervised).values().cloned().collect();
+        PermitRequest {
+            holder: permit::Holder::Node,
+            region: self.config.region.clone(),
+            known,
+            peer_silent_ms: silent.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
+            states: supervised.iter().map(|supervised| locked(&supervised.claim).clone()).collect(),
+        }
+    }
+
+    async fn take(&self, from: Grantor, sent: Instant, reply: PermitReply) {
+        let news = locked(&self.permits).news(&reply);
+        for (environment, epoch) in news {
+            tracing::info!(%environment, epoch = epoch.0, "greater epoch");
+            if let Err(error) = self.raise(&environment, epoch) {
+                // An epoch that is not durable may not be acted upon: the reply counts for nothing.
+                tracing::error!(%environment, %error, "cannot remember an epoch");
+                return;
+            }
+        }
+        locked(&self.permits).take(from, sent, reply, Instant::now());
+    }
+}

@@ -1,0 +1,127 @@
+//! An environment's bucket and the users that may use it.
+
+use std::time::Duration;
+
+use aws_sdk_s3::{
+    error::ProvideErrorMetadata,
+    types::{BucketVersioningStatus, VersioningConfiguration},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Store, StoreError,
+    mc::{Call, OWN},
+};
+use crate::{
+    api::{Region, environment::Login, node::Spec},
+    clients::{poll, s3::classify},
+    os::files::write_private,
+};
+
+/// How long the store may take to answer real calls after its start.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+impl Store {
+    /// Makes the bucket, versioned, with the customers' user and (where a replica is promised) the user with which the
+    /// other region writes into it. What is there already is kept. Done when the customers' key reads the bucket.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn make_bucket(&self, spec: &Spec) -> Result<(), StoreError> {
+        let bucket = &spec.bucket;
+        // The store says that it is ready before it is: a real call decides.
+        poll::until("the store to make a bucket", READY_WITHIN, Duration::from_millis(50), || async {
+            match self.own.create_bucket().bucket(bucket).send().await {
+                Ok(_) => Ok(()),
+                Err(error) if error.code() == Some("BucketAlreadyOwnedByYou") => Ok(()),
+                Err(error) => Err(classify(&error)),
+            }
+        })
+        .await?;
+        let versioned = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        self.own
+            .put_bucket_versioning()
+            .bucket(bucket)
+            .versioning_configuration(versioned)
+            .send()
+            .await
+            .map_err(|error| StoreError::Call { what: "turn versioning on", why: classify(&error) })?;
+        let customers = self.make_user(&spec.credentials.s3, format!("{bucket}-app"), app_policy(bucket));
+        match spec.credentials.files_replication.get(&self.peer).filter(|_| spec.kind.has_replica()) {
+            Some(source) => {
+                let name = format!("{bucket}-from-{}", self.peer);
+                tokio::try_join!(customers, self.make_user(source, name, replication_policy(bucket)))?;
+            }
+            None => customers.await?,
+        }
+        self.as_user(&spec.credentials.s3)
+            .head_bucket()
+            .bucket(bucket)
+            .send()
+            .await
+            .map_err(|error| StoreError::Call { what: "read the bucket with its own key", why: classify(&error) })?;
+        Ok(())
+    }
+
+    /// Disables the user with which `source` writes into the bucket.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revoke(&self, spec: &Spec, source: &Region) -> Result<(), StoreError> {
+        let Some(login) = spec.credentials.files_replication.get(source) else {
+            return Err(StoreError::Order(format!("there is no key pair of {source} for this bucket")));
+        };
+        self.mc.run(Call { arguments: &["admin", "user", "disable", OWN, &login.user], ..Call::default() }).await?;
+        let answers =
+            self.mc.run(Call { arguments: &["admin", "user", "info", OWN, &login.user], ..Call::default() }).await?;
+        match answers.first().and_then(|answer| answer["userStatus"].as_str()) {
+            Some("disabled") => Ok(()),
+            other => Err(StoreError::Order(format!("the user is {other:?} after it was disabled"))),
+        }
+    }
+
+    async fn make_user(&self, login: &Login, policy: String, rights: Value) -> Result<(), StoreError> {
+        let file = self.mc.folder().join(format!("{policy}.json"));
+        let text = rights.to_string();
+        write_private(&file, text.as_bytes())
+            .map_err(|error| StoreError::Mc { what: "admin policy create".to_owned(), why: error.to_string() })?;
+        let path = file.to_string_lossy();
+        let create = ["admin", "policy", "create", OWN, &policy, &path];
+        let make_policy = self.mc.run(Call { arguments: &create, ..Call::default() });
+        let input = Some(format!("{}\n{}\n", login.user, login.secret));
+        let make_user = self.mc.run(Call { arguments: &["admin", "user", "add", OWN], input, ..Call::default() });
+        tokio::try_join!(make_policy, make_user)?;
+        let attach = ["admin", "policy", "attach", OWN, &policy, "--user", &login.user];
+        match self.mc.run(Call { arguments: &attach, ..Call::default() }).await {
+            Err(StoreError::Mc { why, .. }) if why.contains("already in effect") => Ok(()),
+            other => other.map(drop),
+        }
+    }
+}
+
+/// Everything in the bucket, nothing about it: versioning and replication are the platform's.
+fn app_policy(bucket: &str) -> Value {
+    json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Resource": [format!("arn:aws:s3:::{bucket}")], "Action": [
+            "s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads", "s3:GetBucketLocation",
+            "s3:GetBucketVersioning"]},
+        {"Effect": "Allow", "Resource": [format!("arn:aws:s3:::{bucket}/*")], "Action": [
+            "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion",
+            "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts", "s3:GetObjectTagging", "s3:PutObjectTagging"]},
+    ]})
+}
+
+/// What a replicating store needs in its target, and what the proof of a rule needs: to read and to remove its object.
+fn replication_policy(bucket: &str) -> Value {
+    json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Resource": [format!("arn:aws:s3:::{bucket}")], "Action": [
+            "s3:GetReplicationConfiguration", "s3:ListBucket", "s3:ListBucketVersions",
+            "s3:ListBucketMultipartUploads", "s3:GetBucketLocation", "s3:GetBucketVersioning",
+            "s3:GetBucketObjectLockConfiguration", "s3:GetEncryptionConfiguration"]},
+        {"Effect": "Allow", "Resource": [format!("arn:aws:s3:::{bucket}/*")], "Action": [
+            "s3:GetReplicationConfiguration", "s3:ReplicateTags", "s3:AbortMultipartUpload", "s3:GetObject",
+            "s3:GetObjectVersion", "s3:GetObjectVersionTagging", "s3:PutObject", "s3:PutObjectRetention",
+            "s3:PutObjectLegalHold", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ReplicateObject",
+            "s3:ReplicateDelete"]},
+    ]})
+}

@@ -1,0 +1,43 @@
+//! The store as its node holds it.
+
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+
+use super::mc::Mc;
+use crate::{
+    api::{Region, environment::Login, role::NodeConfig},
+    clients::s3,
+};
+
+/// Longest any call to the store may take.
+pub(super) const CALL_WITHIN: Duration = Duration::from_secs(10);
+
+/// The zone's store.
+pub struct Store {
+    pub(super) region: Region,
+    pub(super) peer: Region,
+    /// As root.
+    pub(super) own: Client,
+    pub(super) port: u16,
+    pub(super) targets: Vec<u16>,
+    pub(super) mc: Mc,
+}
+
+impl Store {
+    /// The store that the configuration names.
+    pub fn new(config: &NodeConfig) -> Self {
+        Self {
+            region: config.region.clone(),
+            peer: config.peer.clone(),
+            own: s3::client(config.files, &config.files_root, CALL_WITHIN),
+            port: config.files,
+            targets: config.files_targets.clone(),
+            mc: Mc::new(config),
+        }
+    }
+
+    pub(super) fn as_user(&self, login: &Login) -> Client {
+        s3::client(self.port, login, CALL_WITHIN)
+    }
+}

@@ -1,0 +1,15 @@
+//! The zone's file store: through its S3 API what that can do, through its own client `mc` what it cannot (users,
+//! policies, replication targets). No secret is ever on a command line: `mc` reads its stores from the environment and new
+//! users' keys from its standard input.
+
+mod buckets;
+mod error;
+mod handle;
+mod mc;
+mod references;
+mod replication;
+
+pub use error::StoreError;
+pub use handle::Store;
+
+use handle::CALL_WITHIN;

@@ -1,0 +1,131 @@
+//! The rule that replicates a bucket to the other region, and the proof that it works.
+
+use std::time::Duration;
+
+use aws_sdk_s3::{Client, error::ProvideErrorMetadata};
+
+use super::{
+    CALL_WITHIN, Store, StoreError,
+    mc::{Call, OWN, PEER},
+};
+use crate::{
+    api::node::Spec,
+    clients::{
+        poll,
+        postgres::Failure,
+        s3::{self, classify},
+    },
+};
+
+/// How long the other region may take to accept the rule: its bucket and user may be under way.
+const RULE_WITHIN: Duration = Duration::from_secs(20);
+/// How long the proof may take.
+const PROOF_WITHIN: Duration = Duration::from_secs(30);
+/// Tells a store not to answer with the other region's object.
+const SOURCE_PROXY: &str = "x-minio-source-proxy-request";
+
+impl Store {
+    /// Makes the rule: objects, existing ones, delete markers and version deletes go to the other region. Done when an
+    /// object of its own has been read there, unproxied, and removed again in both, all versions.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn replicate(&self, spec: &Spec) -> Result<(), StoreError> {
+        let Some(target) = self.targets.first().copied() else {
+            return Err(StoreError::Order("the node has no way to the other region's store".to_owned()));
+        };
+        let Some(login) = spec.credentials.files_replication.get(&self.region) else {
+            return Err(StoreError::Order("the order has no key pair for the other region's bucket".to_owned()));
+        };
+        let bucket = &spec.bucket;
+        if !self.has_rule(bucket).await? {
+            let (source, remote) = (format!("{OWN}/{bucket}"), format!("{PEER}/{bucket}"));
+            let arguments = [
+                "replicate",
+                "add",
+                &source,
+                "--remote-bucket",
+                &remote,
+                "--replicate",
+                "delete,delete-marker,existing-objects",
+                "--priority",
+                "1",
+                "--healthcheck-seconds",
+                "1",
+                "--disable-proxy",
+            ];
+            poll::until("the rule that replicates the bucket", RULE_WITHIN, Duration::from_millis(200), || async {
+                let call = Call { arguments: &arguments, input: None, peer: Some((target, login)) };
+                match self.mc.run(call).await {
+                    // A try before was cut off between its two halves; the rule is looked for, the target may stand.
+                    Err(error) if !self.has_rule(bucket).await.unwrap_or(false) => Err(error),
+                    _ => Ok(()),
+                }
+            })
+            .await?;
+        }
+        self.prove(bucket, &s3::client(target, login, CALL_WITHIN)).await
+    }
+
+    async fn has_rule(&self, bucket: &str) -> Result<bool, StoreError> {
+        match self.own.get_bucket_replication().bucket(bucket).send().await {
+            Ok(found) => Ok(found.replication_configuration().is_some_and(|config| !config.rules().is_empty())),
+            Err(error) if error.code() == Some("ReplicationConfigurationNotFoundError") => Ok(false),
+            Err(error) => Err(StoreError::Call { what: "read the replication rule", why: classify(&error) }),
+        }
+    }
+
+    async fn prove(&self, bucket: &str, peer: &Client) -> Result<(), StoreError> {
+        let key = format!("geodrill-proof/{}", uuid::Uuid::new_v4());
+        let put = self
+            .own
+            .put_object()
+            .bucket(bucket)
+            .key(&key)
+            .body(key.clone().into_bytes().into())
+            .send()
+            .await
+            .map_err(|error| StoreError::Call { what: "put the proof", why: classify(&error) })?;
+        let version = put.version_id().map(str::to_owned);
+        let seen = poll::until("an object to cross", PROOF_WITHIN, Duration::from_millis(10), || async {
+            let read = peer.get_object().bucket(bucket).key(&key).set_version_id(version.clone()).customize();
+            read.mutate_request(|request| {
+                request.headers_mut().insert(SOURCE_PROXY, "false");
+            })
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| classify(&error))
+        })
+        .await;
+        // Removed whatever the outcome, here first: a removal here is replicated, one there is not.
+        for (what, client) in [("remove the proof here", &self.own), ("remove the proof there", peer)] {
+            client
+                .delete_object()
+                .bucket(bucket)
+                .key(&key)
+                .set_version_id(version.clone())
+                .send()
+                .await
+                .map_err(|error| StoreError::Call { what, why: classify(&error) })?;
+        }
+        seen?;
+        for client in [&self.own, peer] {
+            poll::until("the proof to be gone", PROOF_WITHIN, Duration::from_millis(10), || async {
+                match versions_of(client, bucket, &key).await {
+                    Ok(0) => Ok(()),
+                    Ok(left) => Err(format!("{left} versions left")),
+                    Err(error) => Err(error.to_string()),
+                }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+async fn versions_of(client: &Client, bucket: &str, key: &str) -> Result<usize, Failure> {
+    let listed =
+        client.list_object_versions().bucket(bucket).prefix(key).send().await.map_err(|error| classify(&error))?;
+    Ok(listed.versions().len() + listed.delete_markers().len())
+}

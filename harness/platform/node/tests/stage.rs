@@ -1,0 +1,242 @@
+//! Two nodes on real servers, and a control plane that grants what it is told to.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Json, Router, extract::State, routing::post};
+use nix::sys::signal::Signal;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use super::login;
+use crate::{
+    api::{
+        EnvironmentId, Epoch, Region,
+        node::{Action, Answer, Command as NodeCommand},
+        permit::{Grant, Holder, NodeState, PermitReply, PermitRequest},
+        role::{NodeConfig, NodeSlot, Timers},
+    },
+    clients::{
+        http::{Http, HttpError},
+        poll,
+    },
+    os::{inventory, process::Identity},
+    platform::{
+        actor::{
+            locked,
+            trial::{TrialStore, folder, free_port, postgres_bin, program, show_logs},
+        },
+        node::serve::run_until,
+    },
+};
+
+/// What the control plane of a test says.
+#[derive(Default)]
+pub struct Word {
+    /// Who owns the environment.
+    pub owner: Option<(Region, Epoch)>,
+    /// Grants are given.
+    pub grants: bool,
+    /// The last claim of each region's node.
+    pub claims: Vec<(Region, NodeState)>,
+}
+
+/// One region.
+pub struct Side {
+    pub config: NodeConfig,
+    pub http: Http,
+    node: Option<(JoinHandle<()>, oneshot::Sender<()>)>,
+    _store: TrialStore,
+}
+
+/// Both.
+pub struct Stage {
+    pub east: Side,
+    pub west: Side,
+    pub word: Arc<Mutex<Word>>,
+    _folder: tempfile::TempDir,
+}
+
+pub const TOKEN: &str = "internal-token";
+
+pub fn sales() -> EnvironmentId {
+    "sales".parse().unwrap()
+}
+
+impl Stage {
+    pub async fn open(template: Option<PathBuf>) -> Self {
+        show_logs();
+        let folder = folder();
+        let word = Arc::new(Mutex::new(Word::default()));
+        let control = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let control_port = control.local_addr().unwrap().port();
+        let router = Router::new().route("/internal/permits", post(grant)).with_state(Arc::clone(&word));
+        tokio::spawn(async move { axum::serve(control, router).await });
+
+        let [east, west] = [0, 1].map(|_| [0; 3].map(|_| free_port()));
+        let config = |region: &str, peer: &str, own: [u16; 3], other: [u16; 3]| NodeConfig {
+            region: region.parse().unwrap(),
+            peer: peer.parse().unwrap(),
+            listen: own[0],
+            data: folder.path().join(region),
+            site: folder.path().join(format!("{region}-site")),
+            internal_token: TOKEN.to_owned(),
+            postgres_bin: postgres_bin(),
+            template: template.clone(),
+            mc: program("mc"),
+            files: own[2],
+            files_root: login("root-user"),
+            files_targets: vec![other[2]],
+            slots: vec![NodeSlot { postgres: own[1], source: other[1] }],
+            control: control_port,
+            peer_node: other[0],
+            auditor: login("auditor"),
+            timers: Timers { permit_ms: 600, poll_ms: 100, ..Timers::default() },
+        };
+        let side = |config: NodeConfig| Side {
+            http: Http::local(config.listen, TOKEN),
+            node: None,
+            _store: TrialStore::start(
+                &folder.path().join(format!("{}-files", config.region)),
+                config.files,
+                &config.files_root,
+            ),
+            config,
+        };
+        let mut stage = Self {
+            east: side(config("east", "west", east, west)),
+            west: side(config("west", "east", west, east)),
+            word,
+            _folder: folder,
+        };
+        stage.east.start().await;
+        stage.west.start().await;
+        stage
+    }
+
+    /// Makes `sales` with its home in the east.
+    pub async fn deploy(&self) {
+        {
+            let mut word = locked(&self.word);
+            word.owner = Some(("east".parse().unwrap(), Epoch(1)));
+            word.grants = true;
+        }
+        let spec = super::spec();
+        let (east, west) = (&self.east, &self.west);
+        assert_eq!(east.order(1, 1, Action::CreatePrimary(spec.clone())).await.unwrap(), Answer::Done);
+        assert_eq!(west.order(1, 1, Action::CreateReplica(spec.clone())).await.unwrap(), Answer::Done);
+        assert_eq!(east.order(1, 1, Action::ReplicateFiles(spec)).await.unwrap(), Answer::Done);
+        let primary = "east".parse().unwrap();
+        assert_eq!(west.order(1, 1, Action::AllowGranting { primary }).await.unwrap(), Answer::Done);
+    }
+
+    /// The last claim of a region's node.
+    pub async fn claimed(&self, region: &str, what: impl Fn(&NodeState) -> bool) -> NodeState {
+        poll::until("the claim", Duration::from_secs(10), Duration::from_millis(20), || async {
+            let claim =
+                locked(&self.word).claims.iter().find(|(name, _)| name.as_str() == region).map(|(_, c)| c.clone());
+            match claim {
+                Some(claim) if what(&claim) => Ok(claim),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await
+        .unwrap()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for side in [&mut self.east, &mut self.west] {
+            if let Some((task, _)) = side.node.take() {
+                task.abort();
+            }
+            for entry in inventory::read(&side.config.site).unwrap().processes {
+                let _ = Identity { pid: entry.pid, start_ticks: entry.start_ticks }.signal_tree(Signal::SIGKILL);
+            }
+        }
+        if std::thread::panicking() {
+            for side in [&self.east, &self.west] {
+                let log = side.config.data.join("log/sales.postgres.log");
+                eprintln!("{}:\n{}", log.display(), std::fs::read_to_string(&log).unwrap_or_default());
+            }
+        }
+    }
+}
+
+impl Side {
+    pub async fn start(&mut self) {
+        let (stop, stopped) = oneshot::channel();
+        let config = self.config.clone();
+        let task = tokio::spawn(async move {
+            let ended = run_until(config, async { drop(stopped.await) }).await;
+            if let Err(error) = ended {
+                panic!("{error}");
+            }
+        });
+        self.node = Some((task, stop));
+        poll::until("the node", Duration::from_secs(5), Duration::from_millis(5), || {
+            self.http.get::<()>("/internal/ready", Duration::from_secs(1))
+        })
+        .await
+        .unwrap();
+    }
+
+    /// As SIGKILL would: the clusters stay.
+    pub async fn kill(&mut self) {
+        let (task, _stop) = self.node.take().unwrap();
+        task.abort();
+        let _ = task.await;
+    }
+
+    /// As SIGTERM would.
+    pub async fn end(&mut self) {
+        let (task, stop) = self.node.take().unwrap();
+        stop.send(()).unwrap();
+        task.await.unwrap();
+    }
+
+    pub async fn order(&self, operation: u64, epoch: u64, action: Action) -> Result<Answer, HttpError> {
+        let command = NodeCommand { operation, environment: sales(), epoch: Epoch(epoch), action };
+        self.http.post("/internal/command", &command, Duration::from_secs(60)).await
+    }
+
+    /// The environment's running Postgres, by the inventory.
+    pub fn postgres(&self) -> Vec<Identity> {
+        let inventory = inventory::read(&self.config.site).unwrap();
+        let entries = inventory.processes.iter().filter(|entry| inventory::is_alive(entry));
+        entries.map(|entry| Identity { pid: entry.pid, start_ticks: entry.start_ticks }).collect()
+    }
+}
+
+async fn grant(State(word): State<Arc<Mutex<Word>>>, Json(request): Json<PermitRequest>) -> Json<PermitReply> {
+    let mut word = locked(&word);
+    if request.holder == Holder::Node {
+        word.claims.retain(|(region, _)| *region != request.region);
+        for state in request.states {
+            word.claims.push((request.region.clone(), state));
+        }
+    }
+    let mut reply = PermitReply { grants: vec![], refused: vec![] };
+    if let Some((owner, epoch)) = &word.owner {
+        for (environment, known) in request.known {
+            if known < *epoch {
+                reply.refused.push((environment, *epoch));
+            } else if word.grants && request.region == *owner {
+                reply.grants.push(Grant {
+                    environment,
+                    epoch: *epoch,
+                    lifetime_ms: 600,
+                    exposure_ok: true,
+                    slot: 0,
+                    bucket: "sales".to_owned(),
+                    s3_access_key: "customer".to_owned(),
+                    marks_revision: 0,
+                });
+            }
+        }
+    }
+    Json(reply)
+}
