@@ -1,1 +1,20 @@
-//! Faults: inject, prove the effect, heal, prove it.
+//! Faults: injected, their effect proven, healed, the healing proven. One fault a file, behind [`breakage::Breakage`].
+//!
+//! A proof is an observation of its own, made past whoever did the deed: processes that are gone or stopped by `/proc`,
+//! links by new connections through each of their proxies. What cannot be observed (a link with nothing behind it, say) is
+//! said to be unproven, and the run that needs it is inconclusive.
+
+mod breakage;
+mod injected;
+mod link_bandwidth;
+mod link_latency;
+mod link_partition;
+mod process_kill;
+mod process_pause;
+mod region_outage;
+mod trials;
+
+#[cfg(test)]
+mod tests;
+
+pub use injected::{Clock, Injected, inject};

@@ -51,6 +51,21 @@ pub enum LinkTrial {
     Refused,
     /// Connected, then closed or reset without an answer.
     Reset,
+    /// Connected, then closed, and nothing listens behind the proxy: says nothing of the link itself.
+    NoService,
+    /// Not connected, and the testbed itself keeps the link cut, since a region at its end is lost or isolated.
+    Cut,
+}
+
+/// What a request of some length through one proxy met.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weighing {
+    /// The proxy.
+    pub proxy: String,
+    /// Real length of the request, in bytes.
+    pub bytes: usize,
+    /// What it met.
+    pub trial: LinkTrial,
 }
 
 /// The control API, by way of the link `client -> witness / control`.
@@ -124,6 +139,15 @@ pub trait Testbed: Send + Sync {
         link: &'a Link,
         within: Duration,
     ) -> BoxFuture<'a, Result<Vec<(String, LinkTrial)>, TestbedError>>;
+
+    /// As [`Testbed::try_link`], with requests of about `bytes`, or as long as the service takes them: what a narrow link is
+    /// proven by.
+    fn weigh_link<'a>(
+        &'a self,
+        link: &'a Link,
+        bytes: usize,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Weighing>, TestbedError>>;
 
     /// Kills every process of the region and cuts all its links, at once. Proof is the caller's.
     fn lose_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>>;

@@ -1,8 +1,14 @@
 //! Testbeds: where the regions run. A testbed makes sites, links and process scopes, starts the file stores and the roles,
 //! and ends all of it again; it knows nothing of what a platform does with them.
 //!
-//! [`contract`] is the trait every testbed keeps; the rest of the examiner uses nothing else of this room.
+//! [`contract`] is the trait every testbed keeps; the rest of the examiner uses nothing else of this room but [`setup`],
+//! which finds or makes the real servers, and [`native::Native`], which runs them as processes on loopback. [`undo`] ends
+//! what a run has started, whoever calls it.
 
 pub mod contract;
+pub mod native;
+mod scope;
+pub mod setup;
+pub mod undo;
 
-pub use contract::{Auditor, ControlAccess, Impediment, StorePorts, Testbed, TestbedError};
+pub use contract::{Auditor, ControlAccess, Impediment, LinkTrial, StorePorts, Testbed, TestbedError, Weighing};

@@ -1,0 +1,181 @@
+//! Each fault on a real testbed: real MinIO, Toxiproxy and Postgres, roles that only answer.
+
+use std::{
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Clock, inject};
+use crate::{
+    api::site::ProcessEntry,
+    model::{
+        RunTime,
+        fault::{Fault, PartitionMode},
+        link::Link,
+        process::ProcessName,
+    },
+    os::{inventory, process::Identity, spawn},
+    testbed::{
+        Testbed,
+        native::{Native, fake},
+    },
+};
+
+fn clock() -> Clock {
+    let origin = Instant::now();
+    Arc::new(move || RunTime::from_duration(origin.elapsed()))
+}
+
+fn link(text: &str) -> Link {
+    text.parse().unwrap()
+}
+
+fn process(text: &str) -> ProcessName {
+    text.parse().unwrap()
+}
+
+/// Injects, expects the proof, heals, expects that proof; returns both.
+async fn prove(native: &Arc<Native>, fault: Fault) -> (String, String) {
+    let injected = inject("step", &fault, Arc::clone(native) as Arc<dyn Testbed>, clock()).await;
+    let record = injected.record().clone();
+    assert!(!record.unproven && record.effective >= Some(record.requested), "{record:?}");
+    let healed = injected.heal().await;
+    assert!(!healed.unproven && healed.healed >= record.effective, "{healed:?}");
+    eprintln!("{fault}\n  {}\n  {}", healed.proof, healed.healing.clone().unwrap_or_default());
+    (healed.proof, healed.healing.unwrap_or_default())
+}
+
+/// Starts a Postgres in a region's first slot, as a node would.
+fn start_postgres(native: &Native, region: &str) -> Identity {
+    let site = native.folder().join(region);
+    let data = site.join("n/pg");
+    let (bin, template) = native.postgres();
+    let port = native.postgres_port(&region.parse().unwrap());
+    let copied = Command::new("cp").arg("-a").arg(template).arg(&data).status().unwrap();
+    assert!(copied.success());
+    let mut command = spawn::command(bin.join("postgres"), &data);
+    command.arg("-D").arg(&data).args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
+    command.args(["-c", &format!("port={port}")]).current_dir(&data);
+    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let identity = Identity::of(i32::try_from(child.id()).unwrap()).unwrap();
+    std::thread::spawn(move || child.wait());
+    let entry = ProcessEntry {
+        service: "postgres".to_owned(),
+        environment: Some("sales".parse().unwrap()),
+        pid: identity.pid,
+        start_ticks: identity.start_ticks,
+        port: Some(port),
+        data: Some(data),
+    };
+    inventory::register(&site, entry).unwrap();
+    // The checkpointer, the writers, the launchers and the statistics are there.
+    while identity.tree().len() < 5 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    identity
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_are_partitioned_slowed_and_narrowed_provably() {
+    let parent = fake::folder();
+    let native = Arc::new(fake::up(parent.path(), 2).await);
+    start_postgres(&native, "east");
+    for mode in PartitionMode::ALL {
+        let (proof, healing) = prove(&native, Fault::LinkPartition { link: link("east -> west / sql"), mode }).await;
+        assert!(mode == PartitionMode::Refuse || proof.contains("1 of 2 proxies"), "{proof}");
+        assert!(healing.contains("1 of 2 answer"), "{healing}");
+        let (proof, _) = prove(&native, Fault::LinkPartition { link: link("east -> west / files"), mode }).await;
+        assert!(proof.contains("2 of 2 proxies"), "{proof}");
+    }
+    for text in ["east -> west / sql", "west -> east / files", "edge -> east / sql", "witness -> west / node"] {
+        let (latency, jitter) = (Duration::from_millis(60), Duration::from_millis(10));
+        prove(&native, Fault::LinkLatency { link: link(text), latency, jitter }).await;
+        let (proof, _) = prove(&native, Fault::LinkBandwidth { link: link(text), rate_kib: 20 }).await;
+        assert!(proof.contains("took as long as it must"), "{proof}");
+    }
+    native.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_with_nothing_behind_it_proves_nothing() {
+    let parent = fake::folder();
+    let native = Arc::new(fake::up(parent.path(), 1).await);
+    let testbed = || Arc::clone(&native) as Arc<dyn Testbed>;
+    let link = link("west -> east / sql");
+    let stall = Fault::LinkPartition { link: link.clone(), mode: PartitionMode::Stall };
+    let injected = inject("held", &stall, testbed(), clock()).await;
+    assert!(injected.record().unproven && injected.record().effective.is_none());
+    assert!(injected.record().proof.contains("no service answered"), "{}", injected.record().proof);
+    let record = injected.heal().await;
+    assert!(record.unproven && record.healed.is_some(), "{record:?}");
+    // A second fault on one link is refused rather than mixed with the first.
+    let refuse = Fault::LinkPartition { link: link.clone(), mode: PartitionMode::Refuse };
+    let first = inject("first", &refuse, testbed(), clock()).await;
+    assert!(!first.record().unproven);
+    let latency = Fault::LinkLatency { link, latency: Duration::from_millis(5), jitter: Duration::ZERO };
+    let second = inject("second", &latency, testbed(), clock()).await;
+    assert!(second.record().proof.contains("impedes it already"), "{}", second.record().proof);
+    let _ = second.ends_with_the_run();
+    assert!(!first.heal().await.unproven);
+    native.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_are_killed_and_paused_with_all_their_children() {
+    let parent = fake::folder();
+    let native = Arc::new(fake::up(parent.path(), 1).await);
+    for name in ["east / files", "west / node", "witness / control", "edge / edge"] {
+        let before = native.processes(&process(name));
+        prove(&native, Fault::ProcessKill { process: process(name) }).await;
+        assert_ne!(native.processes(&process(name)), before, "{name}");
+        prove(&native, Fault::ProcessPause { process: process(name) }).await;
+    }
+    let postmaster = start_postgres(&native, "east");
+    let (proof, healing) = prove(&native, Fault::ProcessPause { process: process("east / postgres / sales") }).await;
+    assert!(proof.contains("processes stopped") && healing.contains("continued"), "{proof} {healing}");
+    assert!(postmaster.is_alive());
+    let nobody = Fault::ProcessKill { process: process("west / postgres / sales") };
+    let injected = inject("none", &nobody, Arc::clone(&native) as Arc<dyn Testbed>, clock()).await;
+    assert!(injected.record().unproven && injected.record().proof.contains("no process"));
+    let _ = injected.ends_with_the_run();
+    native.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_is_lost_with_everything_in_it_and_returns() {
+    let parent = fake::folder();
+    let native = Arc::new(fake::up(parent.path(), 2).await);
+    let (east, sales) = ("east".parse().unwrap(), "sales".parse().unwrap());
+    let postmaster = start_postgres(&native, "east");
+    let stall = Fault::LinkPartition { link: link("east -> west / sql"), mode: PartitionMode::Stall };
+    let held = inject("held-back", &stall, Arc::clone(&native) as Arc<dyn Testbed>, clock()).await;
+    assert!(!held.record().unproven);
+    let outage = Fault::RegionOutage { region: east };
+    let (proof, healing) = prove(&native, outage).await;
+    assert!(proof.contains("refuse connections") && healing.contains("run again"), "{proof} {healing}");
+    assert!(!postmaster.is_alive());
+    // Its node starts no Postgres here; evidence of the old one is still found, and the stall heals.
+    let data = native.sql_data(&"east".parse().unwrap(), &sales).unwrap();
+    assert!(data.join("PG_VERSION").is_file());
+    let record = held.heal().await;
+    assert!(!record.unproven && record.healing.as_ref().unwrap().contains("no service behind"), "{record:?}");
+    native.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_that_is_dropped_is_undone_in_the_background() {
+    let parent = fake::folder();
+    let native = Arc::new(fake::up(parent.path(), 1).await);
+    let files = native.processes(&process("east / files"))[0];
+    let pause = Fault::ProcessPause { process: process("east / files") };
+    drop(inject("dropped", &pause, Arc::clone(&native) as Arc<dyn Testbed>, clock()).await);
+    for _ in 0..200 {
+        if files.state() != Some('T') {
+            native.down().await.unwrap();
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it is still stopped");
+}

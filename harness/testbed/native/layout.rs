@@ -1,0 +1,522 @@
+//! Which port is whose: the sites' services, every link with its proxies, and the roles' configurations that follow. Pure.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    api::{
+        Region,
+        environment::Login,
+        role::{
+            ComputeConfig, ComputePorts, ControlConfig, DoorPorts, EdgeConfig, NodeConfig, NodeSlot, Policy, Timers,
+        },
+        route::{Door, DoorStore},
+    },
+    clients::toxiproxy::ProxyState,
+    model::link::Link,
+    testbed::setup::Programs,
+};
+
+/// Proxies of a link between the regions' file stores: after a failure a target is online again at once under the port
+/// that was not in use.
+const FILE_TARGETS: usize = 2;
+
+/// Sites beside the regions, and other folders of a run; no region may be named so.
+pub(super) const OTHER_SITES: [&str; 5] = ["witness", "edge", "client", "links", "logs"];
+
+/// What answers behind a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Service {
+    /// Postgres, or a door that leads to one.
+    Postgres,
+    /// Anything that speaks HTTP; the path asked for.
+    Http(&'static str),
+    /// A compute's port, which wants a preamble.
+    Compute(DoorStore),
+}
+
+/// The Toxiproxy that a proxy lives in. A region's outage ends exactly those that touch it, and one that hangs takes no
+/// other region with it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Group {
+    /// Links that touch no region.
+    Common,
+    /// Links that touch this region alone.
+    Of(Region),
+    /// Links between the regions.
+    Between,
+}
+
+impl Group {
+    /// Its name, for logs.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Common => "common",
+            Self::Of(region) => region.as_str(),
+            Self::Between => "between",
+        }
+    }
+
+    /// Whether its links touch a region.
+    pub fn touches(&self, region: &Region) -> bool {
+        match self {
+            Self::Common => false,
+            Self::Of(own) => own == region,
+            Self::Between => true,
+        }
+    }
+}
+
+/// One proxy of one link.
+#[derive(Debug, Clone)]
+pub(super) struct ProxyPlan {
+    /// The link.
+    pub link: Link,
+    /// The proxy's name.
+    pub name: String,
+    /// Port it listens on.
+    pub listen: u16,
+    /// Port it leads to.
+    pub upstream: u16,
+    /// What is there.
+    pub service: Service,
+    /// Where it lives.
+    pub group: Group,
+}
+
+impl ProxyPlan {
+    /// As Toxiproxy is told.
+    pub fn state(&self, enabled: bool) -> ProxyState {
+        ProxyState::local(&self.name, self.listen, self.upstream, enabled)
+    }
+}
+
+/// A region's own ports.
+#[derive(Debug, Clone)]
+pub(super) struct RegionPorts {
+    /// MinIO.
+    pub files: u16,
+    node: u16,
+    compute: u16,
+    compute_sql: u16,
+    compute_files: u16,
+    /// Clusters, by slot.
+    pub postgres: Vec<u16>,
+}
+
+/// Every port of a run.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// The regions.
+    pub regions: [Region; 2],
+    /// Their ports.
+    pub own: BTreeMap<Region, RegionPorts>,
+    /// All proxies.
+    pub proxies: Vec<ProxyPlan>,
+    /// Toxiproxies and the ports of their API.
+    pub groups: BTreeMap<Group, u16>,
+    control: u16,
+    edge: u16,
+    edge_doors: Vec<DoorPorts>,
+}
+
+/// Secrets of a run, drawn at its start.
+pub(super) struct Secrets {
+    /// Token of the control API.
+    pub api_token: String,
+    /// Token among roles.
+    pub internal_token: String,
+    /// MinIO's root, by region.
+    pub files_root: BTreeMap<Region, Login>,
+    /// The auditor's Postgres role.
+    pub auditor_sql: Login,
+    /// The auditor's S3 key pair.
+    pub auditor_s3: Login,
+}
+
+impl Secrets {
+    /// Draws them.
+    pub fn draw(regions: &[Region; 2]) -> Self {
+        let secret = || hex::encode(rand::random::<[u8; 20]>());
+        let login = |user: &str| Login { user: user.to_owned(), secret: secret() };
+        Self {
+            api_token: secret(),
+            internal_token: secret(),
+            files_root: regions.iter().map(|region| (region.clone(), login(&format!("root-{region}")))).collect(),
+            auditor_sql: login("auditor"),
+            auditor_s3: login("auditor"),
+        }
+    }
+}
+
+impl Layout {
+    /// How many ports a run of so many slots needs.
+    pub fn ports_needed(regions: &[Region; 2], slots: u16) -> usize {
+        let mut count = 0;
+        Self::new(Path::new("/"), regions, slots, &mut || {
+            count += 1;
+            0
+        });
+        count
+    }
+
+    /// Gives every service and proxy a port from `draw`.
+    pub fn new(folder: &Path, regions: &[Region; 2], slots: u16, draw: &mut impl FnMut() -> u16) -> Self {
+        let own = regions.iter().map(|region| (region.clone(), RegionPorts::draw(slots, draw))).collect();
+        let edge_doors = (0..slots)
+            .map(|_| DoorPorts { sql_rw: draw(), sql_ro: draw(), files_rw: draw(), files_ro: draw() })
+            .collect();
+        let mut layout = Self {
+            folder: folder.to_owned(),
+            regions: regions.clone(),
+            own,
+            proxies: Vec::new(),
+            groups: BTreeMap::new(),
+            control: draw(),
+            edge: draw(),
+            edge_doors,
+        };
+        for group in [Group::Common, Group::Between, Group::Of(regions[0].clone()), Group::Of(regions[1].clone())] {
+            layout.groups.insert(group, draw());
+        }
+        layout.link_the_rest(draw);
+        let [one, other] = regions.clone();
+        layout.link_region(&one, &other, draw);
+        layout.link_region(&other, &one, draw);
+        layout
+    }
+
+    fn link_the_rest(&mut self, draw: &mut impl FnMut() -> u16) {
+        const HTTP: Service = Service::Http("/internal/ready");
+        for (slot, doors) in self.edge_doors.clone().into_iter().enumerate() {
+            for (store, door, port) in [
+                (DoorStore::Sql, Door::Rw, doors.sql_rw),
+                (DoorStore::Sql, Door::Ro, doors.sql_ro),
+                (DoorStore::Files, Door::Rw, doors.files_rw),
+                (DoorStore::Files, Door::Ro, doors.files_ro),
+            ] {
+                let service = match store {
+                    DoorStore::Sql => Service::Postgres,
+                    DoorStore::Files => Service::Http("/minio/health/live"),
+                };
+                let suffix = format!("{slot}.{}", if door == Door::Rw { "rw" } else { "ro" });
+                self.add(("client", "edge", store_name(store)), Some(suffix), port, service, draw);
+            }
+        }
+        self.add(("client", "witness", "control"), None, self.control, HTTP, draw);
+        // Nobody listens there until the examiner says where its receiver is.
+        let nobody = draw();
+        self.add(("witness", "client", "notices"), None, nobody, Service::Http("/"), draw);
+        self.add(("witness", "edge", "routes"), None, self.edge, HTTP, draw);
+        self.add(("edge", "witness", "control"), None, self.control, HTTP, draw);
+    }
+
+    fn link_region(&mut self, region: &Region, peer: &Region, draw: &mut impl FnMut() -> u16) {
+        const HTTP: Service = Service::Http("/internal/ready");
+        const STORE: Service = Service::Http("/minio/health/live");
+        let (Some(own), Some(other)) = (self.own.get(region).cloned(), self.own.get(peer).cloned()) else { return };
+        let (r, p) = (region.as_str(), peer.as_str());
+        self.add(("edge", r, "sql"), None, own.compute_sql, Service::Compute(DoorStore::Sql), draw);
+        self.add(("edge", r, "files"), None, own.compute_files, Service::Compute(DoorStore::Files), draw);
+        self.add((r, r, "files"), None, own.files, STORE, draw);
+        self.add((r, r, "node"), None, own.node, HTTP, draw);
+        for (slot, postgres) in own.postgres.iter().enumerate() {
+            self.add((r, r, "sql"), Some(slot.to_string()), *postgres, Service::Postgres, draw);
+            // Named by the direction of the data: the peer's node connects here to our Postgres.
+            self.add((r, p, "sql"), Some(slot.to_string()), *postgres, Service::Postgres, draw);
+        }
+        for number in 0..FILE_TARGETS {
+            self.add((r, p, "files"), Some(number.to_string()), other.files, STORE, draw);
+        }
+        self.add((r, p, "node"), None, other.node, HTTP, draw);
+        self.add((r, "witness", "control"), None, self.control, HTTP, draw);
+        self.add(("witness", r, "node"), None, own.node, HTTP, draw);
+    }
+
+    fn add(
+        &mut self,
+        (from, to, carried): (&str, &str, &str),
+        suffix: Option<String>,
+        upstream: u16,
+        service: Service,
+        draw: &mut impl FnMut() -> u16,
+    ) {
+        let link = Link::new(from, to, carried);
+        let name = suffix.map_or_else(|| link.proxy(), |suffix| format!("{}.{suffix}", link.proxy()));
+        let touched: Vec<&Region> = self.regions.iter().filter(|region| link.touches(region.as_str())).collect();
+        let group = match touched[..] {
+            [] => Group::Common,
+            [one] => Group::Of(one.clone()),
+            _ => Group::Between,
+        };
+        self.proxies.push(ProxyPlan { link, name, listen: draw(), upstream, service, group });
+    }
+
+    /// Every link, once.
+    pub fn links(&self) -> Vec<Link> {
+        let mut links: Vec<Link> = self.proxies.iter().map(|proxy| proxy.link.clone()).collect();
+        links.sort();
+        links.dedup();
+        links
+    }
+
+    /// The listening ports of a link's proxies, in the order of slots.
+    pub fn listens(&self, from: &str, to: &str, carried: &str) -> Vec<u16> {
+        let link = Link::new(from, to, carried);
+        self.proxies.iter().filter(|proxy| proxy.link == link).map(|proxy| proxy.listen).collect()
+    }
+
+    /// The listening port of a link that has one proxy.
+    pub fn listen(&self, from: &str, to: &str, carried: &str) -> u16 {
+        self.listens(from, to, carried).first().copied().unwrap_or_default()
+    }
+
+    /// The region that is not this one.
+    pub fn peer(&self, region: &Region) -> &Region {
+        if *region == self.regions[0] { &self.regions[1] } else { &self.regions[0] }
+    }
+
+    /// A site's folder.
+    pub fn site(&self, site: &str) -> PathBuf {
+        self.folder.join(site)
+    }
+
+    /// What control is told.
+    pub fn control_config(&self, secrets: &Secrets, timers: &Timers, policy: &Policy) -> ControlConfig {
+        let sql = self.listens("client", "edge", "sql");
+        let files = self.listens("client", "edge", "files");
+        let doors = sql.chunks_exact(2).zip(files.chunks_exact(2));
+        ControlConfig {
+            listen: self.control,
+            data: self.site("witness").join("data"),
+            api_token: secrets.api_token.clone(),
+            internal_token: secrets.internal_token.clone(),
+            nodes: self.by_region(|region| self.listen("witness", region, "node")),
+            edge: self.listen("witness", "edge", "routes"),
+            doors: doors
+                .map(|(sql, files)| DoorPorts {
+                    sql_rw: sql[0],
+                    sql_ro: sql[1],
+                    files_rw: files[0],
+                    files_ro: files[1],
+                })
+                .collect(),
+            timers: timers.clone(),
+            policy: policy.clone(),
+        }
+    }
+
+    /// What the edge is told.
+    pub fn edge_config(&self, secrets: &Secrets, timers: &Timers) -> EdgeConfig {
+        EdgeConfig {
+            listen: self.edge,
+            data: self.site("edge").join("data"),
+            internal_token: secrets.internal_token.clone(),
+            doors: self.edge_doors.clone(),
+            computes: self.by_region(|region| ComputePorts {
+                sql: self.listen("edge", region, "sql"),
+                files: self.listen("edge", region, "files"),
+            }),
+            control: self.listen("edge", "witness", "control"),
+            timers: timers.clone(),
+        }
+    }
+
+    /// What a region's node is told; `None` for a region that is not ours.
+    pub fn node_config(
+        &self,
+        region: &Region,
+        secrets: &Secrets,
+        timers: &Timers,
+        programs: &Programs,
+    ) -> Option<NodeConfig> {
+        let (own, peer) = (self.own.get(region)?, self.peer(region));
+        let (r, p) = (region.as_str(), peer.as_str());
+        let sources = self.listens(p, r, "sql");
+        Some(NodeConfig {
+            region: region.clone(),
+            peer: peer.clone(),
+            listen: own.node,
+            data: self.site(r).join("n"),
+            site: self.site(r),
+            internal_token: secrets.internal_token.clone(),
+            postgres_bin: programs.postgres_bin.clone(),
+            template: Some(programs.template.clone()),
+            mc: programs.mc.clone(),
+            files: self.listen(r, r, "files"),
+            files_root: secrets.files_root.get(region)?.clone(),
+            files_targets: self.listens(r, p, "files"),
+            slots: own
+                .postgres
+                .iter()
+                .zip(sources)
+                .map(|(postgres, source)| NodeSlot { postgres: *postgres, source })
+                .collect(),
+            control: self.listen(r, "witness", "control"),
+            peer_node: self.listen(r, p, "node"),
+            auditor: secrets.auditor_sql.clone(),
+            timers: timers.clone(),
+        })
+    }
+
+    /// What a region's compute is told; `None` for a region that is not ours.
+    pub fn compute_config(&self, region: &Region, secrets: &Secrets, timers: &Timers) -> Option<ComputeConfig> {
+        let (own, r) = (self.own.get(region)?, region.as_str());
+        Some(ComputeConfig {
+            region: region.clone(),
+            listen: own.compute,
+            listen_sql: own.compute_sql,
+            listen_files: own.compute_files,
+            data: self.site(r).join("c"),
+            internal_token: secrets.internal_token.clone(),
+            sql: self.listens(r, r, "sql"),
+            files: self.listen(r, r, "files"),
+            node: self.listen(r, r, "node"),
+            control: self.listen(r, "witness", "control"),
+            peer_node: self.listen(r, self.peer(region).as_str(), "node"),
+            timers: timers.clone(),
+        })
+    }
+
+    fn by_region<T>(&self, value: impl Fn(&str) -> T) -> BTreeMap<Region, T> {
+        self.regions.iter().map(|region| (region.clone(), value(region.as_str()))).collect()
+    }
+}
+
+impl RegionPorts {
+    fn draw(slots: u16, draw: &mut impl FnMut() -> u16) -> Self {
+        Self {
+            files: draw(),
+            node: draw(),
+            compute: draw(),
+            compute_sql: draw(),
+            compute_files: draw(),
+            postgres: (0..slots).map(|_| draw()).collect(),
+        }
+    }
+}
+
+fn store_name(store: DoorStore) -> &'static str {
+    match store {
+        DoorStore::Sql => "sql",
+        DoorStore::Files => "files",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(slots: u16) -> Layout {
+        let regions = ["east", "west"].map(|name| name.parse().unwrap());
+        let mut next = 100;
+        Layout::new(Path::new("/run"), &regions, slots, &mut || {
+            next += 1;
+            next
+        })
+    }
+
+    #[test]
+    fn the_links_are_those_of_the_documents() {
+        let mut wanted: Vec<String> = [
+            "client -> edge / sql",
+            "client -> edge / files",
+            "client -> witness / control",
+            "witness -> client / notices",
+            "witness -> edge / routes",
+            "edge -> witness / control",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        for (r, o) in [("east", "west"), ("west", "east")] {
+            for text in [
+                format!("edge -> {r} / sql"),
+                format!("edge -> {r} / files"),
+                format!("{r} -> {r} / sql"),
+                format!("{r} -> {r} / files"),
+                format!("{r} -> {r} / node"),
+                format!("{r} -> {o} / sql"),
+                format!("{r} -> {o} / files"),
+                format!("{r} -> {o} / node"),
+                format!("{r} -> witness / control"),
+                format!("witness -> {r} / node"),
+            ] {
+                wanted.push(text);
+            }
+        }
+        wanted.sort();
+        let mut found: Vec<String> = layout(2).links().iter().map(ToString::to_string).collect();
+        found.sort();
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn no_port_is_given_twice_and_the_count_is_known_beforehand() {
+        for slots in [1, 4] {
+            let layout = layout(slots);
+            let mut ports: Vec<u16> = layout.proxies.iter().map(|proxy| proxy.listen).collect();
+            ports.extend(layout.groups.values());
+            for own in layout.own.values() {
+                ports.extend([own.files, own.node, own.compute, own.compute_sql, own.compute_files]);
+                ports.extend(&own.postgres);
+            }
+            for doors in &layout.edge_doors {
+                ports.extend([doors.sql_rw, doors.sql_ro, doors.files_rw, doors.files_ro]);
+            }
+            ports.extend([layout.control, layout.edge]);
+            let given = ports.len() + 1; // and the one where nobody listens for notices
+            ports.sort_unstable();
+            ports.dedup();
+            assert_eq!(ports.len() + 1, given);
+            assert_eq!(Layout::ports_needed(&layout.regions, slots), given);
+        }
+    }
+
+    #[test]
+    fn replication_is_named_by_the_direction_of_the_data() {
+        let layout = layout(2);
+        let named = |name: &str| layout.proxies.iter().find(|proxy| proxy.name == name).unwrap();
+        let [east, west] = layout.regions.clone();
+        // East's Postgres is behind `east -> west / sql`, and west's node connects to it.
+        assert_eq!(named("east.west.sql.1").upstream, layout.own[&east].postgres[1]);
+        // West's MinIO is behind `east -> west / files`, and east's MinIO connects to it.
+        assert_eq!(named("east.west.files.0").upstream, layout.own[&west].files);
+        let programs = Programs {
+            postgres_bin: PathBuf::new(),
+            minio: PathBuf::new(),
+            mc: PathBuf::new(),
+            toxiproxy: PathBuf::new(),
+            versions: Vec::new(),
+            template: PathBuf::new(),
+        };
+        let secrets = Secrets::draw(&layout.regions);
+        let node = layout.node_config(&west, &secrets, &Timers::default(), &programs).unwrap();
+        assert_eq!(node.slots[1].source, named("east.west.sql.1").listen);
+        assert_eq!(node.files_targets, [named("west.east.files.0").listen, named("west.east.files.1").listen]);
+        let control = layout.control_config(&secrets, &Timers::default(), &Policy::default());
+        assert_eq!(control.doors[1].files_ro, named("client.edge.files.1.ro").listen);
+        assert_eq!(control.doors[0].sql_rw, named("client.edge.sql.0.rw").listen);
+    }
+
+    #[test]
+    fn a_proxy_lives_with_the_regions_it_touches() {
+        let layout = layout(1);
+        for proxy in &layout.proxies {
+            for region in &layout.regions {
+                assert_eq!(
+                    proxy.group.touches(region),
+                    match &proxy.group {
+                        Group::Common => false,
+                        Group::Between => true,
+                        Group::Of(own) => own == region,
+                    }
+                );
+                assert_eq!(proxy.group.touches(region), proxy.link.touches(region.as_str()), "{}", proxy.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Every link, in four Toxiproxies: one for the links of each region, one for those between the regions, one for the rest.
+//!
+//! Losing a region ends its Toxiproxies with SIGKILL, so that all its links are cut in one instant, without any call that
+//! could hang; coming back starts them anew with whatever still impedes a link. One that hangs in a call (it can, once an
+//! upstream stops answering) is discarded and remade in the same way; that breaks the connections of its other links, so
+//! whoever asked is told, and must not call the run clean.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use nix::sys::signal::Signal;
+use tokio::time::Instant;
+
+use super::{
+    launch::{Launcher, Start, tail},
+    layout::{Group, Layout, ProxyPlan},
+    probe,
+};
+use crate::{
+    api::{Region, site::ProcessEntry},
+    clients::{
+        poll,
+        toxiproxy::{Toxic, Toxiproxy, ToxiproxyError},
+    },
+    model::{fault::PartitionMode, link::Link},
+    os::{inventory, process::Identity},
+    testbed::{
+        contract::{Impediment, LinkTrial, TestbedError, Weighing},
+        undo::{Entry, Ledger},
+    },
+};
+
+/// Deadline of one call; on loopback they take about a millisecond.
+const CALL: Duration = Duration::from_secs(2);
+
+/// How long a Toxiproxy may take to start.
+const START: Duration = Duration::from_secs(5);
+
+struct Server {
+    client: Toxiproxy,
+    port: u16,
+    process: Mutex<Option<Identity>>,
+    /// Held while its proxies are changed.
+    work: tokio::sync::Mutex<()>,
+}
+
+/// All links of a run.
+pub(super) struct Links {
+    program: PathBuf,
+    site: PathBuf,
+    logs: PathBuf,
+    launcher: Arc<Launcher>,
+    ledger: Arc<Ledger>,
+    servers: BTreeMap<Group, Server>,
+    plans: Mutex<Vec<ProxyPlan>>,
+    impeded: Mutex<BTreeMap<Link, Impediment>>,
+    cut: Mutex<BTreeSet<Region>>,
+}
+
+impl Links {
+    /// The links of a layout; none is there yet.
+    pub fn new(layout: &Layout, program: PathBuf, launcher: Arc<Launcher>, ledger: Arc<Ledger>) -> Self {
+        let server = |port: u16| Server {
+            client: Toxiproxy::at(port),
+            port,
+            process: Mutex::default(),
+            work: tokio::sync::Mutex::default(),
+        };
+        Self {
+            program,
+            site: layout.site("links"),
+            logs: layout.site("logs"),
+            launcher,
+            ledger,
+            servers: layout.groups.iter().map(|(group, port)| (group.clone(), server(*port))).collect(),
+            plans: Mutex::new(layout.proxies.clone()),
+            impeded: Mutex::default(),
+            cut: Mutex::default(),
+        }
+    }
+
+    /// Starts every Toxiproxy and makes every proxy.
+    pub async fn start(&self) -> Result<(), TestbedError> {
+        let groups: Vec<&Group> = self.servers.keys().collect();
+        all(groups.iter().map(|group| self.start_one(group))).await
+    }
+
+    async fn start_one(&self, group: &Group) -> Result<(), TestbedError> {
+        let Some(server) = self.servers.get(group) else { return Ok(()) };
+        let _work = server.work.lock().await;
+        self.remake(group, server).await
+    }
+
+    /// Starts a server (anew) with all its proxies as they should be. The caller holds its lock.
+    async fn remake(&self, group: &Group, server: &Server) -> Result<(), TestbedError> {
+        self.end_server(server);
+        if self.is_cut(group) {
+            return Ok(());
+        }
+        let log = self.logs.join(format!("links-{}.log", group.name()));
+        self.ledger
+            .note(&Entry::Start { site: "links".to_owned(), service: "toxiproxy".to_owned() })
+            .map_err(|error| failed(format!("write the undo ledger: {error}")))?;
+        let start = Start {
+            program: self.program.clone(),
+            arguments: ["-host", "127.0.0.1", "-port", &server.port.to_string()].map(Into::into).to_vec(),
+            variables: Vec::new(),
+            folder: self.site.clone(),
+            log: log.clone(),
+        };
+        let identity = self.launcher.start(&start).map_err(|error| failed(format!("start toxiproxy: {error}")))?;
+        *lock(&server.process) = Some(identity);
+        // A cut that came meanwhile found no process to end.
+        if self.is_cut(group) {
+            self.end_server(server);
+            return Ok(());
+        }
+        let entry = ProcessEntry {
+            service: "toxiproxy".to_owned(),
+            environment: None,
+            pid: identity.pid,
+            start_ticks: identity.start_ticks,
+            port: None,
+            data: None,
+        };
+        inventory::register(&self.site, entry).map_err(|error| failed(format!("enter toxiproxy: {error}")))?;
+        let made = self.make_proxies(group, server, identity).await;
+        match made {
+            // The region was lost meanwhile: that its links are not there is as it should be.
+            Err(_) if self.is_cut(group) => Ok(()),
+            Err(why) => {
+                Err(failed(format!("make the links of {}: {why}; its log ends:\n{}", group.name(), tail(&log))))
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    async fn make_proxies(&self, group: &Group, server: &Server, identity: Identity) -> Result<(), String> {
+        let client = &server.client;
+        let answers = || async {
+            match self.launcher.ended(identity) {
+                Some(how) => Ok(Err(format!("it ended with {how}"))),
+                None => client.version(CALL).await.map(|_| Ok(())),
+            }
+        };
+        poll::until("toxiproxy's API", START, Duration::from_millis(5), answers)
+            .await
+            .map_err(|error| error.to_string())??;
+        let plans: Vec<ProxyPlan> = self.plans().into_iter().filter(|plan| plan.group == *group).collect();
+        let impeded = lock(&self.impeded).clone();
+        // What is impeded opens only once its toxics are in place.
+        let states: Vec<_> = plans.iter().map(|plan| plan.state(!impeded.contains_key(&plan.link))).collect();
+        client.populate(&states, CALL).await.map_err(|error| error.to_string())?;
+        for plan in &plans {
+            let Some(how) = impeded.get(&plan.link) else { continue };
+            apply(client, &plan.name, *how).await.map_err(|error| error.to_string())?;
+            if *how != Impediment::Partition(PartitionMode::Refuse) {
+                client.switch(&plan.name, true, CALL).await.map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The servers that a cut of this region ends: their processes, to be killed by the caller at its instant.
+    pub fn mark_cut(&self, region: &Region) -> Vec<Identity> {
+        lock(&self.cut).insert(region.clone());
+        let touched = self.servers.iter().filter(|(group, _)| group.touches(region));
+        touched.filter_map(|(_, server)| *lock(&server.process)).collect()
+    }
+
+    /// Brings back the links of a region, but those of a region still cut.
+    pub async fn uncut(&self, region: &Region) -> Result<(), TestbedError> {
+        lock(&self.cut).remove(region);
+        let groups: Vec<&Group> = self.servers.keys().filter(|group| group.touches(region)).collect();
+        all(groups.iter().map(|group| self.start_one(group))).await
+    }
+
+    /// Impedes links, all their proxies at once.
+    pub async fn impede(&self, links: &[Link], how: Impediment) -> Result<(), TestbedError> {
+        let plans = self.known(links)?;
+        {
+            let mut impeded = lock(&self.impeded);
+            if let Some(link) = links.iter().find(|link| impeded.contains_key(link)) {
+                return Err(failed(format!("impede {link}: something else impedes it already, heal that first")));
+            }
+            impeded.extend(links.iter().map(|link| (link.clone(), how)));
+        }
+        self.change(plans, |client, name| async move { apply(&client, &name, how).await }).await
+    }
+
+    /// Takes off what impedes links.
+    pub async fn clear(&self, links: &[Link]) -> Result<(), TestbedError> {
+        let plans = self.known(links)?;
+        lock(&self.impeded).retain(|link, _| !links.contains(link));
+        self.change(plans, |client, name| async move {
+            client.remove_toxics(&name, CALL).await?;
+            client.switch(&name, true, CALL).await
+        })
+        .await
+    }
+
+    /// Lets the one proxy of a link lead to another port; returns the port it listens on.
+    pub async fn redirect(&self, link: &Link, upstream: u16) -> Result<u16, TestbedError> {
+        self.known(std::slice::from_ref(link))?;
+        let changed = {
+            let mut plans = lock(&self.plans);
+            plans.iter_mut().filter(|plan| plan.link == *link).for_each(|plan| plan.upstream = upstream);
+            plans.iter().find(|plan| plan.link == *link).cloned()
+        };
+        let Some(plan) = changed else { return Err(failed(format!("redirect {link}: no such link"))) };
+        let (state, listen) = (plan.state(true), plan.listen);
+        self.change(vec![plan], move |client, _| {
+            let state = state.clone();
+            async move { client.redirect(&state, CALL).await }
+        })
+        .await?;
+        Ok(listen)
+    }
+
+    /// Tries each proxy of a link; with `bytes`, with a request of about that length, whose real length is told.
+    pub async fn try_link(
+        &self,
+        link: &Link,
+        bytes: Option<usize>,
+        within: Duration,
+    ) -> Result<Vec<Weighing>, TestbedError> {
+        let plans = self.known(std::slice::from_ref(link))?;
+        let trials = plans.iter().map(|plan| async move {
+            let (bytes, trial) = match bytes {
+                None => (0, probe::sign_of_life(plan.listen, plan.upstream, plan.service, within).await),
+                Some(bytes) => probe::weigh(plan.listen, plan.upstream, plan.service, bytes, within).await,
+            };
+            let trial = if trial == LinkTrial::Refused && self.is_cut(&plan.group) { LinkTrial::Cut } else { trial };
+            Weighing { proxy: plan.name.clone(), bytes, trial }
+        });
+        Ok(join_all(trials).await)
+    }
+
+    /// Makes a change to each of these proxies, at once; those of a cut region are left to its return.
+    async fn change<F>(
+        &self,
+        plans: Vec<ProxyPlan>,
+        change: impl Fn(Toxiproxy, String) -> F,
+    ) -> Result<(), TestbedError>
+    where
+        F: Future<Output = Result<(), ToxiproxyError>>,
+    {
+        let mut groups: BTreeMap<Group, Vec<ProxyPlan>> = BTreeMap::new();
+        for plan in plans {
+            groups.entry(plan.group.clone()).or_default().push(plan);
+        }
+        let change = &change;
+        all(groups.iter().filter(|(group, _)| !self.is_cut(group)).map(|(group, plans)| async move {
+            let Some(server) = self.servers.get(group) else { return Ok(()) };
+            let _work = server.work.lock().await;
+            let done = join_all(plans.iter().map(|plan| change(server.client.clone(), plan.name.clone()))).await;
+            let errors: Vec<&ToxiproxyError> = done.iter().filter_map(|done| done.as_ref().err()).collect();
+            if errors.is_empty() || self.is_cut(group) {
+                return Ok(());
+            }
+            let text = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            if !errors.iter().any(|error| matches!(error, ToxiproxyError::Hung { .. })) {
+                return Err(failed(text));
+            }
+            tracing::warn!(group = group.name(), %text, "a Toxiproxy hangs; it is discarded and remade");
+            let began = Instant::now();
+            self.remake(group, server).await?;
+            Err(failed(format!(
+                "{text}; it was discarded and remade as wanted within {:.1?}, which broke every connection of the links of {}",
+                began.elapsed(),
+                group.name()
+            )))
+        }))
+        .await
+    }
+
+    fn known(&self, links: &[Link]) -> Result<Vec<ProxyPlan>, TestbedError> {
+        let plans = self.plans();
+        if let Some(link) = links.iter().find(|link| plans.iter().all(|plan| plan.link != **link)) {
+            return Err(TestbedError::Unusable(format!("there is no link `{link}`")));
+        }
+        Ok(plans.into_iter().filter(|plan| links.contains(&plan.link)).collect())
+    }
+
+    fn plans(&self) -> Vec<ProxyPlan> {
+        lock(&self.plans).clone()
+    }
+
+    fn is_cut(&self, group: &Group) -> bool {
+        lock(&self.cut).iter().any(|region| group.touches(region))
+    }
+
+    fn end_server(&self, server: &Server) {
+        if let Some(identity) = lock(&server.process).take() {
+            if let Err(error) = identity.signal(Signal::SIGKILL) {
+                tracing::warn!(pid = identity.pid, %error, "toxiproxy not ended");
+            }
+            // Its ports must be free before the next one wants them.
+            for _ in 0..1_000 {
+                if !identity.is_alive() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+}
+
+/// Does what impedes one proxy, in both directions.
+async fn apply(client: &Toxiproxy, proxy: &str, how: Impediment) -> Result<(), ToxiproxyError> {
+    let (kind, attributes) = match how {
+        Impediment::Partition(PartitionMode::Refuse) => return client.switch(proxy, false, CALL).await,
+        // Nothing passes and nothing is lost; `timeout` would drop what arrives.
+        Impediment::Partition(PartitionMode::Stall) => ("bandwidth", vec![("rate", 0)]),
+        Impediment::Partition(PartitionMode::Blackhole) => ("timeout", vec![("timeout", 0)]),
+        Impediment::Partition(PartitionMode::Reset) => ("reset_peer", vec![("timeout", 0)]),
+        Impediment::Latency { latency, jitter } => {
+            ("latency", vec![("latency", whole_ms(latency)), ("jitter", whole_ms(jitter))])
+        }
+        // Toxiproxy counts bytes a millisecond.
+        Impediment::Bandwidth { rate_kib } => ("bandwidth", vec![("rate", (rate_kib * 1_024 / 1_000).max(1))]),
+    };
+    let toxic = |stream: &str| Toxic {
+        name: format!("{kind}-{stream}"),
+        kind: kind.to_owned(),
+        stream: stream.to_owned(),
+        attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+    };
+    let (up, down) = (toxic("upstream"), toxic("downstream"));
+    let (up, down) = tokio::join!(client.add_toxic(proxy, &up, CALL), client.add_toxic(proxy, &down, CALL));
+    up.and(down)
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+async fn all<F: Future<Output = Result<(), TestbedError>>>(work: impl Iterator<Item = F>) -> Result<(), TestbedError> {
+    join_all(work).await.into_iter().collect()
+}
+
+fn failed(what: String) -> TestbedError {
+    TestbedError::Failed(what)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

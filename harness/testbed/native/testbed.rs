@@ -1,0 +1,564 @@
+//! The running testbed.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::future::{BoxFuture, join_all};
+use nix::sys::signal::Signal;
+
+use super::{
+    files,
+    launch::{Launcher, tail},
+    layout::{Layout, OTHER_SITES, Secrets},
+    links::Links,
+    ports::Ports,
+    roles::{self, Role, Told},
+};
+use crate::{
+    api::{
+        EnvironmentId, Region,
+        role::{Policy, Timers},
+        site::ProcessEntry,
+    },
+    clients::poll,
+    model::{link::Link, process::ProcessName},
+    os::{files::private_folder, inventory, process::Identity, spawn::ServiceUser},
+    testbed::{
+        contract::{Auditor, ControlAccess, Impediment, LinkTrial, StorePorts, Testbed, TestbedError, Weighing},
+        setup::{Programs, cache},
+        undo::{self, Entry, Ledger},
+    },
+};
+
+/// Longest path of a Unix socket, less its name (`.s.PGSQL.20000.lock`) and some room.
+const SOCKET_FOLDER_BYTES_MAX: usize = 80;
+
+/// How long roles get to end by themselves; a node stops its clusters in it.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// How long killing may take.
+const KILL: Duration = Duration::from_secs(5);
+
+/// How long a node may take to start a Postgres again.
+const POSTGRES_BACK: Duration = Duration::from_secs(30);
+
+/// What a run needs of a native testbed.
+#[derive(Debug, Clone)]
+pub struct NativeSpec {
+    /// The regions.
+    pub regions: [Region; 2],
+    /// Slots: how many environments there can be at most.
+    pub environments_max: u16,
+    /// The platform's timers.
+    pub timers: Timers,
+    /// How the platform decides.
+    pub policy: Policy,
+    /// The servers.
+    pub programs: Programs,
+    /// The binary that is started as `<binary> role <name> --config <file>`.
+    pub role_binary: PathBuf,
+    /// Folder in which the run's own folder is made.
+    pub parent_folder: PathBuf,
+    /// Name of the run's folder. Short: sockets live in it.
+    pub run_id: String,
+}
+
+/// Both regions, the witness, the edge and every link, as processes on loopback. Dropped, it kills all of them.
+pub struct Native {
+    pub(super) spec: NativeSpec,
+    pub(super) layout: Layout,
+    secrets: Secrets,
+    binary: PathBuf,
+    links: Links,
+    ledger: Arc<Ledger>,
+    launcher: Arc<Launcher>,
+    /// Data folders of clusters, as inventories showed them: an inventory forgets the dead, and evidence is wanted of them.
+    clusters: Mutex<BTreeMap<(Region, EnvironmentId), PathBuf>>,
+    /// Somebody has begun to end everything.
+    is_ending: AtomicBool,
+    /// Everything has been ended, as far as could be.
+    is_over: AtomicBool,
+    _ports: Ports,
+}
+
+impl Native {
+    /// Brings everything up and waits until it is ready. Whatever was started is ended again if that fails.
+    ///
+    /// # Errors
+    /// [`TestbedError::Unusable`] for what a user can do something about, else [`TestbedError::Failed`] with the last lines
+    /// of the log concerned.
+    pub async fn up(spec: NativeSpec) -> Result<Native, TestbedError> {
+        let native = Self::prepare(spec).await?;
+        match native.start_all().await {
+            Ok(()) => Ok(native),
+            Err(error) => {
+                let left = native.end_all().await;
+                if left.is_empty() {
+                    return Err(error);
+                }
+                Err(TestbedError::Failed(format!("{error}; and it could not be ended: {}", left.join("; "))))
+            }
+        }
+    }
+
+    async fn prepare(spec: NativeSpec) -> Result<Native, TestbedError> {
+        let folder = check(&spec)?;
+        let said = |what: &Path, error: std::io::Error| TestbedError::Unusable(format!("{}: {error}", what.display()));
+        private_folder(&folder).map_err(|error| said(&folder, error))?;
+        let folder = folder.canonicalize().map_err(|error| said(&folder, error))?;
+        let binary = roles::binary(&spec.role_binary, &folder).await?;
+        let locks = cache().join("ports");
+        let count = Layout::ports_needed(&spec.regions, spec.environments_max);
+        let mut ports = Ports::reserve(&locks, count).map_err(|error| said(&locks, error))?;
+        // As many were reserved as are drawn.
+        let layout =
+            Layout::new(&folder, &spec.regions, spec.environments_max, &mut || ports.take().unwrap_or_default());
+        let [one, other] = layout.regions.clone().map(String::from);
+        for site in ["witness", "edge", "links", "logs", &one, &other] {
+            let site = layout.site(site);
+            private_folder(&site).map_err(|error| said(&site, error))?;
+        }
+        let ledger = Arc::new(Ledger::open(&folder).map_err(|error| said(&folder, error))?);
+        let launcher = Arc::new(Launcher::new().map_err(|error| said(&folder, error))?);
+        let program = spec.programs.toxiproxy.clone();
+        let links = Links::new(&layout, program, Arc::clone(&launcher), Arc::clone(&ledger));
+        let secrets = Secrets::draw(&layout.regions);
+        let (clusters, is_ending, is_over) = Default::default();
+        Ok(Self { spec, layout, secrets, binary, links, ledger, launcher, clusters, is_ending, is_over, _ports: ports })
+    }
+
+    async fn start_all(&self) -> Result<(), TestbedError> {
+        let began = Instant::now();
+        let stores = join_all(self.layout.regions.iter().map(|region| async move {
+            self.start_files(region).await?;
+            tracing::debug!(%region, after = ?began.elapsed(), "file store ready");
+            self.make_auditor(region).await?;
+            tracing::debug!(%region, after = ?began.elapsed(), "auditor made");
+            Ok(())
+        }));
+        // Roles come after the links, since one that finds its peers missing tries again only a poll later.
+        let platform = async {
+            self.links.start().await?;
+            tracing::debug!(after = ?began.elapsed(), "links made");
+            let roles = Role::all(&self.layout.regions);
+            all(join_all(roles.iter().map(|role| self.start_role(role))).await)?;
+            tracing::debug!(after = ?began.elapsed(), "roles ready");
+            Ok(())
+        };
+        let (stores, platform) = tokio::join!(stores, platform);
+        all(stores)?;
+        platform
+    }
+
+    async fn start_files(&self, region: &Region) -> Result<(), TestbedError> {
+        let Some((own, root)) = self.layout.own.get(region).zip(self.secrets.files_root.get(region)) else {
+            return Err(TestbedError::Unusable(format!("there is no region {region}")));
+        };
+        let site = self.layout.site(region.as_str());
+        let log = self.layout.site("logs").join(format!("{region}-files.log"));
+        let data = site.join("files");
+        private_folder(&data).map_err(|error| TestbedError::Failed(format!("{}: {error}", data.display())))?;
+        let start = files::start(&self.spec.programs.minio, &site, &log, own.files, root);
+        let identity = self.start_process(region.as_str(), "files", &start, Some((own.files, data)))?;
+        files::ready(own.files, || self.launcher.ended(identity)).await.map_err(|why| {
+            TestbedError::Failed(format!(
+                "the file store of {region} is not ready: {why}; its log ends:\n{}",
+                tail(&log)
+            ))
+        })
+    }
+
+    async fn make_auditor(&self, region: &Region) -> Result<(), TestbedError> {
+        let Some((own, root)) = self.layout.own.get(region).zip(self.secrets.files_root.get(region)) else {
+            return Ok(());
+        };
+        let site = self.layout.site(region.as_str());
+        files::make_auditor(&self.spec.programs.mc, &site, own.files, root, &self.secrets.auditor_s3)
+            .await
+            .map_err(|why| TestbedError::Failed(format!("the auditor's S3 user in {region}: {why}")))
+    }
+
+    async fn start_role(&self, role: &Role) -> Result<(), TestbedError> {
+        let (layout, secrets) = (&self.layout, &self.secrets);
+        let NativeSpec { timers, policy, programs, .. } = &self.spec;
+        let failed = |why: String| TestbedError::Failed(format!("{} / {}: {why}", role.site(), role.name()));
+        let told = Told { layout, secrets, timers, policy, programs };
+        let (start, listen) = role.prepare(&told, &self.binary).map_err(|error| failed(error.to_string()))?;
+        let identity = self.start_process(role.site(), role.name(), &start, None)?;
+        roles::ready(listen, &secrets.internal_token, || self.launcher.ended(identity))
+            .await
+            .map_err(|why| failed(format!("not ready: {why}; its log ends:\n{}", tail(&role.log(layout)))))
+    }
+
+    /// Starts a process and enters it in its site's inventory.
+    fn start_process(
+        &self,
+        site: &str,
+        service: &str,
+        start: &super::launch::Start,
+        store: Option<(u16, PathBuf)>,
+    ) -> Result<Identity, TestbedError> {
+        let failed = |error: std::io::Error| TestbedError::Failed(format!("start {site} / {service}: {error}"));
+        self.ledger.note(&Entry::Start { site: site.to_owned(), service: service.to_owned() }).map_err(failed)?;
+        let identity = self.launcher.start(start).map_err(failed)?;
+        let (port, data) = store.unzip();
+        let entry = ProcessEntry {
+            service: service.to_owned(),
+            environment: None,
+            pid: identity.pid,
+            start_ticks: identity.start_ticks,
+            port,
+            data,
+        };
+        inventory::register(&self.layout.site(site), entry).map_err(failed)?;
+        Ok(identity)
+    }
+
+    /// The living entries of a site's inventory.
+    fn entries(&self, site: &str) -> Vec<ProcessEntry> {
+        let entries = inventory::read(&self.layout.site(site)).unwrap_or_default().processes;
+        if let Ok(region) = site.parse::<Region>() {
+            let found = entries.iter().filter_map(|entry| Some((entry.environment.clone()?, entry.data.clone()?)));
+            lock(&self.clusters).extend(found.map(|(environment, data)| ((region.clone(), environment), data)));
+        }
+        entries.into_iter().filter(inventory::is_alive).collect()
+    }
+
+    fn identities(&self, name: &ProcessName) -> Vec<Identity> {
+        let mut found: Vec<Identity> = self
+            .entries(&name.site)
+            .iter()
+            .filter(|entry| entry.service == name.service)
+            .filter(|entry| name.environment.is_none() || entry.environment == name.environment)
+            .map(|entry| Identity { pid: entry.pid, start_ticks: entry.start_ticks })
+            .collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// Cuts a region's links and, if wanted, kills its processes: all signals are sent in one go.
+    async fn cut(&self, region: &Region, kills: bool) -> Result<(), TestbedError> {
+        self.known(region)?;
+        let _ = self.entries(region.as_str());
+        self.ledger
+            .note(&Entry::Cut { region: region.to_string(), killed: kills })
+            .map_err(|error| TestbedError::Failed(format!("write the undo ledger: {error}")))?;
+        let site = self.layout.site(region.as_str());
+        let victims = if kills { blocking(move || undo::alive_in(&site)).await? } else { Default::default() };
+        // Links first: what Toxiproxy holds of a region that is gone must not arrive any more.
+        let mut troubles = Vec::new();
+        for process in self.links.mark_cut(region).into_iter().chain(victims) {
+            if let Err(error) = process.signal(Signal::SIGKILL) {
+                troubles.push(format!("process {}: {error}", process.pid));
+            }
+        }
+        if kills {
+            // Whatever was forked in that instant.
+            let site = self.layout.site(region.as_str());
+            troubles.extend(blocking(move || kill_rest(&site)).await?);
+        }
+        if troubles.is_empty() { Ok(()) } else { Err(TestbedError::Failed(troubles.join("; "))) }
+    }
+
+    fn known(&self, region: &Region) -> Result<(), TestbedError> {
+        if self.layout.regions.contains(region) {
+            return Ok(());
+        }
+        Err(TestbedError::Unusable(format!("there is no region {region}")))
+    }
+
+    async fn bring_back(&self, region: &Region) -> Result<(), TestbedError> {
+        self.known(region)?;
+        self.links.uncut(region).await?;
+        let runs = |service: &str| {
+            let name = ProcessName { site: region.to_string(), service: service.to_owned(), environment: None };
+            !self.identities(&name).is_empty()
+        };
+        let (files, node, compute) = (runs("files"), runs("node"), runs("compute"));
+        let store = async { if files { Ok(()) } else { self.start_files(region).await } };
+        let node = async { if node { Ok(()) } else { self.start_role(&Role::Node(region.clone())).await } };
+        let compute = async { if compute { Ok(()) } else { self.start_role(&Role::Compute(region.clone())).await } };
+        let (store, node, compute) = tokio::join!(store, node, compute);
+        store.and(node).and(compute)
+    }
+
+    async fn start_again(&self, name: &ProcessName) -> Result<(), TestbedError> {
+        if name.service == "postgres" {
+            return self.postgres_back(name).await;
+        }
+        if !self.identities(name).is_empty() {
+            return Err(TestbedError::Failed(format!("start {name} again: it still runs")));
+        }
+        if let Some(role) = Role::of(name, &self.layout.regions) {
+            return self.start_role(&role).await;
+        }
+        match self.layout.regions.iter().find(|region| region.as_str() == name.site) {
+            Some(region) if name.service == "files" => self.start_files(region).await,
+            _ => Err(TestbedError::Unusable(format!("there is no process `{name}`"))),
+        }
+    }
+
+    async fn postgres_back(&self, name: &ProcessName) -> Result<(), TestbedError> {
+        let wanted: Vec<ProcessName> = match (&name.environment, name.site.parse::<Region>()) {
+            (None, Ok(region)) => lock(&self.clusters)
+                .keys()
+                .filter(|(other, _)| *other == region)
+                .map(|(_, environment)| ProcessName { environment: Some(environment.clone()), ..name.clone() })
+                .collect(),
+            _ => vec![name.clone()],
+        };
+        let back = || async {
+            match wanted.iter().find(|name| self.identities(name).is_empty()) {
+                None => Ok(()),
+                Some(missing) => Err(format!("{missing} does not run")),
+            }
+        };
+        poll::until(format!("{name} started again by its node"), POSTGRES_BACK, Duration::from_millis(25), back)
+            .await
+            .map_err(|error| TestbedError::Failed(error.to_string()))
+    }
+
+    /// Ends everything: roles are asked, the rest is killed. A second call while the first is at work asks nobody.
+    async fn end_all(&self) -> Vec<String> {
+        if self.is_over.load(Ordering::SeqCst) {
+            return Vec::new();
+        }
+        let mut troubles = Vec::new();
+        if let Err(error) = self.ledger.note(&Entry::End) {
+            troubles.push(format!("the undo ledger: {error}"));
+        }
+        if !self.is_ending.swap(true, Ordering::SeqCst) {
+            troubles.extend(self.ask_roles_to_end().await);
+        }
+        let folder = self.layout.folder.clone();
+        match blocking(move || undo::end(&folder, KILL)).await {
+            Ok(left) => troubles.extend(left),
+            Err(error) => troubles.push(error.to_string()),
+        }
+        if troubles.is_empty()
+            && let Err(error) = self.ledger.close()
+        {
+            troubles.push(format!("the undo ledger: {error}"));
+        }
+        self.is_over.store(true, Ordering::SeqCst);
+        troubles
+    }
+
+    /// Asks every role to end, and waits until they have or their grace is over.
+    async fn ask_roles_to_end(&self) -> Vec<String> {
+        let mut troubles = Vec::new();
+        // Control and edge first, so that nobody fails over what we take down.
+        let asked: Vec<Identity> = Role::all(&self.layout.regions)
+            .iter()
+            .flat_map(|role| {
+                let (site, service) = (role.site().to_owned(), role.name().to_owned());
+                self.identities(&ProcessName { site, service, environment: None })
+            })
+            .collect();
+        for process in &asked {
+            if let Err(error) = process.signal(Signal::SIGTERM) {
+                troubles.push(format!("process {}: {error}", process.pid));
+            }
+        }
+        let deadline = Instant::now() + GRACE;
+        // A stopped process ends when it is killed, and not before.
+        while asked.iter().any(|process| process.state().is_some_and(|state| !matches!(state, 'T' | 'Z')))
+            && Instant::now() < deadline
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        troubles
+    }
+}
+
+/// Checks what can be known before anything is done; returns the run's folder.
+fn check(spec: &NativeSpec) -> Result<PathBuf, TestbedError> {
+    let unusable = |why: String| Err(TestbedError::Unusable(why));
+    let [one, other] = &spec.regions;
+    if one == other {
+        return unusable(format!("the two regions have one name, {one}"));
+    }
+    if let Some(region) = spec.regions.iter().find(|region| OTHER_SITES.contains(&region.as_str())) {
+        return unusable(format!("a region cannot be called {region}: another site is"));
+    }
+    if ServiceUser::current().is_none() {
+        return unusable("servers do not run as root, and there is no user geodrill: run `geodrill setup`".to_owned());
+    }
+    let parent = std::path::absolute(&spec.parent_folder)
+        .map_err(|error| TestbedError::Unusable(format!("{}: {error}", spec.parent_folder.display())))?;
+    let folder = parent.join(&spec.run_id);
+    let sockets = spec.regions.iter().map(|region| folder.join(region.as_str()).join("n/s"));
+    if let Some(long) = sockets.into_iter().find(|path| path.as_os_str().len() > SOCKET_FOLDER_BYTES_MAX) {
+        let (path, max) = (long.display(), SOCKET_FOLDER_BYTES_MAX);
+        return unusable(format!("{path} is too long for sockets (more than {max} bytes): choose a shorter --out"));
+    }
+    Ok(folder)
+}
+
+/// Kills what is left of a site; what could not be killed is told.
+fn kill_rest(site: &Path) -> Vec<String> {
+    let deadline = Instant::now() + KILL;
+    loop {
+        let alive = undo::alive_in(site);
+        if alive.is_empty() {
+            return Vec::new();
+        }
+        if Instant::now() >= deadline {
+            return alive.iter().map(|process| format!("process {} still runs", process.pid)).collect();
+        }
+        for process in &alive {
+            if let Err(error) = process.signal(Signal::SIGKILL) {
+                return vec![format!("process {}: {error}", process.pid)];
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, TestbedError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| TestbedError::Failed(error.to_string()))
+}
+
+fn all(results: Vec<Result<(), TestbedError>>) -> Result<(), TestbedError> {
+    results.into_iter().collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Testbed for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn folder(&self) -> &Path {
+        &self.layout.folder
+    }
+
+    fn links(&self) -> Vec<Link> {
+        self.layout.links()
+    }
+
+    fn control(&self) -> ControlAccess {
+        let port = self.layout.listen("client", "witness", "control");
+        ControlAccess { port, token: self.secrets.api_token.clone() }
+    }
+
+    fn auditor(&self) -> Auditor {
+        Auditor { sql: self.secrets.auditor_sql.clone(), s3: self.secrets.auditor_s3.clone() }
+    }
+
+    fn versions(&self) -> Vec<(String, String)> {
+        let mut versions = self.spec.programs.versions.clone();
+        versions.push(("geodrill".to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
+        versions.sort();
+        versions
+    }
+
+    fn processes(&self, name: &ProcessName) -> Vec<Identity> {
+        self.identities(name)
+    }
+
+    fn stores(&self, region: &Region, environment: &EnvironmentId) -> StorePorts {
+        let entries = self.entries(region.as_str());
+        let sql =
+            entries.iter().find(|entry| entry.service == "postgres" && entry.environment.as_ref() == Some(environment));
+        let files = entries.iter().find(|entry| entry.service == "files");
+        StorePorts { sql: sql.and_then(|entry| entry.port), files: files.and_then(|entry| entry.port) }
+    }
+
+    fn sql_data(&self, region: &Region, environment: &EnvironmentId) -> Option<PathBuf> {
+        let _ = self.entries(region.as_str());
+        lock(&self.clusters).get(&(region.clone(), environment.clone())).cloned()
+    }
+
+    fn impede<'a>(&'a self, links: &'a [Link], how: Impediment) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move {
+            let entry = Entry::Impede { links: links.to_vec(), how: format!("{how:?}") };
+            self.ledger
+                .note(&entry)
+                .map_err(|error| TestbedError::Failed(format!("write the undo ledger: {error}")))?;
+            self.links.impede(links, how).await
+        })
+    }
+
+    fn clear<'a>(&'a self, links: &'a [Link]) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move {
+            // A heal must not fail for want of a note.
+            if let Err(error) = self.ledger.note(&Entry::Clear { links: links.to_vec() }) {
+                tracing::warn!(%error, "the undo ledger could not be written");
+            }
+            self.links.clear(links).await
+        })
+    }
+
+    fn try_link<'a>(
+        &'a self,
+        link: &'a Link,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Vec<(String, LinkTrial)>, TestbedError>> {
+        Box::pin(async move {
+            let trials = self.links.try_link(link, None, within).await?;
+            Ok(trials.into_iter().map(|weighing| (weighing.proxy, weighing.trial)).collect())
+        })
+    }
+
+    fn weigh_link<'a>(
+        &'a self,
+        link: &'a Link,
+        bytes: usize,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Vec<Weighing>, TestbedError>> {
+        Box::pin(self.links.try_link(link, Some(bytes), within))
+    }
+
+    fn lose_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(self.cut(region, true))
+    }
+
+    fn return_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(self.bring_back(region))
+    }
+
+    fn restart<'a>(&'a self, name: &'a ProcessName) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(self.start_again(name))
+    }
+
+    fn isolate<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(self.cut(region, false))
+    }
+
+    fn notices<'a>(&'a self, receiver: u16) -> BoxFuture<'a, Result<u16, TestbedError>> {
+        Box::pin(async move { self.links.redirect(&Link::new("witness", "client", "notices"), receiver).await })
+    }
+
+    fn down<'a>(&'a self) -> BoxFuture<'a, Result<(), Vec<String>>> {
+        Box::pin(async move {
+            let left = self.end_all().await;
+            if left.is_empty() { Ok(()) } else { Err(left) }
+        })
+    }
+}
+
+impl Drop for Native {
+    fn drop(&mut self) {
+        if self.is_over.load(Ordering::SeqCst) {
+            return;
+        }
+        let left = undo::end(&self.layout.folder, KILL);
+        if left.is_empty() {
+            let _ = self.ledger.close();
+        } else {
+            tracing::error!(folder = %self.layout.folder.display(), left = left.join("; "), "not everything was ended");
+        }
+    }
+}

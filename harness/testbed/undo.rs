@@ -1,0 +1,259 @@
+//! The undo ledger, and ending what a run has started, whoever does it: the run itself, the next call after a crash, or
+//! `geodrill down --all`.
+//!
+//! On disk: `<run>/undo.ndjson`, one [`Entry`] a line, each flushed to the disk before what it announces is done; and
+//! `<cache>/runs/<run>-<pid>-<number>.json`, a [`Standing`] for every run that has not ended, wherever its folder is. A process that
+//! was started and not yet entered in its site's inventory is found by its working folder, which lies in the site.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+
+use super::scope;
+use crate::{
+    model::link::Link,
+    os::{files, inventory, process::Identity},
+    testbed::setup,
+};
+
+/// File name of the ledger in a run's folder.
+pub const LEDGER_FILE: &str = "undo.ndjson";
+
+/// What is about to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Entry {
+    /// A process will be started in a site.
+    Start {
+        /// The site's name, also its folder in the run's.
+        site: String,
+        /// What it is.
+        service: String,
+    },
+    /// Links will be impeded.
+    Impede {
+        /// Which.
+        links: Vec<Link>,
+        /// How, for people.
+        how: String,
+    },
+    /// Links will be cleared.
+    Clear {
+        /// Which.
+        links: Vec<Link>,
+    },
+    /// A region will be killed and cut off, or cut off alone.
+    Cut {
+        /// The region.
+        region: String,
+        /// Its processes will be killed as well.
+        killed: bool,
+    },
+    /// Everything will be ended.
+    End,
+    /// Everything has been ended.
+    Ended,
+}
+
+/// A run that has not ended, or whose end nobody saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Standing {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Process id of its runner.
+    pub pid: i32,
+    /// Start time of its runner, as in [`Identity`].
+    pub start_ticks: u64,
+}
+
+impl Standing {
+    /// Whether its runner still runs, and so looks after it.
+    pub fn has_runner(&self) -> bool {
+        Identity { pid: self.pid, start_ticks: self.start_ticks }.is_alive()
+    }
+}
+
+/// The ledger of a running testbed.
+pub struct Ledger {
+    file: Mutex<File>,
+    standing: PathBuf,
+}
+
+impl Ledger {
+    /// Opens the ledger of a run's folder, and says that the run stands.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let path = folder.join(LEDGER_FILE);
+        let file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+        files::give(&path)?;
+        let me = Identity::of(i32::try_from(std::process::id()).map_err(io::Error::other)?)
+            .ok_or_else(|| io::Error::other("no /proc to read our own start time from"))?;
+        // One process may have several runs, in folders of one name.
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let number = RUNS.fetch_add(1, Ordering::Relaxed);
+        let standing = index().join(format!("{name}-{}-{number}.json", me.pid));
+        fs::create_dir_all(index())?;
+        files::write_json(
+            &standing,
+            &Standing { folder: folder.to_owned(), pid: me.pid, start_ticks: me.start_ticks },
+        )?;
+        Ok(Self { file: Mutex::new(file), standing })
+    }
+
+    /// Notes what is about to be done.
+    ///
+    /// # Errors
+    /// The system's; what was announced must then not be done.
+    pub fn note(&self, entry: &Entry) -> io::Result<()> {
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&line)?;
+        file.sync_data()
+    }
+
+    /// Notes that everything has been ended: the run stands no more.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn close(&self) -> io::Result<()> {
+        self.note(&Entry::Ended)?;
+        match fs::remove_file(&self.standing) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn index() -> PathBuf {
+    setup::cache().join("runs")
+}
+
+/// Runs that stand, with the file that says so.
+///
+/// # Errors
+/// The system's.
+pub fn standing() -> io::Result<Vec<(PathBuf, Standing)>> {
+    let entries = match fs::read_dir(index()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json")
+            && let Ok(standing) = files::read_json(&path)
+        {
+            found.push((path, standing));
+        }
+    }
+    Ok(found)
+}
+
+/// Ends a run that its runner left behind, and says that it stands no more. What could not be ended is told.
+pub fn end_standing(file: &Path, standing: &Standing, within: Duration) -> Vec<String> {
+    let left = end(&standing.folder, within);
+    if left.is_empty() {
+        let _ = fs::remove_file(file);
+    }
+    left
+}
+
+/// Kills every process of a run's sites, whole trees, and whatever else works in their folders. Bounded by `within`. What
+/// could not be ended is told.
+pub fn end(folder: &Path, within: Duration) -> Vec<String> {
+    let deadline = Instant::now() + within;
+    loop {
+        let alive = alive(folder);
+        if alive.is_empty() {
+            return Vec::new();
+        }
+        let mut troubles = Vec::new();
+        for process in &alive {
+            if let Err(error) = process.signal(Signal::SIGKILL) {
+                troubles.push(format!("process {}: {error}", process.pid));
+            }
+        }
+        while alive.iter().any(|process| process.is_alive()) {
+            if Instant::now() >= deadline {
+                let left = alive.iter().filter(|process| process.is_alive());
+                troubles
+                    .extend(left.map(|process| format!("process {} of {} still runs", process.pid, folder.display())));
+                return troubles;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// Every living process of a run: those in its inventories with their trees, and those that work in its folders.
+pub(super) fn alive(folder: &Path) -> BTreeSet<Identity> {
+    sites(folder).iter().flat_map(|site| alive_in(&folder.join(site))).collect()
+}
+
+/// Every living process of one site.
+pub(super) fn alive_in(site: &Path) -> BTreeSet<Identity> {
+    let entered = inventory::read(site).unwrap_or_default().processes;
+    let mut alive: BTreeSet<Identity> = entered
+        .iter()
+        .map(|entry| Identity { pid: entry.pid, start_ticks: entry.start_ticks })
+        .filter(|process| process.is_alive())
+        .flat_map(Identity::tree)
+        .collect();
+    alive.extend(scope::working_in(site).into_iter().flat_map(Identity::tree));
+    alive
+}
+
+/// The sites in which something was started, by the ledger.
+fn sites(folder: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(folder.join(LEDGER_FILE)).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| match serde_json::from_str(line) {
+            Ok(Entry::Start { site, .. }) => Some(site),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_process_that_never_reached_the_inventory_is_ended_too() {
+        let run = tempfile::tempdir_in("/var/tmp").unwrap();
+        let site = run.path().join("east");
+        fs::create_dir(&site).unwrap();
+        let entry =
+            serde_json::to_string(&Entry::Start { site: "east".to_owned(), service: "node".to_owned() }).unwrap();
+        fs::write(run.path().join(LEDGER_FILE), format!("{entry}\nhalf a li")).unwrap();
+        let mut child = Command::new("sleep").arg("30").current_dir(&site).spawn().unwrap();
+        let mut elsewhere = Command::new("sleep").arg("30").spawn().unwrap();
+        let identity = Identity::of(i32::try_from(child.id()).unwrap()).unwrap();
+        assert_eq!(alive(run.path()), BTreeSet::from([identity]));
+        let reaper = std::thread::spawn(move || child.wait());
+        assert_eq!(end(run.path(), Duration::from_secs(5)), Vec::<String>::new());
+        assert!(!identity.is_alive());
+        reaper.join().unwrap().unwrap();
+        assert!(elsewhere.try_wait().unwrap().is_none());
+        elsewhere.kill().unwrap();
+        elsewhere.wait().unwrap();
+    }
+}
