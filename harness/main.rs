@@ -1,2 +1,7 @@
-//! bin
-fn main() {}
+//! The `geodrill` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    geodrill::cli::main()
+}

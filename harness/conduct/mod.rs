@@ -1,1 +1,31 @@
-//! Where everything meets: runs a plan, emits typed events.
+//! The only room where everything meets: it stands a testbed up, deploys, loads, walks the timeline, reads, and ends it
+//! all; what happens it says as typed events ([`crate::model::event`]), and judging works from these, the ledger and the
+//! readings alone, so that a finished run can be judged again from its folder.
+//!
+//! - [`drill`]: what users of the library call.
+//! - `course`: the phases of a run, in order.
+//! - `timeline`: its steps: trigger, act, wait.
+//! - `watch`: what the platform says, and the observation of every switch.
+//! - `observe`: readings of the stores, past the platform.
+//! - `recorder`: events, kept and passed on.
+//! - `notices`: the examiner's own webhook receiver.
+//! - `exec`: a user's command and what it is told.
+//! - `places`: where runs are kept, and the program that roles run.
+//! - `folder`: the run's folder: what is in it and who may read it.
+//! - `judge`: from the folder to the report.
+
+pub mod drill;
+pub mod folder;
+pub mod judge;
+pub mod places;
+
+mod course;
+mod exec;
+mod notices;
+mod observe;
+mod recorder;
+mod replica;
+mod timeline;
+mod watch;
+
+pub use drill::{Cancel, Drill, DrillError, Finished};

@@ -1,0 +1,46 @@
+//! Being a role of the reference platform.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use super::{
+    args::{Role, RoleName},
+    entry::{complain, print},
+    exit::Exit,
+};
+use crate::{
+    api::role::HANDSHAKE,
+    os::files,
+    platform::{compute, control, edge, node},
+};
+
+/// Runs until the role is ended.
+pub(super) async fn run(arguments: Role) -> Exit {
+    let (Some(name), Some(path)) = (arguments.name, arguments.config) else {
+        return print(&format!("{HANDSHAKE}\n"));
+    };
+    let ended = match name {
+        RoleName::Control => with(&path, control::run).await,
+        RoleName::Edge => with(&path, edge::run).await,
+        RoleName::Compute => with(&path, compute::run).await,
+        RoleName::Node => with(&path, node::run).await,
+    };
+    match ended {
+        Ok(()) => Exit::Held,
+        Err(why) => {
+            complain(&why);
+            Exit::Internal
+        }
+    }
+}
+
+async fn with<C, F, E>(path: &Path, run: impl FnOnce(C) -> F) -> Result<(), String>
+where
+    C: DeserializeOwned,
+    F: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    let config = files::read_json(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    run(config).await.map_err(|error| error.to_string())
+}

@@ -1,0 +1,149 @@
+//! `run`: selects scenarios, runs them one after another, prints what came out.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+
+use super::{
+    args::{Format, Run, Setup, TestbedName},
+    entry::{colour, complain, print},
+    exit::Exit,
+    log::RunLog,
+    progress::Progress,
+    validate::scenario_files,
+};
+use crate::{
+    conduct::{Cancel, Drill, DrillError, Finished},
+    os::files,
+    report::{self, Report, Style},
+    scenario,
+    testbed::setup::SetupMode,
+};
+
+/// Runs what was selected.
+pub(super) async fn run(arguments: Run, logs: RunLog) -> Exit {
+    let TestbedName::Native = arguments.testbed;
+    let drills = match select(&arguments.scenarios) {
+        Ok(drills) if drills.is_empty() => {
+            let names: Vec<_> = scenario::shipped().into_iter().map(|scenario| scenario.name).collect();
+            complain(&format!("nothing selected; name a file, a folder or a shipped scenario: {}", names.join(", ")));
+            return Exit::NothingSelected;
+        }
+        Ok(drills) => drills,
+        Err(mistakes) => {
+            // Every file's mistakes at once, before anything is started.
+            mistakes.iter().for_each(|mistake| complain(mistake));
+            return Exit::Invalid;
+        }
+    };
+    let several = drills.len() > 1;
+    let mut exit = Exit::Held;
+    let mut reports: Vec<Report> = Vec::new();
+    for drill in drills {
+        let out = arguments.out.as_ref().map(|out| if several { out.join(&drill.plan().name) } else { out.clone() });
+        match one(drill, out, &arguments, &logs).await {
+            Ok(finished) => {
+                exit = exit.and(finished.verdict().into());
+                if !finished.left.is_empty() {
+                    exit = exit.and(Exit::CleanUpIncomplete);
+                }
+                match arguments.format {
+                    Format::Human => {
+                        let style = Style { colour: colour(&io::stdout()), ..Style::PLAIN };
+                        exit = exit.and(print(&report::human(&finished.report, style)));
+                        super::progress::line(&format!("results: {}", finished.folder.display()));
+                    }
+                    Format::Json => reports.push(finished.report),
+                }
+            }
+            Err(error) => {
+                complain(&error.to_string());
+                exit = exit.and(Exit::from(&error));
+                if matches!(error, DrillError::Interrupted) {
+                    break;
+                }
+            }
+        }
+    }
+    if arguments.format == Format::Json {
+        let text = match &reports[..] {
+            [one] if !several => serde_json::to_string_pretty(one),
+            all => serde_json::to_string_pretty(all),
+        };
+        exit = exit.and(text.map_or(Exit::Internal, |text| print(&format!("{text}\n"))));
+    }
+    exit
+}
+
+async fn one(drill: Drill, out: Option<PathBuf>, arguments: &Run, logs: &RunLog) -> Result<Finished, DrillError> {
+    let mode = match arguments.setup {
+        Setup::Auto => SetupMode::Auto,
+        Setup::Never => SetupMode::Never,
+    };
+    let (listener, mut events) = mpsc::unbounded_channel();
+    let mut drill = drill.setup(mode).listen(listener);
+    if let Some(seed) = arguments.seed {
+        drill = drill.seed(seed);
+    }
+    if let Some(out) = out {
+        drill = drill.out(out);
+    }
+    let folder = drill.folder().join("logs");
+    let log = files::private_folder(&folder).and_then(|()| logs.open(&folder.join("geodrill.ndjson")));
+    log.map_err(|error| DrillError::Failed(format!("{}: {error}", folder.display())))?;
+    let mut progress = Progress::start(&drill.plan().name);
+    let interrupts = tokio::spawn(interrupt(drill.cancel()));
+    let shown = tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            progress.show(&event);
+        }
+        progress.end();
+    });
+    let finished = drill.run().await;
+    interrupts.abort();
+    // The drill has dropped its end of the channel by now; an error would be a defect in showing, not in the result.
+    shown.await.unwrap_or_default();
+    finished
+}
+
+/// The first Ctrl-C (or SIGTERM) undoes everything and ends; undoing is bounded in time, so further ones change nothing.
+async fn interrupt(cancel: Cancel) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    loop {
+        tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
+        super::progress::line("interrupted: ending everything that was started");
+        cancel.cancel();
+    }
+}
+
+fn select(names: &[String]) -> Result<Vec<Drill>, Vec<String>> {
+    let mut drills = Vec::new();
+    let mut mistakes = Vec::new();
+    for name in names {
+        let is_path = name.contains('/') || name.contains('.') || Path::new(name).exists();
+        let found: Vec<Result<Drill, DrillError>> = if is_path {
+            match scenario_files(Path::new(name)) {
+                Ok(files) => files.iter().map(Drill::from_file).collect(),
+                Err(error) => vec![Err(DrillError::Invalid(format!("{name}: {error}")))],
+            }
+        } else {
+            vec![Drill::shipped(name)]
+        };
+        for drill in found {
+            match drill {
+                Ok(drill) => drills.push(drill),
+                Err(error) => mistakes.push(error.to_string()),
+            }
+        }
+    }
+    if mistakes.is_empty() { Ok(drills) } else { Err(mistakes) }
+}

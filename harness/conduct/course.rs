@@ -1,0 +1,317 @@
+//! The phases of a run, in order: deploy, load, timeline, settle, quiesce, read.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::{join_all, try_join_all};
+use tokio::{
+    sync::{Mutex, broadcast, mpsc},
+    task::JoinHandle,
+    time::{Instant, interval, sleep},
+};
+
+use super::{
+    DrillError,
+    folder::Layout,
+    notices::Receiver,
+    observe::Observer,
+    recorder::{Recorder, deadline},
+    replica,
+    timeline::{Orders, Timeline},
+    watch::{self, Boundaries},
+};
+use crate::{
+    api::{Region, environment::Endpoints},
+    ledger,
+    model::{
+        RunTime,
+        event::{Event, RunPhase, What},
+        fault::Fault,
+        operation::EnvironmentIndex,
+        plan::Plan,
+    },
+    plane::{Plane, PlaneError, ReferencePlane},
+    testbed::Testbed,
+    workload::{
+        self, Gauge, Load, LoadSpec, Rates, Stall,
+        lag::{LagProbe, LagSample, LagSampler},
+    },
+};
+
+/// Longest wait for the roles to have found one another.
+const READY: Duration = Duration::from_secs(20);
+/// Longest wait for a deployment.
+const DEPLOY: Duration = Duration::from_secs(60);
+/// Longest wait for the first write to be seen in the secondary.
+const REPLICA: Duration = Duration::from_secs(15);
+/// Bound of each of the first writes.
+const PREPARE: Duration = Duration::from_secs(10);
+/// Longest wait for the observation of the last switch.
+const OBSERVED: Duration = Duration::from_secs(30);
+
+/// One run under way.
+pub(super) struct Course {
+    pub(super) plan: Arc<Plan>,
+    pub(super) seed: u64,
+    pub(super) run: u32,
+    pub(super) recorder: Recorder,
+    pub(super) testbed: Arc<dyn Testbed>,
+    pub(super) layout: Layout,
+}
+
+impl Course {
+    /// Walks all phases; the end of the load comes back.
+    pub(super) async fn walk(&self) -> Result<RunTime, DrillError> {
+        self.phase(RunPhase::Deploy);
+        let control = self.testbed.control();
+        let plane: Arc<dyn Plane> = Arc::new(ReferencePlane::new(control.port, &control.token));
+        plane.ready(READY).await?;
+        let _receiver = self.receive_notices(plane.as_ref()).await?;
+        let targets = self.deploy(plane.as_ref()).await?;
+        let endpoints: Arc<Vec<Endpoints>> = Arc::new(targets.iter().map(|target| target.endpoints.clone()).collect());
+
+        let journal = Arc::new(ledger::Writer::create(&self.layout.ledger()).map_err(DrillError::io("the ledger"))?);
+        let orders: Orders = Arc::new(Mutex::default());
+        let boundaries = Boundaries::new();
+        let observer = Arc::new(Observer {
+            plan: Arc::clone(&self.plan),
+            testbed: Arc::clone(&self.testbed),
+            plane: Arc::clone(&plane),
+            recorder: self.recorder.clone(),
+            endpoints: Arc::clone(&endpoints),
+            reads: self.layout.reads(),
+        });
+        let _watcher = watch::start(
+            Arc::clone(&self.plan),
+            Arc::clone(&plane),
+            self.recorder.clone(),
+            Arc::clone(&observer),
+            boundaries.clone(),
+            Arc::clone(&orders),
+        );
+
+        let spec = LoadSpec {
+            targets,
+            workload: self.plan.workload.clone(),
+            seed: self.seed,
+            run: self.run,
+            clock: self.recorder.clock(),
+            journal: Arc::clone(&journal) as Arc<dyn workload::Journal>,
+        };
+        self.first_writes(&spec).await?;
+        self.phase(RunPhase::WarmUp);
+        let load = Load::start(spec);
+        let followers = self.follow(&load, &endpoints);
+        sleep(self.plan.workload.warm_up).await;
+
+        self.phase(RunPhase::Timeline);
+        let mut timeline = Timeline::new(
+            Arc::clone(&self.plan),
+            Arc::clone(&self.testbed),
+            plane,
+            self.recorder.clone(),
+            endpoints,
+            boundaries.clone(),
+            orders,
+        );
+        let walked = timeline.walk(false).await;
+
+        self.phase(RunPhase::Settle);
+        sleep(self.plan.workload.settle).await;
+        let stopped = load.stop().await;
+        journal.close().map_err(DrillError::io("the ledger"))?;
+        let ended = self.recorder.say(What::Quiesced);
+        drop(followers);
+        if let Some(why) = stopped.problem {
+            self.recorder.say(What::Problem(why));
+        }
+        if let Err(why) = boundaries.observed(deadline(OBSERVED)).await {
+            self.recorder.say(What::Problem(why));
+        }
+
+        self.phase(RunPhase::Quiesced);
+        match walked {
+            // What comes after the last write was written for a state that was not reached.
+            Err(failed) => tracing::warn!(step = failed.id, why = failed.why, "the timeline ended early"),
+            Ok(()) => {
+                // A failure is in the events by now, and makes the run inconclusive.
+                timeline.walk(true).await.unwrap_or_default();
+            }
+        }
+        self.phase(RunPhase::Read);
+        timeline.heal_for_reading().await;
+        observer.finals().await;
+        timeline.abandon();
+        Ok(ended)
+    }
+
+    fn phase(&self, phase: RunPhase) {
+        self.recorder.say(What::Phase(phase));
+    }
+
+    async fn receive_notices(&self, plane: &dyn Plane) -> Result<Receiver, DrillError> {
+        let receiver =
+            Receiver::start(&self.plan, self.recorder.clone()).await.map_err(DrillError::io("the webhook receiver"))?;
+        let port = self.testbed.notices(receiver.port).await?;
+        plane.subscribe(&format!("http://127.0.0.1:{port}/notices")).await?;
+        Ok(receiver)
+    }
+
+    async fn deploy(&self, plane: &dyn Plane) -> Result<Vec<workload::Target>, DrillError> {
+        let kinds: Vec<_> = self.plan.environments.iter().map(|environment| environment.kind).collect();
+        plane.license(&kinds).await?;
+        let regions = [self.plan.regions.primary.clone(), self.plan.regions.secondary.clone()];
+        let deploy = |(environment, index)| {
+            let regions = regions.clone();
+            async move {
+                let environment: &crate::model::plan::EnvironmentPlan = environment;
+                let deployed = plane.deploy(&environment.id, environment.kind, &regions[0], DEPLOY).await?;
+                Ok::<_, PlaneError>(workload::Target {
+                    environment: EnvironmentIndex(index),
+                    endpoints: deployed.endpoints,
+                    regions,
+                })
+            }
+        };
+        Ok(try_join_all(self.plan.environments.iter().zip(0..).map(deploy)).await?)
+    }
+
+    /// Makes the tables and the first writes, and looks for them in the secondary.
+    async fn first_writes(&self, spec: &LoadSpec) -> Result<(), DrillError> {
+        let write = |target| async move {
+            let written = workload::prepare(target, spec.run, spec.clock, &spec.journal, PREPARE).await;
+            written.map_err(|why| DrillError::Failed(format!("the first writes failed: {why}")))
+        };
+        try_join_all(spec.targets.iter().map(write)).await?;
+        join_all(spec.targets.iter().map(|target| self.look_at_replicas(target))).await;
+        Ok(())
+    }
+
+    async fn look_at_replicas(&self, target: &workload::Target) {
+        let environment = &self.plan.environments[usize::from(target.environment.0)];
+        let began = Instant::now();
+        let (sql_replica, files_replica) = if environment.kind.has_replica() {
+            let (testbed, region) = (self.testbed.as_ref(), &self.plan.regions.secondary);
+            let (sql, files) = tokio::join!(
+                replica::sql(testbed, region, &environment.id, &target.endpoints, REPLICA),
+                replica::files(testbed, region, &environment.id, &target.endpoints, REPLICA),
+            );
+            for why in [&sql, &files].into_iter().filter_map(|result| result.as_ref().err()) {
+                tracing::warn!(why, "a replica was not seen at deployment");
+            }
+            (Some(sql.is_ok()), Some(files.is_ok()))
+        } else {
+            (None, None)
+        };
+        self.recorder.say(What::Deployed {
+            environment: target.environment,
+            took_s: began.elapsed().as_secs_f64(),
+            sql_replica,
+            files_replica,
+        });
+    }
+
+    /// Follows lag, rates and the examiner's own stalls while the load runs.
+    fn follow(&self, load: &Load, endpoints: &Arc<Vec<Endpoints>>) -> Followers {
+        let (sampler, samples) = LagSampler::start(load, self.recorder.clock(), self.secondaries(endpoints));
+        let tasks = vec![
+            tokio::spawn(follow_stalls(self.recorder.clone(), load.stalls())),
+            tokio::spawn(follow_rates(self.recorder.clone(), load.gauge())),
+            tokio::spawn(follow_lag(self.recorder.clone(), samples, self.plan.regions.secondary.clone())),
+        ];
+        Followers { tasks, _sampler: sampler }
+    }
+
+    /// Where each environment's secondary is now, past every link.
+    fn secondaries(
+        &self,
+        endpoints: &Arc<Vec<Endpoints>>,
+    ) -> Arc<dyn Fn(EnvironmentIndex) -> Option<LagProbe> + Send + Sync> {
+        let (testbed, plan, endpoints) = (Arc::clone(&self.testbed), Arc::clone(&self.plan), Arc::clone(endpoints));
+        Arc::new(move |index| {
+            let place = usize::from(index.0);
+            let (environment, endpoints) = (&plan.environments[place], &endpoints[place]);
+            let stores = testbed.stores(&plan.regions.secondary, &environment.id);
+            environment.kind.has_replica().then(|| LagProbe {
+                environment: index,
+                sql_port: stores.sql,
+                files_port: stores.files,
+                database: endpoints.database.clone(),
+                bucket: endpoints.bucket.clone(),
+                sql: testbed.auditor().sql,
+                files: testbed.auditor().s3,
+            })
+        })
+    }
+}
+
+async fn follow_stalls(recorder: Recorder, mut stalls: broadcast::Receiver<Stall>) {
+    loop {
+        match stalls.recv().await {
+            Ok(stall) => drop(recorder.say_at(stall.at, What::ExaminerStalled { seconds: stall.seconds })),
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                recorder.say(What::Problem(format!("{missed} stalls of the examiner's own were not recorded")));
+            }
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn follow_rates(recorder: Recorder, gauge: Gauge) {
+    let other = |rates: Rates| rates.failed_total + rates.in_doubt_total + rates.unsent_total;
+    let mut before = gauge.rates();
+    let mut second = interval(Duration::from_secs(1));
+    second.tick().await;
+    loop {
+        second.tick().await;
+        let now = gauge.rates();
+        let lag_s = recorder.look(latest_lag);
+        recorder.say(What::Rates {
+            acked_per_s: (now.acked_total - before.acked_total) as f64,
+            other_per_s: (other(now) - other(before)) as f64,
+            lag_s,
+        });
+        before = now;
+    }
+}
+
+async fn follow_lag(recorder: Recorder, mut samples: mpsc::Receiver<LagSample>, secondary: Region) {
+    while let Some(sample) = samples.recv().await {
+        let due = recorder.look(|events| replica_due(events, sample.environment, &secondary));
+        let LagSample { at, environment, sql_s, files_s } = sample;
+        recorder.say_at(at, What::Lag { environment, sql_s, files_s, due });
+    }
+}
+
+/// Tasks that end when the load has ended.
+struct Followers {
+    tasks: Vec<JoinHandle<()>>,
+    _sampler: LagSampler,
+}
+
+impl Drop for Followers {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// A replica is due in the secondary until the environment is switched to it, or the secondary itself is lost.
+fn replica_due(events: &[Event], wanted: EnvironmentIndex, secondary: &Region) -> bool {
+    !events.iter().any(|event| match &event.what {
+        What::SwitchBegan { environment, .. } => *environment == wanted,
+        What::Fault(record) => {
+            matches!(&record.fault, Fault::RegionOutage { region } if region == secondary) && record.healed.is_none()
+        }
+        _ => false,
+    })
+}
+
+/// The largest of each environment's latest lag.
+fn latest_lag(events: &[Event]) -> Option<f64> {
+    let mut seen = std::collections::BTreeMap::new();
+    for event in events.iter().rev().take(64) {
+        if let What::Lag { environment, sql_s, files_s, due: true } = &event.what {
+            seen.entry(*environment).or_insert((*sql_s, *files_s));
+        }
+    }
+    seen.into_values().flat_map(|(sql, files)| [sql, files]).flatten().reduce(f64::max)
+}

@@ -1,0 +1,371 @@
+//! What users of the library call.
+//!
+//! ```no_run
+//! # async fn drill() -> Result<(), geodrill::conduct::DrillError> {
+//! use geodrill::conduct::Drill;
+//!
+//! Drill::shipped("unplanned-failover")?.run().await?.assert_held();
+//! # Ok(())
+//! # }
+//! ```
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rand::RngExt;
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    course::Course,
+    folder::{self, Layout, RunFile},
+    judge,
+    places::{role_binary, runs_root},
+    recorder::Recorder,
+};
+use crate::{
+    guarantee,
+    model::{
+        RunTime,
+        event::{Event, RunPhase, What},
+        measure::Measures,
+        plan::{Plan, Platform},
+        verdict::Verdict,
+    },
+    os,
+    plane::PlaneError,
+    report::{self, Report},
+    scenario::{self, Catalogue},
+    testbed::{
+        Testbed, TestbedError,
+        native::{Native, NativeSpec},
+        setup::{self, SetupMode},
+    },
+    workload::Clock,
+};
+
+/// Why a drill brought no report.
+#[derive(Debug, thiserror::Error)]
+pub enum DrillError {
+    /// The scenario has mistakes, all of them told; nothing was started.
+    #[error("{0}")]
+    Invalid(String),
+    /// Something the user can mend is missing or in the way; nothing runs any more.
+    #[error("{0}")]
+    Unusable(String),
+    /// The drill was interrupted; what it had started is ended.
+    #[error("interrupted; everything that was started is ended")]
+    Interrupted,
+    /// Anything else went wrong before there was anything to judge.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl DrillError {
+    pub(super) fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Failed(format!("{what}: {error}"))
+    }
+}
+
+impl From<PlaneError> for DrillError {
+    fn from(error: PlaneError) -> Self {
+        match error {
+            PlaneError::Refused(_) => Self::Unusable(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<TestbedError> for DrillError {
+    fn from(error: TestbedError) -> Self {
+        match error {
+            TestbedError::Unusable(why) => Self::Unusable(why),
+            TestbedError::Failed(why) => Self::Failed(why),
+        }
+    }
+}
+
+/// Interrupts a drill from outside, as Ctrl-C does.
+#[derive(Clone, Default)]
+pub struct Cancel {
+    told: watch::Sender<bool>,
+}
+
+impl Cancel {
+    /// Interrupts it: what was started is ended in order, and `run` answers [`DrillError::Interrupted`].
+    pub fn cancel(&self) {
+        self.told.send_replace(true);
+    }
+
+    async fn cancelled(&self) {
+        // An error would mean that the sender is gone, which `self` keeps alive.
+        self.told.subscribe().wait_for(|told| *told).await.map(drop).unwrap_or_default();
+    }
+}
+
+/// A drill that is ready to run.
+#[must_use = "a drill does nothing until it is run"]
+pub struct Drill {
+    plan: Plan,
+    seed: u64,
+    folder: PathBuf,
+    out: Option<PathBuf>,
+    role_binary: Option<PathBuf>,
+    setup: SetupMode,
+    listener: Option<mpsc::UnboundedSender<Event>>,
+    cancel: Cancel,
+}
+
+impl Drill {
+    /// A drill from a scenario file.
+    ///
+    /// # Errors
+    /// [`DrillError::Invalid`] with every mistake of the file.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, DrillError> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| DrillError::Invalid(format!("{}: {error}", path.display())))?;
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            folder.canonicalize().map_err(|error| DrillError::Invalid(format!("{}: {error}", path.display())))?;
+        Self::from_text(&path.display().to_string(), &text, &folder)
+    }
+
+    /// A drill from a scenario's text; `folder` is where its commands run.
+    ///
+    /// # Errors
+    /// [`DrillError::Invalid`] with every mistake of the text.
+    pub fn from_text(name: &str, text: &str, folder: &Path) -> Result<Self, DrillError> {
+        let plan = scenario::parse(name, text, folder, &Catalogue::native(guarantee::promises()))
+            .map_err(|diagnostics| DrillError::Invalid(diagnostics.render(false)))?;
+        Ok(Self::new(plan))
+    }
+
+    /// A drill from a scenario that is shipped inside this program.
+    ///
+    /// # Errors
+    /// [`DrillError::Invalid`] if there is none of this name, with those there are.
+    pub fn shipped(name: &str) -> Result<Self, DrillError> {
+        let scenario = scenario::shipped().into_iter().find(|scenario| scenario.name == name).ok_or_else(|| {
+            let names: Vec<_> = scenario::shipped().into_iter().map(|scenario| scenario.name).collect();
+            DrillError::Invalid(format!("no scenario `{name}` is shipped; there are: {}", names.join(", ")))
+        })?;
+        let drill = Self::from_text(&format!("{name}.yaml"), scenario.text, Path::new("."))?;
+        let unpacked = drill.folder.join("scenario");
+        Ok(Self { plan: Plan { folder: unpacked, ..drill.plan }, ..drill })
+    }
+
+    /// A drill from a plan.
+    pub fn new(plan: Plan) -> Self {
+        let seed = plan.seed.unwrap_or_else(|| rand::rng().random());
+        let stamp = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
+        let folder = runs_root().join(format!("{stamp}-{:04x}", rand::rng().random::<u16>()));
+        Self {
+            plan,
+            seed,
+            folder,
+            out: None,
+            role_binary: None,
+            setup: SetupMode::Auto,
+            listener: None,
+            cancel: Cancel::default(),
+        }
+    }
+
+    /// Sets the seed of load and phases; the file's own is then not used.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Leaves the results in this folder (they are copied there at the end).
+    pub fn out(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.out = Some(folder.into());
+        self
+    }
+
+    /// The `geodrill` program that the roles run. Without it: `GEODRILL_BIN`, this very program if it is geodrill, PATH.
+    pub fn role_binary(mut self, path: impl Into<PathBuf>) -> Self {
+        self.role_binary = Some(path.into());
+        self
+    }
+
+    /// Whether missing servers are made.
+    pub fn setup(mut self, mode: SetupMode) -> Self {
+        self.setup = mode;
+        self
+    }
+
+    /// Passes every event on as it happens.
+    pub fn listen(mut self, listener: mpsc::UnboundedSender<Event>) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    /// What interrupts it.
+    pub fn cancel(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
+    /// What it will do.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The run's folder, which `run` makes.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Runs it: stands everything up, loads, breaks, measures, ends everything, judges.
+    ///
+    /// # Errors
+    /// [`DrillError`]. A violated or inconclusive verdict is no error: it is in the report.
+    pub async fn run(self) -> Result<Finished, DrillError> {
+        let layout = Layout::new(&self.folder);
+        let programs = setup::ensure(&|line: &str| tracing::info!("{line}"), self.setup).await?;
+        layout.create().map_err(DrillError::io("the run's folder"))?;
+        let clock = Clock::start();
+        let recorder = Recorder::create(&layout.events(), clock, self.listener.clone())
+            .map_err(DrillError::io("the run's events"))?;
+        let started = jiff::Timestamp::now().to_string();
+        if self.plan.folder.starts_with(&self.folder) {
+            scenario::unpack(&self.plan.folder).map_err(DrillError::io("the scenario's files"))?;
+        }
+        recorder.say(What::Phase(RunPhase::Start));
+        let Platform::Reference { timers, policy } = self.plan.platform.clone();
+        let spec = NativeSpec {
+            regions: [self.plan.regions.primary.clone(), self.plan.regions.secondary.clone()],
+            environments_max: u16::try_from(self.plan.environments.len()).unwrap_or(u16::MAX),
+            timers,
+            policy,
+            programs,
+            role_binary: role_binary(self.role_binary.as_deref())?,
+            parent_folder: runs_root(),
+            run_id: self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        };
+        let testbed: Arc<dyn Testbed> = tokio::select! {
+            up = Native::up(spec) => Arc::new(up?),
+            () = self.cancel.cancelled() => return Err(DrillError::Interrupted),
+        };
+        let mut run = RunFile {
+            plan: self.plan.clone(),
+            seed: self.seed,
+            run: rand::rng().random(),
+            testbed: testbed.name().to_owned(),
+            versions: testbed.versions(),
+            started,
+            ended: RunTime::ZERO,
+        };
+        os::files::write_json(&layout.run(), &run).map_err(DrillError::io("run.json"))?;
+        let course = Course {
+            plan: Arc::new(self.plan.clone()),
+            seed: self.seed,
+            run: run.run,
+            recorder: recorder.clone(),
+            testbed: Arc::clone(&testbed),
+            layout: layout.clone(),
+        };
+        // A task of its own, so that a panic in it ends the task and not the clean-up.
+        let mut task = tokio::spawn(async move { course.walk().await });
+        let walked = tokio::select! {
+            walked = &mut task => walked.unwrap_or_else(|panic| Err(DrillError::Failed(format!("a defect of geodrill: {panic}")))),
+            () = self.cancel.cancelled() => {
+                task.abort();
+                // An error says that it was aborted, as asked.
+                task.await.map(drop).unwrap_or_default();
+                Err(DrillError::Interrupted)
+            }
+        };
+        recorder.say(What::Phase(RunPhase::CleanUp));
+        let left = testbed.down().await.err().unwrap_or_default();
+        for what in &left {
+            recorder.say(What::CleanUpIncomplete(what.clone()));
+        }
+        if left.is_empty() {
+            folder::tidy(&self.folder).map_err(DrillError::io("removing the servers' data"))?;
+        }
+        run.ended = match walked {
+            Ok(ended) => ended,
+            Err(error) => {
+                recorder.close().map_err(DrillError::io("the run's events"))?;
+                return Err(self.with_logs(error));
+            }
+        };
+        os::files::write_json(&layout.run(), &run).map_err(DrillError::io("run.json"))?;
+        recorder.say(What::Phase(RunPhase::Judge));
+        recorder.close().map_err(DrillError::io("the run's events"))?;
+        let (report, measures) = judge::judge(&self.folder).map_err(DrillError::io("judging"))?;
+        let folder = match &self.out {
+            Some(out) => {
+                folder::hand_over(&self.folder, out).map_err(DrillError::io("handing over the results"))?;
+                std::fs::remove_dir_all(&self.folder).map_err(DrillError::io("removing the run's folder"))?;
+                out.clone()
+            }
+            None => self.folder.clone(),
+        };
+        Ok(Finished { report, measures, folder, left })
+    }
+
+    /// A failure, with the place of the logs that explain it.
+    fn with_logs(&self, error: DrillError) -> DrillError {
+        match error {
+            DrillError::Failed(why) => {
+                DrillError::Failed(format!("{why} (logs: {})", self.folder.join("logs").display()))
+            }
+            other => other,
+        }
+    }
+}
+
+/// A drill that has run to its end.
+#[derive(Debug)]
+pub struct Finished {
+    /// What was found.
+    pub report: Report,
+    /// The figures behind it, token for token.
+    pub measures: Measures,
+    /// Where everything about it is kept.
+    pub folder: PathBuf,
+    /// What could not be ended. Empty is what one hopes for.
+    pub left: Vec<String>,
+}
+
+impl Finished {
+    /// The verdict.
+    pub fn verdict(&self) -> Verdict {
+        self.report.verdict
+    }
+
+    /// The report as a person reads it.
+    pub fn human(&self) -> String {
+        report::human(&self.report, report::Style::PLAIN)
+    }
+
+    /// For tests: returns the drill if it is held and nothing is left behind.
+    ///
+    /// # Panics
+    /// With the whole report, if not.
+    #[track_caller]
+    pub fn assert_held(self) -> Self {
+        self.assert(Verdict::Held)
+    }
+
+    /// For tests: returns the drill if its verdict is this and nothing is left behind.
+    ///
+    /// # Panics
+    /// With the whole report, if not.
+    #[track_caller]
+    pub fn assert(self, wanted: Verdict) -> Self {
+        assert!(
+            self.verdict() == wanted && self.left.is_empty(),
+            "wanted {wanted}, and nothing left behind; left: {:?}; folder: {}\n{}",
+            self.left,
+            self.folder.display(),
+            self.human()
+        );
+        self
+    }
+}

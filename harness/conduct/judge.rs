@@ -1,0 +1,52 @@
+//! From a run's folder to its report: verification, verdicts, `report.json`. It reads nothing but the folder, so any
+//! finished run can be judged again.
+
+use std::{io, path::Path};
+
+use super::{
+    folder::{Layout, RunFile},
+    recorder,
+};
+use crate::{
+    guarantee, ledger,
+    model::measure::Measures,
+    os::files,
+    report::{Report, RunInfo},
+    verify, workload,
+};
+
+/// Judges the run in this folder and writes its report there.
+///
+/// # Errors
+/// A folder that is no run's, or that is damaged.
+pub fn judge(folder: &Path) -> io::Result<(Report, Measures)> {
+    let layout = Layout::new(folder);
+    let run: RunFile = files::read_json(&layout.run())?;
+    let events = recorder::read(&layout.events())?;
+    let history = ledger::read(&layout.ledger()).map_err(io::Error::other)?;
+    let observations = ledger::reads::read_all(&layout.reads()).map_err(io::Error::other)?;
+    let environments: Vec<_> = run.plan.environments.iter().map(|environment| environment.id.clone()).collect();
+    let measures = verify::verify(&verify::Input {
+        run: run.run,
+        environments: &environments,
+        history: &history,
+        events: &events,
+        observations: &observations,
+        probe_period: run.plan.workload.probe_period,
+        deadline: run.plan.workload.deadline,
+        account_balance: workload::schedule::ACCOUNT_BALANCE,
+        end: run.ended,
+    });
+    let judgements = guarantee::judge(&guarantee::Evidence { plan: &run.plan, measures: &measures, events: &events });
+    let overall = guarantee::overall(&judgements, &events);
+    let info = RunInfo {
+        seed: run.seed,
+        testbed: run.testbed,
+        versions: run.versions,
+        started_at: run.started,
+        folder: folder.display().to_string(),
+    };
+    let report = Report::new(&run.plan, &measures, &events, &judgements, &overall, info);
+    files::write_json(&layout.report(), &report)?;
+    Ok((report, measures))
+}

@@ -1,0 +1,176 @@
+//! Readings of the stores, past the platform, its fences and every link.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use super::recorder::Recorder;
+use crate::{
+    api::{Region, environment::Endpoints},
+    ledger,
+    model::{
+        event::What,
+        observation::{Boundary, FilesSnapshot, ObjectReference, Observation, Reading, SqlSnapshot},
+        operation::{EnvironmentIndex, Side},
+        plan::Plan,
+    },
+    plane::Plane,
+    testbed::Testbed,
+    workload::read,
+};
+
+/// Bound of one reading of one store.
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// Reads, and keeps what it read in the run's folder.
+pub(super) struct Observer {
+    pub(super) plan: Arc<Plan>,
+    pub(super) testbed: Arc<dyn Testbed>,
+    pub(super) plane: Arc<dyn Plane>,
+    pub(super) recorder: Recorder,
+    pub(super) endpoints: Arc<Vec<Endpoints>>,
+    pub(super) reads: PathBuf,
+}
+
+impl Observer {
+    /// Observes the side that serves an environment after a switch, the load running.
+    pub(super) async fn boundary(&self, environment: EnvironmentIndex, event: &str) {
+        let boundary = Boundary::Event(event.to_owned());
+        match self.serving(environment).await {
+            Ok(side) => {
+                let observation = self.read(environment, side, boundary, true).await;
+                self.keep(&observation);
+            }
+            Err(why) => {
+                self.recorder.say(What::Problem(format!("{event}: the serving region could not be told: {why}")));
+            }
+        }
+    }
+
+    /// The final readings: each region cut off and read twice. References that look dangling are asked for at the
+    /// customer's door before the cut.
+    pub(super) async fn finals(&self) {
+        let count = u16::try_from(self.plan.environments.len()).unwrap_or(u16::MAX);
+        let mut serving = Vec::new();
+        let mut marked = Vec::new();
+        for environment in (0..count).map(EnvironmentIndex) {
+            let side = self.serving(environment).await.unwrap_or_else(|why| {
+                let why = format!("{}: the serving region could not be told: {why}", self.name(environment));
+                self.recorder.say(What::Problem(why));
+                Side(0)
+            });
+            serving.push(side);
+            marked.push(self.marked_before_the_cut(environment, side).await);
+        }
+        for region in [&self.plan.regions.primary, &self.plan.regions.secondary] {
+            if let Err(error) = self.testbed.isolate(region).await {
+                self.recorder
+                    .say(What::Problem(format!("{region} could not be cut off for the final readings: {error}")));
+            }
+        }
+        for pass in [1, 2] {
+            for environment in (0..count).map(EnvironmentIndex) {
+                let place = usize::from(environment.0);
+                for side in [Side(0), Side(1)] {
+                    let serves = serving[place] == side;
+                    let boundary = Boundary::Final { pass, serving: serves };
+                    let mut observation = self.read(environment, side, boundary, false).await;
+                    if let (true, Reading::Whole(files)) = (serves, &mut observation.files) {
+                        files.marked.clone_from(&marked[place]);
+                    }
+                    self.keep(&observation);
+                }
+            }
+        }
+    }
+
+    async fn marked_before_the_cut(&self, environment: EnvironmentIndex, side: Side) -> Vec<ObjectReference> {
+        let boundary = Boundary::Final { pass: 0, serving: true };
+        match self.read(environment, side, boundary, true).await.files {
+            Reading::Whole(files) => files.marked,
+            _ => Vec::new(),
+        }
+    }
+
+    async fn serving(&self, environment: EnvironmentIndex) -> Result<Side, String> {
+        let id = &self.plan.environments[usize::from(environment.0)].id;
+        let active = self.plane.active(id).await.map_err(|error| error.to_string())?;
+        Ok(if active == self.plan.regions.primary { Side(0) } else { Side(1) })
+    }
+
+    async fn read(&self, environment: EnvironmentIndex, side: Side, boundary: Boundary, doors: bool) -> Observation {
+        let place = usize::from(environment.0);
+        let id = &self.plan.environments[place].id;
+        let endpoints = &self.endpoints[place];
+        let stores = self.testbed.stores(self.region(side), id);
+        let auditor = self.testbed.auditor();
+        let clock = self.recorder.clock();
+        let began = clock.now();
+        let sql = match stores.sql {
+            Some(port) => whole(read::read_sql(port, &endpoints.database, &auditor.sql, WITHIN).await),
+            None => Reading::Down,
+        };
+        let mut files = match stores.files {
+            Some(port) => whole(read::read_files(port, &endpoints.bucket, &auditor.s3, WITHIN).await),
+            None => Reading::Down,
+        };
+        if let (true, Reading::Whole(sql), Reading::Whole(files)) = (doors, &sql, &mut files) {
+            files.marked = self.marked(environment, sql, files).await;
+        }
+        Observation { environment, side, boundary, began, ended: clock.now(), sql, files }
+    }
+
+    /// References whose version is not in the bucket, answered with 409 at the customer's door and listed by the platform.
+    async fn marked(
+        &self,
+        environment: EnvironmentIndex,
+        sql: &SqlSnapshot,
+        files: &FilesSnapshot,
+    ) -> Vec<ObjectReference> {
+        let place = usize::from(environment.0);
+        let missing = missing(sql, files);
+        if missing.is_empty() {
+            return Vec::new();
+        }
+        match self.plane.marked(&self.plan.environments[place].id).await {
+            Ok(listed) => read::marked(&missing, &self.endpoints[place], &listed, WITHIN).await.unwrap_or_else(|why| {
+                self.recorder.say(What::Problem(format!("dangling references could not be asked for: {why}")));
+                Vec::new()
+            }),
+            Err(error) => {
+                self.recorder.say(What::Problem(format!("the list of dangling references could not be had: {error}")));
+                Vec::new()
+            }
+        }
+    }
+
+    fn keep(&self, observation: &Observation) {
+        if let Err(error) = ledger::reads::write(&self.reads, observation) {
+            self.recorder.say(What::Problem(format!("an observation could not be kept: {error}")));
+        }
+    }
+
+    fn region(&self, side: Side) -> &Region {
+        if side == Side(0) { &self.plan.regions.primary } else { &self.plan.regions.secondary }
+    }
+
+    fn name(&self, environment: EnvironmentIndex) -> &str {
+        self.plan.environments[usize::from(environment.0)].id.as_str()
+    }
+}
+
+fn whole<T>(read: Result<T, String>) -> Reading<T> {
+    match read {
+        Ok(read) => Reading::Whole(read),
+        Err(why) => Reading::Failed(why),
+    }
+}
+
+fn missing(sql: &SqlSnapshot, files: &FilesSnapshot) -> Vec<ObjectReference> {
+    let there: std::collections::HashSet<(&str, &str)> =
+        files.versions.iter().map(|version| (&*version.object_key, &*version.version_id)).collect();
+    sql.data
+        .iter()
+        .filter_map(|row| row.object.as_ref())
+        .filter(|object| !there.contains(&(&*object.object_key, &*object.version_id)))
+        .cloned()
+        .collect()
+}

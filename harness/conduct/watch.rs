@@ -1,0 +1,185 @@
+//! What the platform says, kept as claims; every switch it says it has completed is observed at once, before the next event
+//! may begin.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::{observe::Observer, recorder::Recorder, timeline::Orders};
+use crate::{
+    api::control::{PlatformEvent, SwitchKind},
+    model::{
+        RunTime,
+        event::{Event, What},
+        operation::EnvironmentIndex,
+        plan::Plan,
+    },
+    plane::Plane,
+};
+
+/// How long the platform is asked to wait for its next event.
+const LONG_POLL: Duration = Duration::from_millis(500);
+/// Pause after a question that was not answered.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Observations that are under way.
+#[derive(Clone)]
+pub(super) struct Boundaries {
+    pending: Arc<watch::Sender<usize>>,
+}
+
+impl Boundaries {
+    pub(super) fn new() -> Self {
+        Self { pending: Arc::new(watch::Sender::new(0)) }
+    }
+
+    fn begin(&self) {
+        self.pending.send_modify(|pending| *pending += 1);
+    }
+
+    fn end(&self) {
+        self.pending.send_modify(|pending| *pending -= 1);
+    }
+
+    /// Waits until every switch so far is observed.
+    pub(super) async fn observed(&self, limit: Instant) -> Result<(), String> {
+        let mut pending = self.pending.subscribe();
+        let done = timeout_at(limit, pending.wait_for(|pending| *pending == 0)).await;
+        match done {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err("the observation of the switch before did not end in time".to_owned()),
+        }
+    }
+}
+
+/// Follows the platform's events until it is dropped.
+pub(super) struct Watcher {
+    task: JoinHandle<()>,
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts following the platform's events.
+pub(super) fn start(
+    plan: Arc<Plan>,
+    plane: Arc<dyn Plane>,
+    recorder: Recorder,
+    observer: Arc<Observer>,
+    boundaries: Boundaries,
+    orders: Orders,
+) -> Watcher {
+    let watch = Watch { plan, recorder, observer, boundaries, orders };
+    Watcher { task: tokio::spawn(watch.follow(plane)) }
+}
+
+struct Watch {
+    plan: Arc<Plan>,
+    recorder: Recorder,
+    observer: Arc<Observer>,
+    boundaries: Boundaries,
+    orders: Orders,
+}
+
+impl Watch {
+    async fn follow(self, plane: Arc<dyn Plane>) {
+        let mut after = 0;
+        loop {
+            match plane.events(after, LONG_POLL).await {
+                Ok(events) => {
+                    for event in events {
+                        after = after.max(event.number);
+                        self.hear(event).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the platform's events could not be asked for");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn hear(&self, claim: PlatformEvent) {
+        let environment = claim.environment.as_ref().and_then(|id| self.index(id.as_str()));
+        if claim.name == "failover.completed" && environment.is_some() {
+            // Counted before any step can be triggered by the claim: it then waits for the observation.
+            self.boundaries.begin();
+        }
+        let at = self.recorder.say(What::Claim(claim.clone()));
+        let Some(environment) = environment else { return };
+        match claim.name.as_str() {
+            "failover.started" => {
+                let order = match claim.operation {
+                    Some(operation) => self.orders.lock().await.get(&operation).cloned(),
+                    None => None,
+                };
+                self.began(environment, order, at);
+            }
+            "failover.completed" => self.completed(environment),
+            _ => {}
+        }
+    }
+
+    fn index(&self, id: &str) -> Option<EnvironmentIndex> {
+        let place = self.plan.environments.iter().position(|environment| environment.id.as_str() == id)?;
+        u16::try_from(place).ok().map(EnvironmentIndex)
+    }
+
+    fn began(&self, environment: EnvironmentIndex, order: Option<String>, at: RunTime) {
+        let what = self.recorder.look(|events| {
+            let switches = events.iter().filter(|event| switch_of(event, environment).is_some()).count();
+            let ordered = order.is_some();
+            let event = order.unwrap_or_else(|| format!("failover-{}", switches + 1));
+            let cause = if ordered { started(events, &event) } else { last_fault(events) };
+            What::SwitchBegan { event, kind: SwitchKind::Unplanned, environment, cause: cause.unwrap_or(at) }
+        });
+        self.recorder.say_at(at, what);
+    }
+
+    fn completed(&self, environment: EnvironmentIndex) {
+        let event = self
+            .recorder
+            .look(|events| events.iter().rev().find_map(|event| switch_of(event, environment).map(str::to_owned)));
+        let Some(event) = event else {
+            self.boundaries.end();
+            self.recorder.say(What::Problem("the platform completed a switch that it never said it began".to_owned()));
+            return;
+        };
+        self.recorder.say(What::SwitchCompleted { event: event.clone(), environment });
+        let (observer, boundaries) = (Arc::clone(&self.observer), self.boundaries.clone());
+        tokio::spawn(async move {
+            observer.boundary(environment, &event).await;
+            boundaries.end();
+        });
+    }
+}
+
+fn switch_of(event: &Event, wanted: EnvironmentIndex) -> Option<&str> {
+    match &event.what {
+        What::SwitchBegan { event, environment, .. } if *environment == wanted => Some(event),
+        _ => None,
+    }
+}
+
+/// When the last fault took effect that was not healed since.
+fn last_fault(events: &[Event]) -> Option<RunTime> {
+    events.iter().rev().find_map(|event| match &event.what {
+        What::Fault(record) if record.healed.is_none() => record.effective,
+        _ => None,
+    })
+}
+
+fn started(events: &[Event], step: &str) -> Option<RunTime> {
+    events.iter().rev().find_map(|event| match &event.what {
+        What::Step { id, .. } if id == step => Some(event.at),
+        _ => None,
+    })
+}

@@ -1,0 +1,178 @@
+//! The adapter to the reference platform, over its control API.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::{Deployed, Plane, PlaneError};
+use crate::{
+    api::{
+        EnvironmentId, Region,
+        control::{
+            Dangling, Deploy, Events, Failover, FileReference, Health, OperationState, OperationView, PlatformEvent,
+            Subscription, Tenant,
+        },
+        environment::{EnvironmentKind, EnvironmentView},
+    },
+    clients::{
+        http::{Http, HttpError},
+        poll,
+    },
+    model::plan::Order,
+};
+
+/// The tenant that owns the environments of a drill.
+const TENANT: &str = "contoso";
+/// The subscriber's name.
+const SUBSCRIBER: &str = "examiner";
+/// A call that should be answered at once.
+const PROMPT: Duration = Duration::from_secs(5);
+/// The longest wait asked of a long-polling call.
+const LONG_POLL: Duration = Duration::from_secs(1);
+
+/// The reference platform.
+pub struct ReferencePlane {
+    http: Http,
+}
+
+impl ReferencePlane {
+    /// The platform whose control API is at `127.0.0.1:port`.
+    pub fn new(port: u16, token: &str) -> Self {
+        Self { http: Http::local(port, token) }
+    }
+
+    async fn view(&self, id: &EnvironmentId) -> Result<EnvironmentView, PlaneError> {
+        Ok(self.http.get(&format!("/v1/environments/{id}"), PROMPT).await?)
+    }
+
+    async fn operation(&self, operation: u64, within: Duration) -> Result<OperationView, PlaneError> {
+        let deadline = Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let wait = left.min(LONG_POLL);
+            let path = format!("/v1/operations/{operation}?wait_ms={}", wait.as_millis());
+            match self.http.get::<OperationView>(&path, wait + PROMPT).await {
+                Ok(view) if view.state != OperationState::Running || left.is_zero() => return Ok(view),
+                // No answer at all: the control plane may be on its way back.
+                Ok(_) | Err(HttpError::NoAnswer { .. }) if !left.is_zero() => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Ok(view) => return Ok(view),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl From<HttpError> for PlaneError {
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::Refused { status, ref why, .. } if (400..500).contains(&status) => {
+                Self::Refused(format!("{why} (HTTP {status})"))
+            }
+            HttpError::Refused { .. } => Self::Failed(error.to_string()),
+            HttpError::NoAnswer { .. } => Self::Silent(error.to_string()),
+        }
+    }
+}
+
+impl Plane for ReferencePlane {
+    fn version<'a>(&'a self) -> BoxFuture<'a, Result<String, PlaneError>> {
+        Box::pin(async { Ok(self.http.get::<Health>("/v1/health", PROMPT).await?.version) })
+    }
+
+    fn ready<'a>(&'a self, within: Duration) -> BoxFuture<'a, Result<(), PlaneError>> {
+        Box::pin(async move {
+            poll::until("the platform", within, Duration::from_millis(20), || async {
+                match self.http.get::<Health>("/v1/health", PROMPT).await {
+                    Ok(health) if health.regions_ready.len() >= 2 && health.edge_ready => Ok(Ok(())),
+                    Ok(health) => Err(format!("{health:?}")),
+                    // A refusal will not turn into anything else by waiting.
+                    Err(error @ HttpError::Refused { .. }) => Ok(Err(PlaneError::from(error))),
+                    Err(error) => Err(error.to_string()),
+                }
+            })
+            .await
+            .unwrap_or_else(|error| Err(PlaneError::Silent(error.to_string())))
+        })
+    }
+
+    fn license<'a>(&'a self, kinds: &'a [EnvironmentKind]) -> BoxFuture<'a, Result<(), PlaneError>> {
+        Box::pin(async move {
+            let mut licences: Vec<_> = kinds.iter().map(|kind| kind.product()).collect();
+            licences.sort_unstable();
+            licences.dedup();
+            let _: Tenant = self.http.put(&format!("/v1/tenants/{TENANT}"), &Tenant { licences }, PROMPT).await?;
+            Ok(())
+        })
+    }
+
+    fn deploy<'a>(
+        &'a self,
+        id: &'a EnvironmentId,
+        kind: EnvironmentKind,
+        region: &'a Region,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<Deployed, PlaneError>> {
+        Box::pin(async move {
+            let order = Deploy { id: id.clone(), kind, tenant: TENANT.to_owned(), region: region.clone() };
+            let started: OperationView = self.http.post("/v1/environments", &order, PROMPT).await?;
+            let ended = self.operation(started.id, within).await?;
+            if ended.state != OperationState::Completed {
+                let why = ended.why.unwrap_or_else(|| format!("deployment is {:?} after {within:?}", ended.state));
+                return Err(PlaneError::Failed(format!("{id}: {why}")));
+            }
+            let endpoints = self.view(id).await?.endpoints;
+            let endpoints = endpoints
+                .ok_or_else(|| PlaneError::Failed(format!("{id}: deployed, but no endpoints are published")))?;
+            Ok(Deployed { id: id.clone(), endpoints })
+        })
+    }
+
+    fn active<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<Region, PlaneError>> {
+        Box::pin(async move { Ok(self.view(id).await?.active) })
+    }
+
+    fn subscribe<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<(), PlaneError>> {
+        Box::pin(async move {
+            let subscription = Subscription { url: url.to_owned() };
+            let _: Subscription =
+                self.http.put(&format!("/v1/subscriptions/{SUBSCRIBER}"), &subscription, PROMPT).await?;
+            Ok(())
+        })
+    }
+
+    fn events<'a>(&'a self, after: u64, wait: Duration) -> BoxFuture<'a, Result<Vec<PlatformEvent>, PlaneError>> {
+        Box::pin(async move {
+            let path = format!("/v1/events?after={after}&wait_ms={}", wait.as_millis());
+            Ok(self.http.get::<Events>(&path, wait + PROMPT).await?.events)
+        })
+    }
+
+    fn order<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<u64, PlaneError>> {
+        Box::pin(async move {
+            let body =
+                Failover { kind: order.kind, scope: order.scope.clone(), accept_data_loss: order.accept_data_loss };
+            Ok(self.http.post::<OperationView>("/v1/failovers", &body, PROMPT).await?.id)
+        })
+    }
+
+    fn outcome<'a>(
+        &'a self,
+        operation: u64,
+        within: Duration,
+    ) -> BoxFuture<'a, Result<(OperationState, Option<String>), PlaneError>> {
+        Box::pin(async move {
+            let view = self.operation(operation, within).await?;
+            Ok((view.state, view.why))
+        })
+    }
+
+    fn marked<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<Vec<FileReference>, PlaneError>> {
+        Box::pin(async move {
+            let path = format!("/v1/environments/{id}/dangling");
+            Ok(self.http.get::<Dangling>(&path, PROMPT).await?.references)
+        })
+    }
+}
