@@ -1,0 +1,44 @@
+//! What the tests share.
+
+use std::{path::PathBuf, sync::OnceLock};
+
+use assert_cmd::Command;
+use geodrill::conduct::Drill;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// The program under test.
+pub fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_geodrill"))
+}
+
+/// A call of the program.
+pub fn geodrill() -> Command {
+    let mut command = Command::new(program());
+    command.env("NO_COLOR", "1");
+    command
+}
+
+/// A drill whose roles are the program under test.
+pub fn drill(drill: Drill) -> Drill {
+    drill.role_binary(program())
+}
+
+/// One drill at a time: side by side on few processors they hold one another up, and a run whose examiner stalls is
+/// inconclusive, as it must be.
+pub async fn alone() -> MutexGuard<'static, ()> {
+    static TURN: OnceLock<Mutex<()>> = OnceLock::new();
+    TURN.get_or_init(Mutex::default).lock().await
+}
+
+/// A program of `examples/`. `cargo test` builds them before any test runs; a narrower call does not, and it is built here.
+pub fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("this test runs from a file");
+    let profile = test.parent().and_then(|deps| deps.parent()).expect("cargo keeps tests in target/PROFILE/deps");
+    let path = profile.join("examples").join(name);
+    if !path.exists() {
+        let cargo = std::env::var_os("CARGO").expect("cargo runs the tests");
+        let built = std::process::Command::new(cargo).args(["build", "--locked", "--example", name]).status();
+        assert!(built.is_ok_and(|status| status.success()), "the example {name} could not be built");
+    }
+    path
+}
