@@ -101,6 +101,8 @@ pub struct Grant {
     pub bucket: String,
     /// The S3 key pair of the bucket's customers: the compute re-signs nothing, it checks that a request uses it.
     pub s3_access_key: String,
+    /// The Postgres role without write rights: the only one that the compute lets through the door for reading.
+    pub sql_reader: String,
     /// Grows when the list of marked references changes; the compute then asks its node for `/internal/marks`.
     pub marks_revision: u64,
 }

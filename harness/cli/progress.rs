@@ -49,8 +49,14 @@ impl Progress {
     }
 
     /// A line that stays.
-    pub(super) fn say(&self, text: &str) {
-        match &self.bar {
+    fn say(&self, text: &str) {
+        self.printer()(text);
+    }
+
+    /// Prints lines that stay, above the live one.
+    pub(super) fn printer(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let bar = self.bar.clone();
+        move |text| match &bar {
             Some(bar) => bar.println(text),
             None => line(text),
         }

@@ -87,7 +87,8 @@ async fn one(drill: Drill, out: Option<PathBuf>, arguments: &Run, logs: &RunLog)
         Setup::Never => SetupMode::Never,
     };
     let (listener, mut events) = mpsc::unbounded_channel();
-    let mut drill = drill.setup(mode).listen(listener);
+    let mut progress = Progress::start(&drill.plan().name);
+    let mut drill = drill.setup(mode).show(progress.printer()).listen(listener);
     if let Some(seed) = arguments.seed {
         drill = drill.seed(seed);
     }
@@ -97,7 +98,6 @@ async fn one(drill: Drill, out: Option<PathBuf>, arguments: &Run, logs: &RunLog)
     let folder = drill.folder().join("logs");
     let log = files::private_folder(&folder).and_then(|()| logs.open(&folder.join("geodrill.ndjson")));
     log.map_err(|error| DrillError::Failed(format!("{}: {error}", folder.display())))?;
-    let mut progress = Progress::start(&drill.plan().name);
     let interrupts = tokio::spawn(interrupt(drill.cancel()));
     let shown = tokio::spawn(async move {
         while let Some(event) = events.recv().await {

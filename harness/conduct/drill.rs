@@ -114,9 +114,13 @@ pub struct Drill {
     out: Option<PathBuf>,
     role_binary: Option<PathBuf>,
     setup: SetupMode,
+    shown: Shown,
     listener: Option<mpsc::UnboundedSender<Event>>,
     cancel: Cancel,
 }
+
+/// Takes the lines that setting the servers up has to show.
+type Shown = Box<dyn Fn(&str) + Send + Sync>;
 
 impl Drill {
     /// A drill from a scenario file.
@@ -169,6 +173,7 @@ impl Drill {
             out: None,
             role_binary: None,
             setup: SetupMode::Auto,
+            shown: Box::new(|line| tracing::info!("{line}")),
             listener: None,
             cancel: Cancel::default(),
         }
@@ -195,6 +200,12 @@ impl Drill {
     /// Whether missing servers are made.
     pub fn setup(mut self, mode: SetupMode) -> Self {
         self.setup = mode;
+        self
+    }
+
+    /// Shows the lines of setting the servers up, every command among them; without this they are logged.
+    pub fn show(mut self, shown: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.shown = Box::new(shown);
         self
     }
 
@@ -225,7 +236,7 @@ impl Drill {
     /// [`DrillError`]. A violated or inconclusive verdict is no error: it is in the report.
     pub async fn run(self) -> Result<Finished, DrillError> {
         let layout = Layout::new(&self.folder);
-        let programs = setup::ensure(&|line: &str| tracing::info!("{line}"), self.setup).await?;
+        let programs = setup::ensure(&self.shown, self.setup).await?;
         layout.create().map_err(DrillError::io("the run's folder"))?;
         let clock = Clock::start();
         let recorder = Recorder::create(&layout.events(), clock, self.listener.clone())

@@ -16,6 +16,7 @@ use crate::{
     api::environment::{Endpoints, Login},
     model::plan::Plan,
     os::process::Identity,
+    scenario::variables as names,
     testbed::Testbed,
 };
 
@@ -30,36 +31,30 @@ pub(super) fn environment(plan: &Plan, testbed: &dyn Testbed, endpoints: &[Endpo
     let auditor = testbed.auditor();
     let regions = [&plan.regions.primary, &plan.regions.secondary];
     for (environment, endpoints) in plan.environments.iter().zip(endpoints) {
-        let name = upper(environment.id.as_str());
-        variables.insert(
-            format!("GEODRILL_{name}_SQL_URL"),
-            sql_url(&endpoints.app, endpoints.sql_rw_port, &endpoints.database),
-        );
-        variables.insert(format!("GEODRILL_{name}_BUCKET"), endpoints.bucket.clone());
+        let id = &environment.id;
+        let customer = sql_url(&endpoints.app, endpoints.sql_rw_port, &endpoints.database);
+        variables.insert(names::sql_url(id), customer);
+        variables.insert(names::bucket(id), endpoints.bucket.clone());
         for region in regions {
-            let stores = testbed.stores(region, &environment.id);
-            let region = upper(region.as_str());
+            let stores = testbed.stores(region, id);
             if let Some(port) = stores.sql {
-                let url = sql_url(&auditor.sql, port, &endpoints.database);
-                variables.insert(format!("GEODRILL_{region}_{name}_SQL_URL"), url);
+                variables.insert(names::region_sql_url(region, id), sql_url(&auditor.sql, port, &endpoints.database));
             }
             if let Some(port) = stores.files {
-                variables.insert(format!("GEODRILL_{region}_S3_ENDPOINT"), format!("http://127.0.0.1:{port}"));
+                variables.insert(names::region_s3_endpoint(region), format!("http://127.0.0.1:{port}"));
             }
         }
     }
     let control = testbed.control();
-    variables.insert("GEODRILL_S3_ACCESS_KEY".into(), auditor.s3.user);
-    variables.insert("GEODRILL_S3_SECRET_KEY".into(), auditor.s3.secret);
-    variables.insert("GEODRILL_CONTROL_URL".into(), format!("http://127.0.0.1:{}", control.port));
-    variables.insert("GEODRILL_CONTROL_TOKEN".into(), control.token);
-    variables.insert("GEODRILL_RUN_DIR".into(), testbed.folder().display().to_string());
+    let fixed = [
+        auditor.s3.user,
+        auditor.s3.secret,
+        format!("http://127.0.0.1:{}", control.port),
+        control.token,
+        testbed.folder().display().to_string(),
+    ];
+    variables.extend(names::FIXED.iter().map(|name| (*name).to_owned()).zip(fixed));
     variables
-}
-
-/// Names upper-cased, `-` as `_`; that no two collide, validation has seen to.
-fn upper(name: &str) -> String {
-    name.to_ascii_uppercase().replace('-', "_")
 }
 
 /// Secrets are hexadecimal and names keep to the grammar of names, so nothing needs escaping.

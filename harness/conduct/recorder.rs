@@ -65,6 +65,13 @@ impl Recorder {
 
     /// Something happened then.
     pub(super) fn say_at(&self, at: RunTime, what: What) -> RunTime {
+        match &what {
+            What::Rates { .. } | What::Lag { .. } => {}
+            What::StepFailed { .. } | What::Problem(_) | What::CleanUpIncomplete(_) => {
+                tracing::warn!(at_s = at.seconds(), ?what, "event");
+            }
+            _ => tracing::debug!(at_s = at.seconds(), ?what, "event"),
+        }
         let event = Event { at, what };
         let mut kept = self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.failed.is_none() {

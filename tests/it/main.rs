@@ -3,6 +3,7 @@
 mod endings;
 mod house;
 mod oracle;
+mod orders;
 mod program;
 mod shipped;
 mod support;

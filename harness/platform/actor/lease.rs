@@ -67,6 +67,8 @@ pub struct Terms {
     pub bucket: String,
     /// The customers' key.
     pub s3_access_key: String,
+    /// The role that may only read.
+    pub sql_reader: String,
     /// Greatest revision of the marked references that was heard of.
     pub marks_revision: u64,
 }
@@ -229,6 +231,7 @@ impl Entry {
             slot: latest.grant.slot,
             bucket: latest.grant.bucket.clone(),
             s3_access_key: latest.grant.s3_access_key.clone(),
+            sql_reader: latest.grant.sql_reader.clone(),
             marks_revision: self.held.values().map(|held| held.grant.marks_revision).fold(old_marks, u64::max),
         };
         self.terms.send_if_modified(|terms| {
@@ -256,6 +259,7 @@ mod tests {
             slot: 0,
             bucket: "sales".to_owned(),
             s3_access_key: "key".to_owned(),
+            sql_reader: "reader".to_owned(),
             marks_revision: 0,
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use super::{beat::every, lease::Grantor};
 use crate::{
     api::{
-        permit::{PermitReply, PermitRequest},
+        permit::{Grant, PermitReply, PermitRequest},
         role::Timers,
     },
     clients::http::Http,
@@ -35,22 +35,41 @@ pub async fn keep_asking(holder: Arc<impl Holds>, grantor: Grantor, http: Http, 
     every(Duration::from_millis(timers.poll_ms), || {
         let (holder, http, answers) = (Arc::clone(&holder), http.clone(), Arc::clone(&answers));
         async move {
-            let request = holder.request();
-            let sent = Instant::now();
-            let answered = match http.post::<PermitReply>("/internal/permits", &request, within).await {
-                Ok(reply) => {
-                    holder.take(grantor, sent, reply).await;
-                    true
-                }
-                Err(error) => {
-                    tracing::debug!(?grantor, %error, "no answer about permits");
-                    false
-                }
-            };
+            let mut answered = ask(&*holder, grantor, &http, within).await;
+            if answered == Some(Heard::News) {
+                // Whoever waits for this holder to serve a new epoch need not wait for the next poll to hear of it.
+                answered = ask(&*holder, grantor, &http, within).await;
+            }
+            let answered = answered.is_some();
             if answers.swap(answered, Ordering::Relaxed) != answered {
                 tracing::info!(?grantor, answered, "grantor");
             }
         }
     })
     .await;
+}
+
+/// What a reply brought.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    /// A permit of an epoch that the holder had not named.
+    News,
+}
+
+async fn ask(holder: &impl Holds, grantor: Grantor, http: &Http, within: Duration) -> Option<Heard> {
+    let request = holder.request();
+    let sent = Instant::now();
+    match http.post::<PermitReply>("/internal/permits", &request, within).await {
+        Ok(reply) => {
+            let is_new = |grant: &Grant| !request.known.contains(&(grant.environment.clone(), grant.epoch));
+            let heard = if reply.grants.iter().any(is_new) { Heard::News } else { Heard::Nothing };
+            holder.take(grantor, sent, reply).await;
+            Some(heard)
+        }
+        Err(error) => {
+            tracing::debug!(?grantor, %error, "no answer about permits");
+            None
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod marks;
 mod request;
 mod serve;
 mod sql;
+mod startup;
 #[cfg(test)]
 mod tests;
 

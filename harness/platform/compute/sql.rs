@@ -1,15 +1,15 @@
-//! SQL traffic: bytes, both ways.
+//! SQL traffic: bytes, both ways, once the door for reading has seen that it is the reader who comes.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    io::copy_bidirectional_with_sizes,
+    io::{AsyncWriteExt, copy_bidirectional_with_sizes},
     net::{TcpListener, TcpStream},
 };
 
-use super::{door, holder::Holder};
+use super::{door, holder::Holder, startup};
 use crate::{
-    api::route::DoorStore,
+    api::route::{Door, DoorStore},
     platform::actor::{
         connection::{BUFFER_BYTES, accept, dial, reset_on_close},
         lease,
@@ -38,7 +38,23 @@ async fn carry(holder: Arc<Holder>, stream: TcpStream) {
     };
     let environment = visitor.environment.clone();
     let pass = visitor.pass().clone();
+    let reader = visitor.terms.sql_reader.clone();
     let Some(mut client) = visitor.welcome().await else { return };
+    if pass.door == Door::Ro {
+        let startup = tokio::select! {
+            biased;
+            _ = lease::ended(pass.terms.clone(), pass.epoch, pass.door) => return client.cut(),
+            startup = startup::reader_alone(&mut client, &reader) => startup,
+        };
+        let passed_on = match startup {
+            Ok(packet) => store.write_all(&packet).await.map_err(|error| error.to_string()),
+            Err(refused) => Err(refused.to_string()),
+        };
+        if let Err(why) = passed_on {
+            tracing::debug!(%environment, why, "not let in for reading");
+            return;
+        }
+    }
     let denied = tokio::select! {
         biased;
         denied = lease::ended(pass.terms, pass.epoch, pass.door) => denied,

@@ -175,6 +175,7 @@ async fn permits(State(word): State<Shared>, Json(request): Json<PermitRequest>)
             slot: 0,
             bucket: "sales".to_owned(),
             s3_access_key: key().user,
+            sql_reader: "reader".to_owned(),
             marks_revision: word.marks_revision,
         });
     } else if request.known.iter().any(|(_, epoch)| *epoch < Epoch(word.epoch)) {
@@ -198,6 +199,8 @@ async fn echo(stream: &mut TcpStream, text: &[u8]) -> io::Result<()> {
 
 async fn visit(port: u16) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    // The first packet of the reader, which the door for reading wants to see; the fake store sends it back like the rest.
+    echo(&mut stream, b"\0\0\0\x15\0\x03\0\0user\0reader\0\0").await?;
     echo(&mut stream, b"hello").await?;
     Ok(stream)
 }

@@ -25,7 +25,7 @@ pub(super) struct Given {
     peer_clear: BTreeMap<EnvironmentId, u64>,
     /// The same, if any was alive when it stopped.
     peer_last: BTreeMap<EnvironmentId, u64>,
-    /// Environments whose active region's compute was granted a permit since they were opened.
+    /// Environments whose active region's compute has shown that it holds a permit since they were opened.
     opened: BTreeMap<EnvironmentId, bool>,
 }
 
@@ -62,12 +62,12 @@ impl Given {
         self.peer_last.remove(environment);
     }
 
-    /// From now on it is asked whether a compute was granted.
+    /// From now on it is asked whether a compute holds a permit.
     pub(super) fn watch_opening(&mut self, environment: &EnvironmentId) {
         self.opened.insert(environment.clone(), false);
     }
 
-    /// Whether a compute was granted since.
+    /// Whether a compute has shown that it does.
     pub(super) fn is_opened(&self, environment: &EnvironmentId) -> bool {
         self.opened.get(environment).copied().unwrap_or(false)
     }
@@ -95,7 +95,9 @@ impl Core {
                 continue;
             }
             self.given.last.insert(id.clone(), turn.now_ms);
-            if let (Holder::Compute, Some(opened)) = (request.holder, self.given.opened.get_mut(id)) {
+            // That a permit was answered does not say that it has arrived: the compute says so by naming its epoch.
+            let holds = request.holder == Holder::Compute && seen == Some(environment.epoch);
+            if let Some(opened) = self.given.opened.get_mut(id).filter(|_| holds) {
                 *opened = true;
             }
             reply.grants.push(Grant {
@@ -106,6 +108,7 @@ impl Core {
                 slot: environment.given.slot,
                 bucket: environment.given.bucket.clone(),
                 s3_access_key: environment.given.credentials.s3.user.clone(),
+                sql_reader: environment.given.credentials.reader.user.clone(),
                 marks_revision: environment.marks_revision,
             });
         }

@@ -141,6 +141,7 @@ impl Node {
             slot: spec.slot,
             bucket: spec.bucket.clone(),
             s3_access_key: spec.credentials.s3.user.clone(),
+            sql_reader: spec.credentials.reader.user.clone(),
             marks_revision: 0,
         };
         let now = Instant::now();

@@ -24,7 +24,7 @@ use tokio::{
 use super::super::{ControlError, run_until};
 use crate::{
     api::{
-        Epoch, Region,
+        EnvironmentId, Epoch, Region,
         control::{FileReference, Notice, OperationView, Subscription},
         node::{Action, Answer, Command},
         permit::{Holder, PermitReply, PermitRequest},
@@ -264,6 +264,7 @@ async fn notice(State(seen): State<Shared>, Json(notice): Json<Notice>) -> (Stat
 
 async fn hold(control: u16, region: Region, holder: Holder, seen: Shared) {
     let control = Http::local(control, INTERNAL_TOKEN);
+    let mut known: Vec<(EnvironmentId, Epoch)> = Vec::new();
     loop {
         sleep(Duration::from_millis(50)).await;
         let is_other_lost = seen.lock().unwrap().lost.iter().any(|lost| lost != region.as_str());
@@ -273,9 +274,10 @@ async fn hold(control: u16, region: Region, holder: Holder, seen: Shared) {
         let silent = if is_other_lost { 60_000 } else { 10 };
         let peer_silent_ms = (holder == Holder::Node).then_some(silent);
         let request =
-            PermitRequest { holder, region: region.clone(), known: Vec::new(), peer_silent_ms, states: Vec::new() };
+            PermitRequest { holder, region: region.clone(), known: known.clone(), peer_silent_ms, states: Vec::new() };
         let reply: Result<PermitReply, HttpError> = control.post("/internal/permits", &request, WITHIN).await;
         let Ok(reply) = reply else { continue };
+        known = reply.grants.iter().map(|grant| (grant.environment.clone(), grant.epoch)).collect();
         let mut seen = seen.lock().unwrap();
         seen.granted.retain(|(from, by, _)| from != region.as_str() || *by != holder);
         let granted = reply.grants.iter().map(|grant| (region.to_string(), holder, grant.epoch));

@@ -167,6 +167,7 @@ impl World {
                     slot: 0,
                     bucket: String::new(),
                     s3_access_key: String::new(),
+                    sql_reader: String::new(),
                     marks_revision: 0,
                 });
             }

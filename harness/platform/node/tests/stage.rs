@@ -233,6 +233,7 @@ async fn grant(State(word): State<Arc<Mutex<Word>>>, Json(request): Json<PermitR
                     slot: 0,
                     bucket: "sales".to_owned(),
                     s3_access_key: "customer".to_owned(),
+                    sql_reader: "reader".to_owned(),
                     marks_revision: 0,
                 });
             }
