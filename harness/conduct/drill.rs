@@ -259,7 +259,11 @@ impl Drill {
         };
         let testbed: Arc<dyn Testbed> = tokio::select! {
             up = Native::up(spec) => Arc::new(up?),
-            () = self.cancel.cancelled() => return Err(DrillError::Interrupted),
+            () = self.cancel.cancelled() => {
+                // The testbed that was coming up is dropped by now, and everything of it is killed.
+                folder::tidy(&self.folder).map_err(DrillError::io("removing the servers' data"))?;
+                return Err(DrillError::Interrupted);
+            }
         };
         let mut run = RunFile {
             plan: self.plan.clone(),
@@ -308,7 +312,6 @@ impl Drill {
         os::files::write_json(&layout.run(), &run).map_err(DrillError::io("run.json"))?;
         recorder.say(What::Phase(RunPhase::Judge));
         recorder.close().map_err(DrillError::io("the run's events"))?;
-        let (report, measures) = judge::judge(&self.folder).map_err(DrillError::io("judging"))?;
         let folder = match &self.out {
             Some(out) => {
                 folder::hand_over(&self.folder, out).map_err(DrillError::io("handing over the results"))?;
@@ -317,6 +320,7 @@ impl Drill {
             }
             None => self.folder.clone(),
         };
+        let (report, measures) = judge::judge(&folder).map_err(DrillError::io("judging"))?;
         Ok(Finished { report, measures, folder, left })
     }
 

@@ -109,7 +109,8 @@ impl Links {
         let start = Start {
             program: self.program.clone(),
             arguments: ["-host", "127.0.0.1", "-port", &server.port.to_string()].map(Into::into).to_vec(),
-            variables: Vec::new(),
+            // At its usual level it writes several lines for every connection: megabytes a run.
+            variables: vec![("LOG_LEVEL", "warn".to_owned())],
             folder: self.site.clone(),
             log: log.clone(),
         };
