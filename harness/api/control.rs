@@ -7,6 +7,9 @@
 //! | `POST /v1/environments` | `Deploy` → `OperationView` (202) |
 //! | `GET /v1/environments`, `GET /v1/environments/{id}` | → `EnvironmentView`s |
 //! | `GET /v1/environments/{id}/dangling` | → `Dangling` |
+//! | `GET /v1/environments/{id}/salvage` | → `Salvage` |
+//! | `GET /v1/status` | → `Status` |
+//! | `GET /v1/openapi.json` | → this API as an OpenAPI 3.1 document |
 //! | `POST /v1/failovers` | `Failover` → `OperationView` (202) |
 //! | `GET /v1/operations/{id}?wait_ms=` | → `OperationView`; waits up to `wait_ms` for its end |
 //! | `PUT /v1/subscriptions/{name}` | `Subscription` → `Subscription` |
@@ -18,7 +21,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EnvironmentId, Epoch, Region, environment::EnvironmentKind, environment::Product};
+use super::{
+    EnvironmentId, Epoch, Region,
+    environment::{EnvironmentKind, EnvironmentPhase, Product},
+    permit::SqlRole,
+};
 
 /// `GET /v1/health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -207,24 +214,187 @@ pub struct PlatformEvent {
     pub detail: String,
 }
 
-/// The names of events, in the order of an unplanned failover; scenarios may wait for any of them.
-pub const EVENT_NAMES: [&str; 15] = [
+/// The names of events, in the order in which they may come; scenarios may wait for any of them.
+pub const EVENT_NAMES: [&str; 26] = [
     "environment.deployed",
     "region.suspected",
     "region.cleared",
     "region.declared",
     "region.returned",
     "failover.started",
+    "failover.preflighted",
     "failover.notified",
+    "failover.drained",
+    "failover.handed-over",
+    "failover.caught-up",
     "failover.fenced",
     "failover.switched",
     "failover.promoted",
     "failover.reconciled",
     "failover.routed",
     "failover.completed",
+    "failover.retried",
     "failover.aborted",
     "failover.failed",
+    "environment.returning",
+    "environment.secured",
+    "environment.rejoined",
+    "environment.gaps",
+    "environment.protected",
+    "environment.return-failed",
 ];
+
+/// The names of an operation's steps, as [`EnvironmentStep::step`] and the journal have them; scenarios may wait for any.
+pub const STEP_NAMES: [&str; 22] = [
+    "creating-primary",
+    "creating-replica",
+    "allowing-grants",
+    "preflight",
+    "waiting",
+    "notifying",
+    "checkpointing",
+    "draining",
+    "handing-over",
+    "catching-up",
+    "stopping-grants",
+    "fencing",
+    "undoing",
+    "restoring",
+    "promoting",
+    "reconciling",
+    "opening",
+    "securing",
+    "rejoining",
+    "returning-files",
+    "replicating-back",
+    "protecting",
+];
+
+/// `GET /v1/status`: what an operator looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// Both regions.
+    pub regions: Vec<RegionStatus>,
+    /// The edge has been heard within the suspicion time.
+    pub edge_ready: bool,
+    /// Every environment, by name.
+    pub environments: Vec<EnvironmentStatus>,
+    /// Operations under way, with the step each environment is in.
+    pub operations: Vec<OperationView>,
+    /// Notices not yet delivered to every subscriber.
+    pub notices_owed: u64,
+}
+
+/// A region as control sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegionStatus {
+    /// Its name.
+    pub region: Region,
+    /// `clear`, `suspected`, `declared`.
+    pub thought: String,
+    /// Milliseconds since its node was heard; `None` if never.
+    pub node_silent_ms: Option<u64>,
+    /// Milliseconds since its compute was heard; `None` if never.
+    pub compute_silent_ms: Option<u64>,
+    /// Its file store answered its node's last real call.
+    pub files_ok: bool,
+    /// Why it could not take over, or be failed back to; `None` if it could.
+    pub unfit: Option<String>,
+}
+
+/// An environment as an operator sees it. No credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentStatus {
+    /// Its name.
+    pub id: EnvironmentId,
+    /// Its kind.
+    pub kind: EnvironmentKind,
+    /// The region it was deployed in.
+    pub home: Region,
+    /// The region that serves it now.
+    pub active: Region,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its phase.
+    pub phase: EnvironmentPhase,
+    /// Why it is in this phase, where that is not plain.
+    pub why: Option<String>,
+    /// The step that it is in, if an operation is under way or has failed.
+    pub step: Option<String>,
+    /// Control grants permits.
+    pub granting: bool,
+    /// The other region's node grants permits.
+    pub peer_granting: bool,
+    /// Milliseconds that the last permit given by control may still live; 0 if none.
+    pub permit_left_ms: u64,
+    /// What each region's node claims of it.
+    pub claims: Vec<StoreClaim>,
+    /// Rows marked since the last switch.
+    pub dangling: u64,
+    /// Rows and object versions salvaged at the last return.
+    pub salvaged: u64,
+}
+
+/// What a node claims of one environment's stores.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoreClaim {
+    /// Whose node.
+    pub region: Region,
+    /// What its Postgres does.
+    pub sql: SqlRole,
+    /// Timeline; 0 if not known.
+    pub timeline: u32,
+    /// Bytes of log by which the standby is behind, on the primary's side; `None` if not known.
+    pub sql_behind_bytes: Option<u64>,
+    /// Entries of the running account that the other region is not known to have.
+    pub files_pending: u64,
+    /// Age of the oldest of them, milliseconds.
+    pub files_oldest_ms: u64,
+    /// A standby streams from it, or it streams.
+    pub streaming: bool,
+}
+
+/// `GET /v1/environments/{id}/salvage`: what existed on the returning side alone when it came back last.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Salvage {
+    /// Folder on the returning side's node with this list, the objects' bodies and the evidence.
+    pub folder: String,
+    /// Every row.
+    pub rows: Vec<SalvagedRow>,
+    /// Every object version and delete marker.
+    pub objects: Vec<SalvagedObject>,
+}
+
+/// A row version past the fork.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SalvagedRow {
+    /// `schema.table`.
+    pub table: String,
+    /// The row, as JSON.
+    pub row: serde_json::Value,
+}
+
+/// An object version or a delete marker.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SalvagedObject {
+    /// Object key.
+    pub object_key: String,
+    /// Version id.
+    pub version_id: String,
+    /// It is a delete marker.
+    pub delete_marker: bool,
+    /// Its length; 0 for a marker.
+    pub bytes: u64,
+    /// The file in the folder that holds its body; `None` for a marker.
+    pub file: Option<String>,
+}
 
 /// `GET /v1/environments/{id}/dangling`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

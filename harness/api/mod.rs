@@ -4,6 +4,7 @@
 //! Plain values with serde; no I/O. Nothing here knows of faults, ledgers or verdicts, so the examined learns
 //! nothing of the examiner by reading it.
 
+pub mod compute;
 pub mod control;
 pub mod environment;
 pub mod ids;

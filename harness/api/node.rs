@@ -58,6 +58,132 @@ pub enum Action {
     /// Finds rows whose object version is not in this region's bucket, remembers them durably as marked, and answers
     /// with them.
     ReconcileReferences,
+    /// On the primary's side, before a planned switch: the standby streams and has replayed, within a second, the position
+    /// that the primary had when asked; the running account has nothing old that the other region lacks; full version
+    /// listings of both stores are equal but for what is in flight. [`Answer::Done`] or [`Answer::Unmet`] with all
+    /// reasons.
+    PreflightPrimary,
+    /// On the other side: the standby streams and replays, the store answers a real call, there is room on the disk.
+    /// [`Answer::Done`] or [`Answer::Unmet`].
+    PreflightStandby,
+    /// On either side: a checkpoint (on a standby a restartpoint), so that the stop that follows has little left to write.
+    Checkpoint,
+    /// On the primary's side, clients already cut off by the compute: durably no longer to be started here by the
+    /// supervisor, clients locked out by HBA and their sessions ended, stopped fast, found cleanly shut down
+    /// (`pg_controldata`), the end of the shutdown record read (`pg_waldump`). Answered with [`Answer::HandedOver`].
+    HandOver,
+    /// Undoes [`Action::HandOver`] under the same epoch: the primary runs again and is open to clients. Also right when
+    /// nothing was handed over. Refused (409) if a later operation has handed it over, or a greater epoch was seen.
+    TakeBack,
+    /// On the standby's side: waits until it has replayed to or past the end of the shutdown record.
+    /// [`Answer::Done`] or, after `within_ms`, [`Answer::Unmet`].
+    AwaitLog {
+        /// What the primary said.
+        end: LogEnd,
+        /// Longest wait, milliseconds.
+        within_ms: u64,
+    },
+    /// On the primary's side: drives and waits until the other region's store has every entry of the running account up to
+    /// the sealed number. [`Answer::Done`] or, after `within_ms`, [`Answer::Unmet`].
+    AwaitFiles {
+        /// The number that the compute sealed.
+        sealed: u64,
+        /// Longest wait, milliseconds.
+        within_ms: u64,
+    },
+    /// On the returning side, before anything is started there: a cluster that still runs is fenced and stopped, evidence
+    /// is kept (data folder with its log, control data, version listing), and whatever exists only here is itemised and
+    /// exported: rows past the fork, object versions and delete markers. Answered with [`Answer::Secured`].
+    Secure {
+        /// Where the live side forked from this one's timeline.
+        fork: Fork,
+    },
+    /// On the returning side, once secured: the cluster follows the live side, as it is where it has not diverged, after
+    /// `pg_rewind` where it has, built anew where that fails. Done when it streams. Answered with [`Answer::Rejoined`].
+    Rejoin {
+        /// As before.
+        fork: Fork,
+    },
+    /// On the returning side's store: enables the key pair with which `source` replicates into the bucket.
+    AllowFilesReplication {
+        /// The live side.
+        source: Region,
+    },
+    /// On the returning side: its own rule is turned off; what only it has is removed by version id if `clean` is false (it
+    /// has been salvaged), else kept and answered as gaps of the live side; what it lacks is copied with its version ids.
+    /// Done when listings are equal but for what is in flight. Answered with [`Answer::FilesReturned`].
+    ReturnFiles {
+        /// The switch away from this side was one without loss: nothing may exist only here.
+        clean: bool,
+    },
+    /// On the live side: copies these versions, with their ids, out of the other region's store.
+    RepairFiles {
+        /// Which.
+        references: Vec<FileReference>,
+    },
+}
+
+impl Action {
+    /// Its name, for logs: what an action holds may be secret.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CreatePrimary(_) => "create-primary",
+            Self::CreateReplica(_) => "create-replica",
+            Self::ReplicateFiles(_) => "replicate-files",
+            Self::AllowGranting { .. } => "allow-granting",
+            Self::StopGranting => "stop-granting",
+            Self::Fence => "fence",
+            Self::Promote => "promote",
+            Self::RevokeFilesReplication { .. } => "revoke-files-replication",
+            Self::ReconcileReferences => "reconcile-references",
+            Self::PreflightPrimary => "preflight-primary",
+            Self::PreflightStandby => "preflight-standby",
+            Self::Checkpoint => "checkpoint",
+            Self::HandOver => "hand-over",
+            Self::TakeBack => "take-back",
+            Self::AwaitLog { .. } => "await-log",
+            Self::AwaitFiles { .. } => "await-files",
+            Self::Secure { .. } => "secure",
+            Self::Rejoin { .. } => "rejoin",
+            Self::AllowFilesReplication { .. } => "allow-files-replication",
+            Self::ReturnFiles { .. } => "return-files",
+            Self::RepairFiles { .. } => "repair-files",
+        }
+    }
+}
+
+/// Where a cleanly stopped primary's log ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogEnd {
+    /// The cluster's system identifier, decimal.
+    pub system_id: String,
+    /// Timeline.
+    pub timeline: u32,
+    /// End of the shutdown record, in bytes of log.
+    pub lsn: u64,
+}
+
+/// Where a new timeline forked from an old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fork {
+    /// The new timeline.
+    pub timeline: u32,
+    /// The position, in bytes of log.
+    pub lsn: u64,
+}
+
+/// How a cluster came to follow the live side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rejoin {
+    /// It had not diverged.
+    Followed,
+    /// By `pg_rewind`.
+    Rewound,
+    /// Wiped and copied anew.
+    Rebuilt,
 }
 
 /// All a node needs to make an environment.
@@ -76,7 +202,7 @@ pub struct Spec {
     pub credentials: Credentials,
 }
 
-/// A node's answer to a command (HTTP 200). A refusal for an old epoch is HTTP 409, any failure 500, both with
+/// The answer of a node, or of a compute, to a command (HTTP 200). A refusal for an old epoch is HTTP 409, any failure 500, both with
 /// [`super::control::Refusal`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -102,5 +228,39 @@ pub enum Answer {
         references: Vec<FileReference>,
         /// Objects without a row, kept.
         orphans: u64,
+    },
+    /// A gate or a preflight that is not met; nothing was changed by asking.
+    Unmet {
+        /// Every reason, as a person reads it.
+        why: String,
+    },
+    /// Answer of a compute to [`super::compute::Action::Stop`].
+    Sealed {
+        /// The number of the last entry of the running account; nothing is appended after it.
+        account: u64,
+        /// Connections that had to be cut in the middle of an operation.
+        cut: u64,
+    },
+    /// Answer to [`Action::HandOver`].
+    HandedOver(LogEnd),
+    /// Answer to [`Action::Secure`].
+    Secured {
+        /// The log goes on past the fork.
+        diverged: bool,
+        /// Rows salvaged.
+        rows: u64,
+        /// Object versions and delete markers salvaged.
+        objects: u64,
+    },
+    /// Answer to [`Action::Rejoin`].
+    Rejoined(Rejoin),
+    /// Answer to [`Action::ReturnFiles`].
+    FilesReturned {
+        /// Versions and markers removed.
+        removed: u64,
+        /// Versions and markers copied here.
+        copied: u64,
+        /// Versions that the live side lacks though the switch was clean.
+        gaps: Vec<FileReference>,
     },
 }

@@ -35,6 +35,9 @@ pub struct PermitRequest {
     pub peer_silent_ms: Option<u64>,
     /// What a node says of its environments (claims).
     pub states: Vec<NodeState>,
+    /// From a node: its zone's file store has answered the last real call, made within the last poll or two. `None` from a
+    /// compute.
+    pub files_ok: Option<bool>,
 }
 
 /// What a node claims of one environment's stores in its zone.
@@ -55,6 +58,10 @@ pub struct NodeState {
     pub other_lsn: u64,
     /// On a primary: a standby streams. On a standby: a receiver streams.
     pub streaming: bool,
+    /// On a primary's side: entries of the running account that the other region is not known to have.
+    pub files_pending: u64,
+    /// Age of the oldest of them, milliseconds.
+    pub files_oldest_ms: u64,
 }
 
 /// What a cluster is doing.

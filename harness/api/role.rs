@@ -29,11 +29,31 @@ pub struct Timers {
     pub cut_ms: u64,
     /// Longest wait for the first attempt at a webhook, milliseconds.
     pub notice_ms: u64,
+    /// Planned switches: longest drain of what is under way, milliseconds.
+    pub drain_ms: u64,
+    /// Planned switches: longest wait for the log and for the files to have arrived, milliseconds.
+    pub gate_ms: u64,
+    /// Planned switches: longest time from an environment's writes being stopped to its epoch being switched; the switch is
+    /// undone past it, milliseconds.
+    pub stopped_ms: u64,
+    /// Shortest time between two ordered switches of one environment, milliseconds.
+    pub dwell_ms: u64,
 }
 
 impl Default for Timers {
     fn default() -> Self {
-        Self { permit_ms: 1_000, poll_ms: 250, suspect_ms: 750, outage_grace_ms: 5_000, cut_ms: 100, notice_ms: 200 }
+        Self {
+            permit_ms: 1_000,
+            poll_ms: 250,
+            suspect_ms: 750,
+            outage_grace_ms: 5_000,
+            cut_ms: 100,
+            notice_ms: 200,
+            drain_ms: 10_000,
+            gate_ms: 10_000,
+            stopped_ms: 45_000,
+            dwell_ms: 2_000,
+        }
     }
 }
 
@@ -43,11 +63,16 @@ impl Default for Timers {
 pub struct Policy {
     /// A region declared lost is failed over without an operator.
     pub automatic: bool,
+    /// What a switch left without a replica gets one again as soon as the other region is fit, without an operator. A
+    /// failback brings one about in any case.
+    pub automatic_return: bool,
+    /// Environments of one region-level planned switch or failback whose writes are stopped at once, at most.
+    pub at_once: u16,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { automatic: true }
+        Self { automatic: true, automatic_return: true, at_once: 2 }
     }
 }
 
@@ -79,6 +104,8 @@ pub struct ControlConfig {
     pub internal_token: String,
     /// Port (of the link `witness -> REGION / node`) on which each region's node is reached.
     pub nodes: BTreeMap<Region, u16>,
+    /// Port (of the link `witness -> REGION / compute`) on which each region's compute is reached.
+    pub computes: BTreeMap<Region, u16>,
     /// Port (of the link `witness -> edge / routes`) on which the edge takes routes.
     pub edge: u16,
     /// Customers' ports of each slot (of the links `client -> edge / …`), as published in `Endpoints`.

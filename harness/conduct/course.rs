@@ -66,7 +66,7 @@ impl Course {
         let plane: Arc<dyn Plane> = Arc::new(ReferencePlane::new(control.port, &control.token));
         plane.ready(READY).await?;
         let _receiver = self.receive_notices(plane.as_ref()).await?;
-        let targets = self.deploy(plane.as_ref()).await?;
+        let (targets, took_s): (Vec<_>, Vec<_>) = self.deploy(plane.as_ref()).await?.into_iter().unzip();
         let endpoints: Arc<Vec<Endpoints>> = Arc::new(targets.iter().map(|target| target.endpoints.clone()).collect());
 
         let journal = Arc::new(ledger::Writer::create(&self.layout.ledger()).map_err(DrillError::io("the ledger"))?);
@@ -97,7 +97,7 @@ impl Course {
             clock: self.recorder.clock(),
             journal: Arc::clone(&journal) as Arc<dyn workload::Journal>,
         };
-        self.first_writes(&spec).await?;
+        self.first_writes(&spec, &took_s).await?;
         self.phase(RunPhase::WarmUp);
         let load = Load::start(spec);
         let followers = self.follow(&load, &endpoints);
@@ -156,7 +156,7 @@ impl Course {
         Ok(receiver)
     }
 
-    async fn deploy(&self, plane: &dyn Plane) -> Result<Vec<workload::Target>, DrillError> {
+    async fn deploy(&self, plane: &dyn Plane) -> Result<Vec<(workload::Target, f64)>, DrillError> {
         let kinds: Vec<_> = self.plan.environments.iter().map(|environment| environment.kind).collect();
         plane.license(&kinds).await?;
         let regions = [self.plan.regions.primary.clone(), self.plan.regions.secondary.clone()];
@@ -164,31 +164,32 @@ impl Course {
             let regions = regions.clone();
             async move {
                 let environment: &crate::model::plan::EnvironmentPlan = environment;
+                let ordered = Instant::now();
                 let deployed = plane.deploy(&environment.id, environment.kind, &regions[0], DEPLOY).await?;
-                Ok::<_, PlaneError>(workload::Target {
-                    environment: EnvironmentIndex(index),
-                    endpoints: deployed.endpoints,
-                    regions,
-                })
+                let took_s = ordered.elapsed().as_secs_f64();
+                let endpoints = deployed.endpoints;
+                Ok::<_, PlaneError>((
+                    workload::Target { environment: EnvironmentIndex(index), endpoints, regions },
+                    took_s,
+                ))
             }
         };
         Ok(try_join_all(self.plan.environments.iter().zip(0..).map(deploy)).await?)
     }
 
     /// Makes the tables and the first writes, and looks for them in the secondary.
-    async fn first_writes(&self, spec: &LoadSpec) -> Result<(), DrillError> {
+    async fn first_writes(&self, spec: &LoadSpec, took_s: &[f64]) -> Result<(), DrillError> {
         let write = |target| async move {
             let written = workload::prepare(target, spec.run, spec.clock, &spec.journal, PREPARE).await;
             written.map_err(|why| DrillError::Failed(format!("the first writes failed: {why}")))
         };
         try_join_all(spec.targets.iter().map(write)).await?;
-        join_all(spec.targets.iter().map(|target| self.look_at_replicas(target))).await;
+        join_all(spec.targets.iter().zip(took_s).map(|(target, took_s)| self.look_at_replicas(target, *took_s))).await;
         Ok(())
     }
 
-    async fn look_at_replicas(&self, target: &workload::Target) {
+    async fn look_at_replicas(&self, target: &workload::Target, took_s: f64) {
         let environment = &self.plan.environments[usize::from(target.environment.0)];
-        let began = Instant::now();
         let (sql_replica, files_replica) = if environment.kind.has_replica() {
             let (testbed, region) = (self.testbed.as_ref(), &self.plan.regions.secondary);
             let (sql, files) = tokio::join!(
@@ -202,12 +203,7 @@ impl Course {
         } else {
             (None, None)
         };
-        self.recorder.say(What::Deployed {
-            environment: target.environment,
-            took_s: began.elapsed().as_secs_f64(),
-            sql_replica,
-            files_replica,
-        });
+        self.recorder.say(What::Deployed { environment: target.environment, took_s, sql_replica, files_replica });
     }
 
     /// Follows lag, rates and the examiner's own stalls while the load runs.

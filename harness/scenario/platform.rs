@@ -49,6 +49,7 @@ pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Platform>
         outage_grace_ms: outage_grace_ms?,
         cut_ms: cut_ms?,
         notice_ms: notice_ms?,
+        ..Timers::default()
     };
     let mut sound = true;
     if timers.poll_ms * 3 > timers.permit_ms {
@@ -69,5 +70,6 @@ pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Platform>
         let span = fields.key("suspect_after").or(fields.key("poll")).unwrap_or(fields.span());
         sink.error_with(span, message, Some("make `suspect_after` at least twice `poll`".to_owned()));
     }
-    Some(Platform::Reference { timers, policy: Policy { automatic: automatic? } }).filter(|_| sound)
+    Some(Platform::Reference { timers, policy: Policy { automatic: automatic?, ..Policy::default() } })
+        .filter(|_| sound)
 }

@@ -139,6 +139,7 @@ impl Holds for Holder {
             known: locked(&self.permits).known(),
             peer_silent_ms: None,
             states: vec![],
+            files_ok: None,
         }
     }
 

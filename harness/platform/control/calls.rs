@@ -35,7 +35,7 @@ impl Calls {
         let Some(node) = self.nodes.get(region) else {
             return Err(CallFailure { outdated: false, why: format!("region {region} has no node") });
         };
-        let (what, within) = describe(&command.action);
+        let (what, within) = (command.action.name(), within(&command.action));
         let result = node.post("/internal/command", command, within).await;
         let (environment, epoch) = (command.environment.as_str(), command.epoch.0);
         match &result {
@@ -55,20 +55,24 @@ impl Calls {
     }
 }
 
-/// A command's name for logs, and how long it may take.
-fn describe(action: &Action) -> (&'static str, Duration) {
-    let (what, seconds) = match action {
-        Action::CreatePrimary(_) => ("create-primary", 60),
-        Action::CreateReplica(_) => ("create-replica", 60),
-        Action::ReplicateFiles(_) => ("replicate-files", 60),
-        Action::AllowGranting { .. } => ("allow-granting", 1),
-        Action::StopGranting => ("stop-granting", 1),
-        Action::Fence => ("fence", 2),
-        Action::Promote => ("promote", 30),
-        Action::RevokeFilesReplication { .. } => ("revoke-files-replication", 10),
-        Action::ReconcileReferences => ("reconcile-references", 30),
-    };
-    (what, Duration::from_secs(seconds))
+/// How long a command may take: longer than its own limit at the node, so that the node's reason arrives.
+fn within(action: &Action) -> Duration {
+    match action {
+        Action::AllowGranting { .. } | Action::StopGranting => Duration::from_secs(1),
+        Action::Fence => Duration::from_secs(2),
+        Action::RevokeFilesReplication { .. } | Action::AllowFilesReplication { .. } => Duration::from_secs(10),
+        Action::Promote | Action::ReconcileReferences | Action::HandOver | Action::TakeBack | Action::Checkpoint => {
+            Duration::from_secs(30)
+        }
+        Action::CreatePrimary(_) | Action::CreateReplica(_) | Action::ReplicateFiles(_) => Duration::from_secs(60),
+        Action::PreflightPrimary | Action::PreflightStandby => Duration::from_secs(60),
+        Action::AwaitLog { within_ms, .. } | Action::AwaitFiles { within_ms, .. } => {
+            Duration::from_millis(within_ms.saturating_add(2_000))
+        }
+        Action::Secure { .. } | Action::Rejoin { .. } | Action::ReturnFiles { .. } | Action::RepairFiles { .. } => {
+            Duration::from_secs(300)
+        }
+    }
 }
 
 fn failure(what: &str, error: &HttpError) -> CallFailure {

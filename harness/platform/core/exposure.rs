@@ -98,7 +98,17 @@ mod tests {
 
     fn claim(sql: SqlRole, lsn: u64) -> NodeState {
         let (environment, epoch) = ("sales".parse().unwrap(), Epoch(1));
-        NodeState { environment, epoch, sql, timeline: 1, lsn, other_lsn: 0, streaming: true }
+        NodeState {
+            environment,
+            epoch,
+            sql,
+            timeline: 1,
+            lsn,
+            other_lsn: 0,
+            streaming: true,
+            files_pending: 0,
+            files_oldest_ms: 0,
+        }
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl Core {
             Answer::Stopped { wait_ms } => self.given.peer_stopped(id, turn.now_ms, wait_ms),
             Answer::Promoted { timeline, fork_lsn } => self.take_promotion(id, timeline, fork_lsn),
             Answer::Marked { references, orphans } => self.take_marks(turn, id, references, orphans),
-            Answer::Done => {}
+            _ => {}
         }
     }
 

@@ -97,6 +97,7 @@ pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, Comma
             Ok(Answer::Done)
         }
         Action::ReconcileReferences => reconcile(node, &environment).await,
+        other => Err(CommandError::NotNow(format!("{} is not available in this version", other.name()))),
     }
 }
 

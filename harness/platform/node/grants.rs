@@ -8,7 +8,8 @@ use std::{
 
 use super::state::State;
 use crate::api::{
-    EnvironmentId, Region,
+    EnvironmentId, Epoch, Region,
+    node::Spec,
     permit::{Grant, Holder, PermitReply, PermitRequest},
     role::Timers,
 };
@@ -55,18 +56,7 @@ impl Grants {
                 continue;
             };
             self.answered.insert(environment.clone(), now);
-            reply.grants.push(Grant {
-                environment: environment.clone(),
-                epoch: *epoch,
-                lifetime_ms: u64::try_from(self.lifetime.as_millis()).unwrap_or(u64::MAX),
-                // What is exposed is control's to know; a holder heeds whichever grantor withholds.
-                exposure_ok: true,
-                slot: spec.slot,
-                bucket: spec.bucket.clone(),
-                s3_access_key: spec.credentials.s3.user.clone(),
-                sql_reader: spec.credentials.reader.user.clone(),
-                marks_revision: 0,
-            });
+            reply.grants.push(grant(environment, *epoch, spec, self.lifetime));
         }
         reply
     }
@@ -80,6 +70,22 @@ impl Grants {
     /// For how long neither the compute nor the node of the other region has asked; `None` before the first time.
     pub fn peer_silent(&self, now: Instant) -> Option<Duration> {
         self.heard.values().max().map(|heard| now.saturating_duration_since(*heard))
+    }
+}
+
+/// A permit as a node gives it. What is exposed and what is marked is control's to know: a holder heeds whichever grantor
+/// withholds, and the greatest revision that it heard of.
+pub(super) fn grant(environment: &EnvironmentId, epoch: Epoch, spec: &Spec, lifetime: Duration) -> Grant {
+    Grant {
+        environment: environment.clone(),
+        epoch,
+        lifetime_ms: u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX),
+        exposure_ok: true,
+        slot: spec.slot,
+        bucket: spec.bucket.clone(),
+        s3_access_key: spec.credentials.s3.user.clone(),
+        sql_reader: spec.credentials.reader.user.clone(),
+        marks_revision: 0,
     }
 }
 
@@ -135,6 +141,7 @@ mod tests {
             known: vec![(id(), Epoch(epoch))],
             peer_silent_ms: None,
             states: vec![],
+            files_ok: None,
         }
     }
 

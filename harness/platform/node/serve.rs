@@ -19,7 +19,7 @@ use crate::{
     api::{
         EnvironmentId,
         control::Dangling,
-        node::{Action, Answer, Command},
+        node::{Answer, Command},
         permit::{PermitReply, PermitRequest},
         role::NodeConfig,
     },
@@ -82,7 +82,7 @@ pub(super) async fn run_until(
 
 async fn command(State(node): State<Arc<Node>>, Json(command): Json<Command>) -> Result<Json<Answer>, Refused> {
     let (operation, environment, epoch) = (command.operation, command.environment.clone(), command.epoch);
-    let action = name(&command.action);
+    let action = command.action.name();
     // A task of its own: a sender that gives up may not leave a step half done.
     let done = tokio::spawn(async move { execute(&node, command).await }).await;
     let done = done.map_err(|error| Refused::failed(format!("the command broke: {error}")))?;
@@ -98,21 +98,6 @@ async fn command(State(node): State<Arc<Node>>, Json(command): Json<Command>) ->
                 _ => Refused::failed(error.to_string()),
             })
         }
-    }
-}
-
-/// The name of an action: what it holds may be secret.
-fn name(action: &Action) -> &'static str {
-    match action {
-        Action::CreatePrimary(_) => "create-primary",
-        Action::CreateReplica(_) => "create-replica",
-        Action::ReplicateFiles(_) => "replicate-files",
-        Action::AllowGranting { .. } => "allow-granting",
-        Action::StopGranting => "stop-granting",
-        Action::Fence => "fence",
-        Action::Promote => "promote",
-        Action::RevokeFilesReplication { .. } => "revoke-files-replication",
-        Action::ReconcileReferences => "reconcile-references",
     }
 }
 

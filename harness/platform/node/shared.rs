@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use super::{
-    grants::Grants,
+    grants::{Grants, grant},
     postgres::{Cluster, Place},
     state::{Durable, Record},
     store::Store,
@@ -18,7 +18,7 @@ use crate::{
     api::{
         EnvironmentId, Epoch,
         node::Spec,
-        permit::{self, Grant, NodeState, PermitReply, PermitRequest, SqlRole},
+        permit::{self, NodeState, PermitReply, PermitRequest, SqlRole},
         role::NodeConfig,
     },
     os::files,
@@ -107,6 +107,8 @@ impl Node {
                 lsn: 0,
                 other_lsn: 0,
                 streaming: false,
+                files_pending: 0,
+                files_oldest_ms: 0,
             };
             Arc::new(Supervised {
                 id: environment.clone(),
@@ -133,19 +135,8 @@ impl Node {
     /// most.
     pub fn stand_in(&self, environment: &EnvironmentId, record: &Record, lifetime: Duration) {
         let (Some(spec), Some(epoch)) = (&record.spec, record.owned()) else { return };
-        let grant = Grant {
-            environment: environment.clone(),
-            epoch,
-            lifetime_ms: u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX),
-            exposure_ok: true,
-            slot: spec.slot,
-            bucket: spec.bucket.clone(),
-            s3_access_key: spec.credentials.s3.user.clone(),
-            sql_reader: spec.credentials.reader.user.clone(),
-            marks_revision: 0,
-        };
         let now = Instant::now();
-        let reply = PermitReply { grants: vec![grant], refused: vec![] };
+        let reply = PermitReply { grants: vec![grant(environment, epoch, spec, lifetime)], refused: vec![] };
         locked(&self.permits).take(Grantor::Command, now, reply, now);
     }
 
@@ -174,6 +165,7 @@ impl Holds for Node {
             known,
             peer_silent_ms: silent.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
             states: supervised.iter().map(|supervised| locked(&supervised.claim).clone()).collect(),
+            files_ok: None,
         }
     }
 

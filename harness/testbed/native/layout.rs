@@ -235,6 +235,7 @@ impl Layout {
         self.add((r, p, "node"), None, other.node, HTTP, draw);
         self.add((r, "witness", "control"), None, self.control, HTTP, draw);
         self.add(("witness", r, "node"), None, own.node, HTTP, draw);
+        self.add(("witness", r, "compute"), None, own.compute, HTTP, draw);
     }
 
     fn add(
@@ -296,6 +297,7 @@ impl Layout {
             api_token: secrets.api_token.clone(),
             internal_token: secrets.internal_token.clone(),
             nodes: self.by_region(|region| self.listen("witness", region, "node")),
+            computes: self.by_region(|region| self.listen("witness", region, "compute")),
             edge: self.listen("witness", "edge", "routes"),
             doors: doors
                 .map(|(sql, files)| DoorPorts {
@@ -444,6 +446,7 @@ mod tests {
                 format!("{r} -> {o} / node"),
                 format!("{r} -> witness / control"),
                 format!("witness -> {r} / node"),
+                format!("witness -> {r} / compute"),
             ] {
                 wanted.push(text);
             }

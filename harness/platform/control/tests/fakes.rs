@@ -107,6 +107,7 @@ impl Stage {
             api_token: API_TOKEN.to_owned(),
             internal_token: INTERNAL_TOKEN.to_owned(),
             nodes,
+            computes: std::collections::BTreeMap::new(),
             edge,
             doors: vec![DoorPorts { sql_rw: 1, sql_ro: 2, files_rw: 3, files_ro: 4 }; 2],
             timers: Timers {
@@ -116,6 +117,7 @@ impl Stage {
                 outage_grace_ms: 300,
                 cut_ms: 20,
                 notice_ms: 150,
+                ..Timers::default()
             },
             policy,
         };
@@ -240,6 +242,7 @@ async fn command(
             let reference = FileReference { object_key: "a/b".to_owned(), version_id: "v".to_owned() };
             ("reconcile", Answer::Marked { references: vec![reference], orphans: 1 })
         }
+        other => (other.name(), Answer::Done),
     };
     while name == "promote" && seen.lock().unwrap().promotions_hang {
         sleep(Duration::from_millis(10)).await;
@@ -273,8 +276,14 @@ async fn hold(control: u16, region: Region, holder: Holder, seen: Shared) {
         }
         let silent = if is_other_lost { 60_000 } else { 10 };
         let peer_silent_ms = (holder == Holder::Node).then_some(silent);
-        let request =
-            PermitRequest { holder, region: region.clone(), known: known.clone(), peer_silent_ms, states: Vec::new() };
+        let request = PermitRequest {
+            holder,
+            region: region.clone(),
+            known: known.clone(),
+            peer_silent_ms,
+            states: Vec::new(),
+            files_ok: None,
+        };
         let reply: Result<PermitReply, HttpError> = control.post("/internal/permits", &request, WITHIN).await;
         let Ok(reply) = reply else { continue };
         known = reply.grants.iter().map(|grant| (grant.environment.clone(), grant.epoch)).collect();

@@ -19,8 +19,8 @@ use crate::{
     clients::http::Http,
 };
 
-const MANUAL: Policy = Policy { automatic: false };
-const AUTOMATIC: Policy = Policy { automatic: true };
+const MANUAL: Policy = Policy { automatic: false, automatic_return: false, at_once: 2 };
+const AUTOMATIC: Policy = Policy { automatic: true, automatic_return: false, at_once: 2 };
 
 fn names(events: &[crate::api::control::PlatformEvent], environment: &str) -> Vec<String> {
     let of = events.iter().filter(|event| event.environment.as_ref().is_some_and(|id| id.as_str() == environment));

@@ -35,7 +35,7 @@ fn calm() -> Chaos {
 }
 
 fn deployed(chaos: Chaos, automatic: bool) -> World {
-    let mut world = World::new(chaos, Policy { automatic });
+    let mut world = World::new(chaos, Policy { automatic, automatic_return: false, ..Policy::default() });
     world.deploy(&ENVIRONMENTS);
     world
 }

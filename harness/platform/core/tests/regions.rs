@@ -37,7 +37,7 @@ impl World {
             _ => None,
         };
         let states = if holder == Holder::Node { self.states(index) } else { Vec::new() };
-        let request = PermitRequest { holder, region: region(index), known, peer_silent_ms, states };
+        let request = PermitRequest { holder, region: region(index), known, peer_silent_ms, states, files_ok: None };
         for to in [Who::Control, Who::Node(1 - index)] {
             self.send(who, to, Message::Ask { sent: local, request: request.clone() });
         }
@@ -55,6 +55,8 @@ impl World {
                 lsn: stores.lsn,
                 other_lsn: 0,
                 streaming: true,
+                files_pending: 0,
+                files_oldest_ms: 0,
             }
         };
         self.stores[index].iter_mut().map(state).collect()
@@ -223,7 +225,7 @@ impl World {
                 let reference = FileReference { object_key: "a/b".to_owned(), version_id: "1".to_owned() };
                 Answer::Marked { references: vec![reference], orphans: 0 }
             }
-            Action::ReplicateFiles(_) | Action::Fence | Action::RevokeFilesReplication { .. } => Answer::Done,
+            _ => Answer::Done,
         };
         Ok(answer)
     }
