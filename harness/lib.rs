@@ -7,6 +7,7 @@ pub mod clients;
 pub mod conduct;
 pub mod fault;
 pub mod guarantee;
+pub mod lab;
 pub mod ledger;
 pub mod model;
 pub mod os;

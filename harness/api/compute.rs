@@ -44,7 +44,10 @@ pub enum Action {
 pub struct AccountPush {
     /// The environment.
     pub environment: EnvironmentId,
-    /// Number of the first entry that the compute still keeps: everything before it has been verified.
+    /// The epoch under which the entries were written; the node refuses one that is over (409).
+    pub epoch: Epoch,
+    /// Number of the first entry that the compute still keeps: everything before it has been verified, or was written under
+    /// an epoch that is over.
     pub kept_from: u64,
     /// Entries, numbers without a gap.
     pub entries: Vec<AccountEntry>,

@@ -65,7 +65,8 @@ pub struct Deploy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Scope {
-    /// Every environment that is active in the region.
+    /// Every environment that is served in the region; of a failback, every one that has its home there and is served
+    /// elsewhere.
     Region(Region),
     /// The environments named.
     Environments(Vec<EnvironmentId>),
@@ -265,8 +266,8 @@ pub const STEP_NAMES: [&str; 22] = [
     "opening",
     "securing",
     "rejoining",
-    "returning-files",
     "replicating-back",
+    "returning-files",
     "protecting",
 ];
 

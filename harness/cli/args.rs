@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -14,6 +14,7 @@ use clap_complete::Shell;
         geodrill run unplanned-failover          run a shipped scenario\n  \
         geodrill run my-drill.yaml --out result  run your own, and keep its results in ./result\n  \
         geodrill validate scenarios/             check files without starting anything\n  \
+        geodrill up                              two regions to play with; `geodrill down` ends them\n  \
         geodrill list                            what there is to run, to break and to hold\n\n\
         Exit codes: 0 held, 1 violated, 2 inconclusive, 4 nothing selected, 5 clean-up incomplete,\n\
         64 invalid input, 70 internal error, 130 interrupted."
@@ -32,7 +33,8 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  \
         geodrill run baseline unplanned-failover\n  \
         geodrill run scenarios/ --format json > reports.json\n  \
-        geodrill run drill.yaml --seed 7 --out result")]
+        geodrill run drill.yaml --seed 7 --out result\n  \
+        geodrill run unplanned-failover --keep     look around afterwards; `geodrill down` ends it")]
     Run(Run),
     /// Checks scenario files and tells every mistake at once; starts nothing.
     #[command(after_help = "Example:\n  geodrill validate my-drill.yaml scenarios/")]
@@ -41,6 +43,63 @@ pub(super) enum Command {
         #[arg(required = true)]
         paths: Vec<PathBuf>,
     },
+    /// Draws what a scenario will do: its timeline, what each step touches, what is expected; starts nothing.
+    #[command(after_help = "Examples:\n  \
+        geodrill plan unplanned-failover\n  \
+        geodrill plan drill.yaml --format json")]
+    Plan(Planned),
+    /// Judges finished runs again, from their folders alone.
+    #[command(after_help = "Examples:\n  \
+        geodrill rejudge 20260131-120000-1f2e\n  \
+        geodrill rejudge ./result --format json\n\n\
+        It exits as `run` does, and says when the verdict differs from the kept one.")]
+    Rejudge(Rejudge),
+    /// Stands a lab up: two regions with environments, to look at, break and switch by hand.
+    #[command(after_help = "Examples:\n  \
+        geodrill up\n  \
+        geodrill up --regions paris,rome --environment sales:dataverse-production --environment books:finops-production\n  \
+        geodrill up --name training --load 20/s")]
+    Up(Up),
+    /// Shows a lab: regions, environments, roles, epochs, permits, lag, processes, faults in force.
+    #[command(after_help = "Examples:\n  \
+        geodrill status\n  \
+        geodrill status training --watch\n  \
+        geodrill status --format json")]
+    Status(Status),
+    /// Breaks something in a lab, and proves that it is broken.
+    #[command(after_help = "Examples:\n  \
+        geodrill inject 'region.outage: {region: east}'\n  \
+        geodrill inject 'link.partition: {link: \"east -> west / sql\", mode: stall}' --for 10s\n\n\
+        Faults are written as in scenarios; `geodrill list faults` has them all.")]
+    Inject(Inject),
+    /// Heals what was broken in a lab, and proves it.
+    #[command(after_help = "Examples:\n  \
+        geodrill heal fault-1\n  \
+        geodrill heal --all")]
+    Heal(Heal),
+    /// Orders the platform of a lab to fail over.
+    #[command(after_help = "Examples:\n  \
+        geodrill failover --planned --environment sales --wait 2m\n  \
+        geodrill failover --unplanned --region east --accept-data-loss")]
+    Failover(Failover),
+    /// Orders the platform of a lab to go back home.
+    #[command(after_help = "Examples:\n  \
+        geodrill failback --region west --wait 2m\n  \
+        geodrill failback --environment sales")]
+    Failback(Failback),
+    /// Ends a lab, or a run that was kept.
+    #[command(after_help = "Examples:\n  \
+        geodrill down\n  \
+        geodrill down training\n  \
+        geodrill down --all        every lab, and all that dead runs have left behind")]
+    Down(Down),
+    /// Removes finished runs from the disk, and the servers' data of abandoned ones.
+    #[command(after_help = "Examples:\n  \
+        geodrill clean --dry-run\n  \
+        geodrill clean --older-than 7d\n  \
+        geodrill clean --all       the evidence of abandoned runs as well\n\n\
+        A run that is under way and a lab that stands are never touched.")]
+    Clean(Clean),
     /// Lists scenarios, faults, guarantees and testbeds.
     List {
         /// One of them alone.
@@ -65,7 +124,7 @@ pub(super) enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// Is one of the platform's roles; the testbed starts these.
+    /// Is one of the platform's roles, a guardian, or a lab's host; none of these is started by hand.
     #[command(hide = true)]
     Role(Role),
 }
@@ -89,6 +148,145 @@ pub(super) struct Run {
     /// Whether missing servers are made.
     #[arg(long, value_enum, default_value_t)]
     pub(super) setup: Setup,
+    /// Leaves the run standing as a lab when it is over, and says how to enter and how to end it.
+    #[arg(long)]
+    pub(super) keep: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Planned {
+    /// A file, or the name of a shipped scenario.
+    pub(super) scenario: String,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Rejudge {
+    /// Folders of runs, or their ids.
+    #[arg(required = true)]
+    pub(super) runs: Vec<String>,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Up {
+    /// The two regions; the first is home to every environment.
+    #[arg(long, value_delimiter = ',', default_value = "east,west")]
+    pub(super) regions: Vec<String>,
+    /// An environment as `name:kind`; may be given several times. Without any: sales:dataverse-production.
+    #[arg(long, value_name = "NAME:KIND")]
+    pub(super) environment: Vec<String>,
+    /// What the lab is called.
+    #[arg(long, default_value = "lab")]
+    pub(super) name: String,
+    /// Sends writes to each environment for as long as the lab stands, such as `20/s`.
+    #[arg(long, value_name = "RATE")]
+    pub(super) load: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Status {
+    /// The lab's name, or its run's id; needed if several stand.
+    pub(super) lab: Option<String>,
+    /// Shows it every second, until Ctrl-C.
+    #[arg(long)]
+    pub(super) watch: bool,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Inject {
+    /// The fault, as a scenario has it below `inject`.
+    pub(super) fault: String,
+    /// Heals it after so long, such as `10s`.
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) hold: Option<Duration>,
+    /// The lab's name, or its run's id; needed if several stand.
+    #[arg(long)]
+    pub(super) lab: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Heal {
+    /// The fault's id, as `inject` and `status` tell it.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(super) id: Option<String>,
+    /// Every fault in force.
+    #[arg(long)]
+    pub(super) all: bool,
+    /// The lab's name, or its run's id; needed if several stand.
+    #[arg(long)]
+    pub(super) lab: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Failover {
+    /// Both sides are online: no loss.
+    #[arg(long, required_unless_present = "unplanned", conflicts_with = "unplanned")]
+    pub(super) planned: bool,
+    /// The old side is given up: bounded loss.
+    #[arg(long)]
+    pub(super) unplanned: bool,
+    /// "I accept the loss of data": needed past the enforced bound.
+    #[arg(long, conflicts_with = "planned")]
+    pub(super) accept_data_loss: bool,
+    #[command(flatten)]
+    pub(super) which: Which,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Failback {
+    #[command(flatten)]
+    pub(super) which: Which,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Which {
+    /// Every environment that is active in this region.
+    #[arg(long, required_unless_present = "environment", conflicts_with = "environment")]
+    pub(super) region: Option<String>,
+    /// This environment; may be given several times.
+    #[arg(long)]
+    pub(super) environment: Vec<String>,
+    /// Waits for its end, two minutes or as long as is said; it then exits with 1 if not all was done.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_value = "0s", default_missing_value = "2m",
+        value_parser = humantime::parse_duration)]
+    pub(super) wait: Duration,
+    /// How the operation is printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+    /// The lab's name, or its run's id; needed if several stand.
+    #[arg(long)]
+    pub(super) lab: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Down {
+    /// The lab's name, or its run's id; needed if several stand.
+    #[arg(conflicts_with = "all")]
+    pub(super) lab: Option<String>,
+    /// Every lab, and what dead runs have left behind.
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Clean {
+    /// Only runs that have not changed for so long, such as `7d`.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) older_than: Option<Duration>,
+    /// The evidence of abandoned runs as well.
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Tells what would go, and does nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -114,6 +312,10 @@ pub(super) enum RoleName {
     Compute,
     /// A region's node.
     Node,
+    /// Watches a runner, and ends what it leaves behind.
+    Guardian,
+    /// Stands a lab up and keeps it.
+    Lab,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

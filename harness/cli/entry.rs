@@ -10,9 +10,9 @@ use clap::{CommandFactory, Parser};
 
 use super::{
     args::{Cli, Command, SchemaOf},
-    catalogue,
+    catalogue, clean, down,
     exit::Exit,
-    log, role, run, servers, validate,
+    front, log, operate, plan, rejudge, role, run, servers, status, validate,
 };
 use crate::{os::spawn::is_harmful, report, scenario};
 
@@ -37,7 +37,18 @@ pub fn main() -> ExitCode {
 fn perform(cli: Cli) -> Exit {
     let logs = log::start(cli.verbose, matches!(cli.command, Command::Role(_)));
     match cli.command {
+        Command::Run(arguments) if arguments.keep => on_runtime(front::run_and_keep(arguments)),
         Command::Run(arguments) => on_runtime(run::run(arguments, logs)),
+        Command::Plan(arguments) => plan::plan(&arguments),
+        Command::Rejudge(arguments) => rejudge::rejudge(&arguments),
+        Command::Up(arguments) => on_runtime(front::up(arguments)),
+        Command::Status(arguments) => on_runtime(status::status(arguments)),
+        Command::Inject(arguments) => on_runtime(operate::inject(arguments)),
+        Command::Heal(arguments) => on_runtime(operate::heal(arguments)),
+        Command::Failover(arguments) => on_runtime(operate::failover(arguments)),
+        Command::Failback(arguments) => on_runtime(operate::failback(arguments)),
+        Command::Down(arguments) => on_runtime(down::down(arguments)),
+        Command::Clean(arguments) => on_runtime(clean::clean(arguments)),
         Command::Validate { paths } => validate::validate(&paths),
         Command::List { what, format } => print(&catalogue::list(what, format)),
         Command::Setup => on_runtime(servers::setup()),

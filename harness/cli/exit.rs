@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::{conduct::DrillError, model::verdict::Verdict, testbed::TestbedError};
+use crate::{conduct::DrillError, lab::FindError, model::verdict::Verdict, testbed::TestbedError};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +84,17 @@ impl From<&TestbedError> for Exit {
     fn from(error: &TestbedError) -> Self {
         match error {
             TestbedError::Unusable(_) => Self::Invalid,
-            TestbedError::Failed(_) => Self::Internal,
+            TestbedError::Failed(_) | TestbedError::Disturbed(_) => Self::Internal,
+        }
+    }
+}
+
+impl From<&FindError> for Exit {
+    fn from(error: &FindError) -> Self {
+        match error {
+            FindError::None => Self::NothingSelected,
+            FindError::Unknown { .. } | FindError::Several(_) | FindError::Gone(_) => Self::Invalid,
+            FindError::Io(_) => Self::Internal,
         }
     }
 }

@@ -4,13 +4,21 @@
 
 mod args;
 mod catalogue;
+mod clean;
+mod down;
 mod entry;
 mod exit;
+mod front;
 mod log;
+mod operate;
+mod plan;
 mod progress;
+mod rejudge;
 mod role;
 mod run;
 mod servers;
+mod status;
+mod sweep;
 mod validate;
 
 pub use entry::main;

@@ -49,7 +49,7 @@ impl Progress {
     }
 
     /// A line that stays.
-    fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         self.printer()(text);
     }
 
@@ -94,6 +94,20 @@ impl Progress {
             }
             What::SwitchCompleted { event: name, .. } => {
                 self.say(&format!("  {:>7.2} s  {name} completed, says the platform; observing", event.at.seconds()));
+            }
+            What::SwitchEnded { event: name, aborted, why, .. } => {
+                let how = if *aborted { "was undone" } else { "failed" };
+                self.say(&format!(
+                    "  {:>7.2} s  {name} {how}, says the platform: {why}; observing",
+                    event.at.seconds()
+                ));
+            }
+            What::Protected { seen, detail, .. } => {
+                let seen = if *seen { "seen" } else { "NOT SEEN" };
+                self.say(&format!(
+                    "  {:>7.2} s  protected again, says the platform; {seen}: {detail}",
+                    event.at.seconds()
+                ));
             }
             What::Problem(why) => self.say(&format!("  {:>7.2} s  problem: {why}", event.at.seconds())),
             What::CleanUpIncomplete(what) => self.say(&format!("  left behind: {what}")),

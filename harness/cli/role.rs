@@ -1,4 +1,4 @@
-//! Being a role of the reference platform.
+//! Being a role: one of the reference platform, a guardian, or the host of a lab.
 
 use std::path::Path;
 
@@ -11,8 +11,10 @@ use super::{
 };
 use crate::{
     api::role::HANDSHAKE,
+    lab::{self, talk::Said},
     os::files,
     platform::{compute, control, edge, node},
+    testbed::guardian,
 };
 
 /// Runs until the role is ended.
@@ -25,6 +27,8 @@ pub(super) async fn run(arguments: Role) -> Exit {
         RoleName::Edge => with(&path, edge::run).await,
         RoleName::Compute => with(&path, compute::run).await,
         RoleName::Node => with(&path, node::run).await,
+        RoleName::Guardian => with(&path, |charge| guardian::keep(charge, hand_on)).await,
+        RoleName::Lab => with(&path, |config| lab::host::run(config, say)).await,
     };
     match ended {
         Ok(()) => Exit::Held,
@@ -43,4 +47,16 @@ where
 {
     let config = files::read_json(path).map_err(|error| format!("{}: {error}", path.display()))?;
     run(config).await.map_err(|error| error.to_string())
+}
+
+/// A line for whoever started the lab's host; it may have gone.
+fn say(said: &Said) {
+    if let Ok(line) = serde_json::to_string(said) {
+        hand_on(&format!("{line}\n"));
+    }
+}
+
+/// Text for whoever started us; that nobody is there to read it is no concern of ours.
+fn hand_on(text: &str) {
+    let _ = print(text);
 }

@@ -16,11 +16,12 @@ use super::{
     exit::Exit,
     log::RunLog,
     progress::Progress,
+    sweep::sweep,
     validate::scenario_files,
 };
 use crate::{
     conduct::{Cancel, Drill, DrillError, Finished},
-    os::files,
+    os::{files, hold::hold},
     report::{self, Report, Style},
     scenario,
     testbed::setup::SetupMode,
@@ -43,7 +44,7 @@ pub(super) async fn run(arguments: Run, logs: RunLog) -> Exit {
         }
     };
     let several = drills.len() > 1;
-    let mut exit = Exit::Held;
+    let mut exit = sweep().await;
     let mut reports: Vec<Report> = Vec::new();
     for drill in drills {
         let out = arguments.out.as_ref().map(|out| if several { out.join(&drill.plan().name) } else { out.clone() });
@@ -97,7 +98,10 @@ async fn one(drill: Drill, out: Option<PathBuf>, arguments: &Run, logs: &RunLog)
     }
     let folder = drill.folder().join("logs");
     let log = files::private_folder(&folder).and_then(|()| logs.open(&folder.join("geodrill.ndjson")));
-    log.map_err(|error| DrillError::Failed(format!("{}: {error}", folder.display())))?;
+    let failed = |error: io::Error| DrillError::Failed(format!("{}: {error}", folder.display()));
+    log.map_err(failed)?;
+    // From now on: making the servers may take minutes, in which somebody else may clean.
+    let _held = hold(drill.folder()).map_err(failed)?;
     let interrupts = tokio::spawn(interrupt(drill.cancel()));
     let shown = tokio::spawn(async move {
         while let Some(event) = events.recv().await {

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    DrillError,
+    DrillError, converge, due,
     folder::Layout,
     notices::Receiver,
     observe::Observer,
@@ -20,13 +20,12 @@ use super::{
     watch::{self, Boundaries},
 };
 use crate::{
-    api::{Region, environment::Endpoints},
+    api::environment::Endpoints,
     ledger,
     model::{
         RunTime,
         event::{Event, RunPhase, What},
-        fault::Fault,
-        operation::EnvironmentIndex,
+        operation::{EnvironmentIndex, Side},
         plan::Plan,
     },
     plane::{Plane, PlaneError, ReferencePlane},
@@ -87,6 +86,7 @@ impl Course {
             Arc::clone(&observer),
             boundaries.clone(),
             Arc::clone(&orders),
+            self.layout.evidence(),
         );
 
         let spec = LoadSpec {
@@ -139,8 +139,10 @@ impl Course {
         }
         self.phase(RunPhase::Read);
         timeline.heal_for_reading().await;
+        // What is still held up here is told by the comparison of what is then read.
+        converge::settle(&observer, &self.layout.ledger()).await;
         observer.finals().await;
-        timeline.abandon();
+        timeline.abandon().await;
         Ok(ended)
     }
 
@@ -212,7 +214,7 @@ impl Course {
         let tasks = vec![
             tokio::spawn(follow_stalls(self.recorder.clone(), load.stalls())),
             tokio::spawn(follow_rates(self.recorder.clone(), load.gauge())),
-            tokio::spawn(follow_lag(self.recorder.clone(), samples, self.plan.regions.secondary.clone())),
+            tokio::spawn(follow_lag(self.recorder.clone(), samples, Arc::clone(&self.plan))),
         ];
         Followers { tasks, _sampler: sampler }
     }
@@ -221,12 +223,13 @@ impl Course {
     fn secondaries(
         &self,
         endpoints: &Arc<Vec<Endpoints>>,
-    ) -> Arc<dyn Fn(EnvironmentIndex) -> Option<LagProbe> + Send + Sync> {
+    ) -> Arc<dyn Fn(EnvironmentIndex, Option<Side>) -> Option<LagProbe> + Send + Sync> {
         let (testbed, plan, endpoints) = (Arc::clone(&self.testbed), Arc::clone(&self.plan), Arc::clone(endpoints));
-        Arc::new(move |index| {
+        Arc::new(move |index, serving| {
             let place = usize::from(index.0);
             let (environment, endpoints) = (&plan.environments[place], &endpoints[place]);
-            let stores = testbed.stores(&plan.regions.secondary, &environment.id);
+            let secondary = if serving == Some(Side(1)) { &plan.regions.primary } else { &plan.regions.secondary };
+            let stores = testbed.stores(secondary, &environment.id);
             environment.kind.has_replica().then(|| LagProbe {
                 environment: index,
                 sql_port: stores.sql,
@@ -270,9 +273,9 @@ async fn follow_rates(recorder: Recorder, gauge: Gauge) {
     }
 }
 
-async fn follow_lag(recorder: Recorder, mut samples: mpsc::Receiver<LagSample>, secondary: Region) {
+async fn follow_lag(recorder: Recorder, mut samples: mpsc::Receiver<LagSample>, plan: Arc<Plan>) {
     while let Some(sample) = samples.recv().await {
-        let due = recorder.look(|events| replica_due(events, sample.environment, &secondary));
+        let due = recorder.look(|events| due::replica_is_due(events, sample.environment, &plan.regions));
         let LagSample { at, environment, sql_s, files_s } = sample;
         recorder.say_at(at, What::Lag { environment, sql_s, files_s, due });
     }
@@ -288,17 +291,6 @@ impl Drop for Followers {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
-}
-
-/// A replica is due in the secondary until the environment is switched to it, or the secondary itself is lost.
-fn replica_due(events: &[Event], wanted: EnvironmentIndex, secondary: &Region) -> bool {
-    !events.iter().any(|event| match &event.what {
-        What::SwitchBegan { environment, .. } => *environment == wanted,
-        What::Fault(record) => {
-            matches!(&record.fault, Fault::RegionOutage { region } if region == secondary) && record.healed.is_none()
-        }
-        _ => false,
-    })
 }
 
 /// The largest of each environment's latest lag.

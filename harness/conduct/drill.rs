@@ -82,7 +82,7 @@ impl From<TestbedError> for DrillError {
     fn from(error: TestbedError) -> Self {
         match error {
             TestbedError::Unusable(why) => Self::Unusable(why),
-            TestbedError::Failed(why) => Self::Failed(why),
+            TestbedError::Failed(why) | TestbedError::Disturbed(why) => Self::Failed(why),
         }
     }
 }
@@ -215,6 +215,16 @@ impl Drill {
         self
     }
 
+    /// Runs in this folder, which is not shared with any other run.
+    pub fn in_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
+        if self.plan.folder.starts_with(&self.folder) {
+            self.plan.folder = folder.join("scenario");
+        }
+        self.folder = folder;
+        self
+    }
+
     /// What interrupts it.
     pub fn cancel(&self) -> Cancel {
         self.cancel.clone()
@@ -235,9 +245,24 @@ impl Drill {
     /// # Errors
     /// [`DrillError`]. A violated or inconclusive verdict is no error: it is in the report.
     pub async fn run(self) -> Result<Finished, DrillError> {
+        Ok(self.perform(false).await?.0)
+    }
+
+    /// As [`Drill::run`], but what it has stood up stands when it is over, in the state that the drill has left it in; each
+    /// region's links are still cut for the final readings. Dropping the testbed ends it.
+    ///
+    /// # Errors
+    /// As [`Drill::run`]; nothing stands then.
+    pub async fn run_and_keep(self) -> Result<(Finished, Arc<dyn Testbed>), DrillError> {
+        self.perform(true).await
+    }
+
+    async fn perform(self, keeps: bool) -> Result<(Finished, Arc<dyn Testbed>), DrillError> {
         let layout = Layout::new(&self.folder);
         let programs = setup::ensure(&self.shown, self.setup).await?;
         layout.create().map_err(DrillError::io("the run's folder"))?;
+        // To the end of judging, so that nobody takes it for a finished one. Whoever keeps it may hold it already.
+        let _held = os::hold::hold(&self.folder).map_err(DrillError::io("the run's folder"))?;
         let clock = Clock::start();
         let recorder = Recorder::create(&layout.events(), clock, self.listener.clone())
             .map_err(DrillError::io("the run's events"))?;
@@ -294,12 +319,16 @@ impl Drill {
                 Err(DrillError::Interrupted)
             }
         };
-        recorder.say(What::Phase(RunPhase::CleanUp));
-        let left = testbed.down().await.err().unwrap_or_default();
+        let keeps = keeps && walked.is_ok();
+        let mut left = Vec::new();
+        if !keeps {
+            recorder.say(What::Phase(RunPhase::CleanUp));
+            left = testbed.down().await.err().unwrap_or_default();
+        }
         for what in &left {
             recorder.say(What::CleanUpIncomplete(what.clone()));
         }
-        if left.is_empty() {
+        if left.is_empty() && !keeps {
             folder::tidy(&self.folder).map_err(DrillError::io("removing the servers' data"))?;
         }
         run.ended = match walked {
@@ -315,13 +344,15 @@ impl Drill {
         let folder = match &self.out {
             Some(out) => {
                 folder::hand_over(&self.folder, out).map_err(DrillError::io("handing over the results"))?;
-                std::fs::remove_dir_all(&self.folder).map_err(DrillError::io("removing the run's folder"))?;
+                if !keeps {
+                    std::fs::remove_dir_all(&self.folder).map_err(DrillError::io("removing the run's folder"))?;
+                }
                 out.clone()
             }
             None => self.folder.clone(),
         };
         let (report, measures) = judge::judge(&folder).map_err(DrillError::io("judging"))?;
-        Ok(Finished { report, measures, folder, left })
+        Ok((Finished { report, measures, folder, left }, testbed))
     }
 
     /// A failure, with the place of the logs that explain it.

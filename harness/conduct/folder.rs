@@ -73,6 +73,11 @@ impl Layout {
         self.root.join("reads")
     }
 
+    /// `evidence/`.
+    pub fn evidence(&self) -> PathBuf {
+        self.root.join("evidence")
+    }
+
     /// `report.json`.
     pub fn report(&self) -> PathBuf {
         self.root.join("report.json")

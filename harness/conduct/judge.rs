@@ -5,7 +5,7 @@ use std::{io, path::Path};
 
 use super::{
     folder::{Layout, RunFile},
-    recorder,
+    recorder, salvages,
 };
 use crate::{
     guarantee, ledger,
@@ -20,11 +20,22 @@ use crate::{
 /// # Errors
 /// A folder that is no run's, or that is damaged.
 pub fn judge(folder: &Path) -> io::Result<(Report, Measures)> {
+    let (report, measures) = examine(folder)?;
+    files::write_json(&Layout::new(folder).report(), &report)?;
+    Ok((report, measures))
+}
+
+/// Judges the run in this folder and changes nothing in it.
+///
+/// # Errors
+/// As [`judge`].
+pub fn examine(folder: &Path) -> io::Result<(Report, Measures)> {
     let layout = Layout::new(folder);
     let run: RunFile = files::read_json(&layout.run())?;
     let events = recorder::read(&layout.events())?;
     let history = ledger::read(&layout.ledger()).map_err(io::Error::other)?;
     let observations = ledger::reads::read_all(&layout.reads()).map_err(io::Error::other)?;
+    let salvages = salvages::read_all(&layout.evidence())?;
     let environments: Vec<_> = run.plan.environments.iter().map(|environment| environment.id.clone()).collect();
     let measures = verify::verify(&verify::Input {
         run: run.run,
@@ -32,6 +43,7 @@ pub fn judge(folder: &Path) -> io::Result<(Report, Measures)> {
         history: &history,
         events: &events,
         observations: &observations,
+        salvages: &salvages,
         probe_period: run.plan.workload.probe_period,
         deadline: run.plan.workload.deadline,
         account_balance: workload::schedule::ACCOUNT_BALANCE,
@@ -47,6 +59,5 @@ pub fn judge(folder: &Path) -> io::Result<(Report, Measures)> {
         folder: folder.display().to_string(),
     };
     let report = Report::new(&run.plan, &measures, &events, &judgements, &overall, info);
-    files::write_json(&layout.report(), &report)?;
     Ok((report, measures))
 }

@@ -7,6 +7,8 @@
 //! - `timeline`: its steps: trigger, act, wait.
 //! - `watch`: what the platform says, and the observation of every switch.
 //! - `observe`: readings of the stores, past the platform.
+//! - `protection`: what the platform says of replicas after a switch, and what is seen of them; `salvages`: its lists of
+//!   what was left behind; `due`: when a replica is due; `converge`: the end of replication before the final readings.
 //! - `recorder`: events, kept and passed on.
 //! - `notices`: the examiner's own webhook receiver.
 //! - `exec`: a user's command and what it is told.
@@ -19,12 +21,16 @@ pub mod folder;
 pub mod judge;
 pub mod places;
 
+mod converge;
 mod course;
+mod due;
 mod exec;
 mod notices;
 mod observe;
+mod protection;
 mod recorder;
 mod replica;
+mod salvages;
 mod timeline;
 mod watch;
 

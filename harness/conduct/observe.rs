@@ -85,15 +85,37 @@ impl Observer {
     async fn marked_before_the_cut(&self, environment: EnvironmentIndex, side: Side) -> Vec<ObjectReference> {
         let boundary = Boundary::Final { pass: 0, serving: true };
         match self.read(environment, side, boundary, true).await.files {
-            Reading::Whole(files) => files.marked,
+            Reading::Whole(files) => {
+                self.count_marks_left(environment, &files).await;
+                files.marked
+            }
             _ => Vec::new(),
         }
     }
 
-    async fn serving(&self, environment: EnvironmentIndex) -> Result<Side, String> {
+    /// References that the platform still lists though their object is there.
+    async fn count_marks_left(&self, environment: EnvironmentIndex, files: &FilesSnapshot) {
+        let Ok(listed) = self.plane.marked(&self.plan.environments[usize::from(environment.0)].id).await else {
+            return;
+        };
+        let there: std::collections::HashSet<(&str, &str)> =
+            files.versions.iter().map(|version| (&*version.object_key, &*version.version_id)).collect();
+        let left = listed.iter().filter(|listed| there.contains(&(&*listed.object_key, &*listed.version_id)));
+        let references = left.count() as u64;
+        self.recorder.say(What::MarksLeft { environment, references });
+    }
+
+    /// The region that serves the environment, as the platform says.
+    pub(super) async fn serving(&self, environment: EnvironmentIndex) -> Result<Side, String> {
         let id = &self.plan.environments[usize::from(environment.0)].id;
         let active = self.plane.active(id).await.map_err(|error| error.to_string())?;
         Ok(if active == self.plan.regions.primary { Side(0) } else { Side(1) })
+    }
+
+    /// Whether the platform says that the environment is protected.
+    pub(super) async fn claims_protection(&self, environment: EnvironmentIndex) -> Result<bool, String> {
+        let id = &self.plan.environments[usize::from(environment.0)].id;
+        self.plane.protected(id).await.map_err(|error| error.to_string())
     }
 
     async fn read(&self, environment: EnvironmentIndex, side: Side, boundary: Boundary, doors: bool) -> Observation {
@@ -148,7 +170,8 @@ impl Observer {
         }
     }
 
-    fn region(&self, side: Side) -> &Region {
+    /// The region of a side.
+    pub(super) fn region(&self, side: Side) -> &Region {
         if side == Side(0) { &self.plan.regions.primary } else { &self.plan.regions.secondary }
     }
 

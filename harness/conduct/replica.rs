@@ -1,5 +1,5 @@
-//! Whether a deployment did what it promised: both replicas there, streaming, and holding the first write, seen with the
-//! auditor's eyes in the secondary.
+//! Replicas, seen with the auditor's eyes: whether a deployment did what it promised (both there, streaming, holding the
+//! first write), whether a region that came back follows, has caught up, and which way replication runs.
 
 use std::time::Duration;
 
@@ -69,4 +69,116 @@ pub(super) async fn files(
     poll::until(format!("the replica of {id}'s files"), within, Duration::from_millis(50), look)
         .await
         .map_err(|error| error.to_string())
+}
+
+/// Whether the other region follows the one that serves: its standby streams, on the timeline that is served.
+/// `regions`: the one that serves, and the other.
+pub(super) async fn follows(
+    testbed: &dyn Testbed,
+    regions: [&Region; 2],
+    id: &EnvironmentId,
+    endpoints: &Endpoints,
+    within: Duration,
+) -> Result<String, String> {
+    let look = || async {
+        let mut live = connect(testbed, regions[0], id, endpoints).await?;
+        let row = sqlx::query("select pg_is_in_recovery(), case when pg_is_in_recovery() then '' else pg_walfile_name(pg_current_wal_lsn()) end")
+            .fetch_one(&mut live)
+            .await
+            .map_err(|error| postgres::code(&error))?;
+        let (standby, segment): (bool, String) = (row.get(0), row.get(1));
+        if standby {
+            return Err(format!("{id} in {}, which serves, is a standby", regions[0]));
+        }
+        let mut other = connect(testbed, regions[1], id, endpoints).await?;
+        let row = sqlx::query(
+            "select pg_is_in_recovery(),
+                    (select received_tli from pg_stat_wal_receiver where status = 'streaming' limit 1)",
+        )
+        .fetch_one(&mut other)
+        .await
+        .map_err(|error| postgres::code(&error))?;
+        let (standby, timeline): (bool, Option<i32>) = (row.get(0), row.get(1));
+        // The first eight digits of a segment's name are its timeline.
+        let served = segment.get(..8).and_then(|digits| i32::from_str_radix(digits, 16).ok());
+        if !standby || timeline.is_none() || timeline != served {
+            return Err(format!(
+                "{id} in {}: standby {standby}, streams timeline {timeline:?}, and {served:?} is served",
+                regions[1]
+            ));
+        }
+        Ok(format!("{} streams timeline {}", regions[1], timeline.unwrap_or_default()))
+    };
+    poll::until(format!("the returned replica of {id}"), within, Duration::from_millis(50), look)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Waits until the other region has replayed what the one that serves had written when this began.
+pub(super) async fn catches_up(
+    testbed: &dyn Testbed,
+    regions: [&Region; 2],
+    id: &EnvironmentId,
+    endpoints: &Endpoints,
+    within: Duration,
+) -> Result<(), String> {
+    let mut live = connect(testbed, regions[0], id, endpoints).await?;
+    let (written,): (i64,) = sqlx::query_as("select (pg_current_wal_lsn() - '0/0')::bigint")
+        .fetch_one(&mut live)
+        .await
+        .map_err(|error| postgres::code(&error))?;
+    let look = || async {
+        let mut other = connect(testbed, regions[1], id, endpoints).await?;
+        let (replayed,): (i64,) = sqlx::query_as("select coalesce(pg_last_wal_replay_lsn() - '0/0', 0)::bigint")
+            .fetch_one(&mut other)
+            .await
+            .map_err(|error| postgres::code(&error))?;
+        if replayed >= written { Ok(()) } else { Err(format!("replayed to {replayed} of {written}")) }
+    };
+    poll::until(format!("the replay of {id}"), within, Duration::from_millis(50), look)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Everything that is wrong with the way replication runs: it should run from the first region to the second.
+pub(super) async fn direction(
+    testbed: &dyn Testbed,
+    regions: [&Region; 2],
+    id: &EnvironmentId,
+    endpoints: &Endpoints,
+    within: Duration,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Err(why) = follows(testbed, regions, id, endpoints, within).await {
+        wrong.push(format!("rows: {why}"));
+    }
+    for (region, wanted) in [(regions[0], true), (regions[1], false)] {
+        let rule = match testbed.stores(region, id).files {
+            Some(port) => read::replicates(port, &endpoints.bucket, &testbed.auditor().s3, within).await,
+            None => Err("no file store runs".to_owned()),
+        };
+        match rule {
+            Ok(enabled) if enabled == wanted => {}
+            Ok(true) => wrong.push(format!("objects: {region}, which does not serve, replicates its bucket")),
+            Ok(false) => wrong.push(format!("objects: {region}, which serves, does not replicate its bucket")),
+            Err(why) => wrong.push(format!("objects: the rule of {region} could not be read: {why}")),
+        }
+    }
+    wrong
+}
+
+async fn connect(
+    testbed: &dyn Testbed,
+    region: &Region,
+    id: &EnvironmentId,
+    endpoints: &Endpoints,
+) -> Result<sqlx::PgConnection, String> {
+    let port = testbed.stores(region, id).sql.ok_or_else(|| format!("no Postgres of {id} runs in {region}"))?;
+    let target = Target {
+        port,
+        database: endpoints.database.clone(),
+        login: testbed.auditor().sql,
+        application: "geodrill-auditor".to_owned(),
+    };
+    postgres::connect(&target, LOOK).await.map_err(|error| error.to_string())
 }

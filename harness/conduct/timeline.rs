@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use futures_util::future::{BoxFuture, join_all};
 use tokio::{
     sync::{Mutex, oneshot},
     task::JoinHandle,
@@ -10,19 +11,29 @@ use tokio::{
 
 use super::{exec, recorder::Recorder, recorder::deadline, watch::Boundaries};
 use crate::{
-    api::{control::OperationState, environment::Endpoints},
+    api::{
+        control::{OperationState, SwitchKind},
+        environment::Endpoints,
+    },
     fault::{self, Injected},
     model::{
         event::{Event, What},
         fault::{Fault, FaultRecord},
-        plan::{Action, Order, Plan, Step, StepState, When},
+        plan::{Action, Order, Plan, Step, StepState, WantedOutcome, When},
     },
-    plane::Plane,
+    plane::{Journal, Plane, PlaneError},
     testbed::Testbed,
 };
 
-/// The numbers of operations that steps ordered, with the step's id, so that a switch is named after its step.
-pub(super) type Orders = Arc<Mutex<BTreeMap<u64, String>>>;
+/// The numbers of operations that steps ordered, so that a switch is named after its step and is of the kind ordered.
+pub(super) type Orders = Arc<Mutex<BTreeMap<u64, Ordered>>>;
+
+/// One order that the platform took.
+#[derive(Debug, Clone)]
+pub(super) struct Ordered {
+    pub(super) step: String,
+    pub(super) kind: SwitchKind,
+}
 
 /// All that a step may need.
 pub(super) struct Timeline {
@@ -34,9 +45,17 @@ pub(super) struct Timeline {
     pub(super) boundaries: Boundaries,
     pub(super) orders: Orders,
     /// Faults that last, by the step that injected them.
-    faults: BTreeMap<String, Lasting>,
-    /// The first event that the next step's trigger may match: the start of the last step's action.
-    since: usize,
+    faults: Mutex<BTreeMap<String, Lasting>>,
+    /// Where the next part of the timeline looks from.
+    since: Since,
+}
+
+/// The first events, and the last place of the journal before the first entry, that the next step's trigger may match: as
+/// they were when the last step's action began.
+#[derive(Debug, Clone, Copy, Default)]
+struct Since {
+    event: usize,
+    journal: i64,
 }
 
 /// A fault that lasts, kept by a task that heals it when told to, or after its time.
@@ -72,8 +91,9 @@ impl Timeline {
         boundaries: Boundaries,
         orders: Orders,
     ) -> Self {
-        let since = recorder.mark();
-        Self { plan, testbed, plane, recorder, endpoints, boundaries, orders, faults: BTreeMap::new(), since }
+        let since = Since { event: recorder.mark(), journal: 0 };
+        let faults = Mutex::default();
+        Self { plan, testbed, plane, recorder, endpoints, boundaries, orders, faults, since }
     }
 
     /// Walks the steps of one part of the timeline: the ordinary ones, or those after the last write. The first that fails
@@ -82,38 +102,73 @@ impl Timeline {
         let started = Instant::now();
         let plan = Arc::clone(&self.plan);
         for step in plan.timeline.iter().filter(|step| (step.when == Some(When::Quiesced)) == quiesced) {
-            self.step(step, started).await.map_err(|why| {
-                self.recorder.say(What::StepFailed { id: step.id.clone(), why: why.clone() });
-                StepFailed { id: step.id.clone(), why }
-            })?;
+            self.since = self.step(step, started, self.since, false).await?;
         }
         Ok(())
     }
 
-    async fn step(&mut self, step: &Step, started: Instant) -> Result<(), String> {
+    /// Takes one step, and says where the next one looks from. One that stands `beside` others does not wait for the
+    /// observation of switches: they may be what it is to happen beside.
+    fn step<'a>(
+        &'a self,
+        step: &'a Step,
+        started: Instant,
+        since: Since,
+        beside: bool,
+    ) -> BoxFuture<'a, Result<Since, StepFailed>> {
+        Box::pin(async move {
+            self.try_step(step, started, since, beside).await.map_err(|why| {
+                self.recorder.say(What::StepFailed { id: step.id.clone(), why: why.clone() });
+                StepFailed { id: step.id.clone(), why }
+            })
+        })
+    }
+
+    async fn try_step(&self, step: &Step, started: Instant, since: Since, beside: bool) -> Result<Since, String> {
         if let Some(When::At(at)) = step.when {
             sleep_until(started + at).await;
         }
         let limit = deadline(step.within);
-        self.trigger(step, limit).await?;
+        self.trigger(step, since, limit).await?;
         sleep(step.delay).await;
-        self.boundaries.observed(limit).await?;
-        self.since = self.recorder.mark();
+        if !beside {
+            self.boundaries.observed(limit).await?;
+        }
+        let since = if beside { since } else { self.mark().await? };
         self.state(&step.id, StepState::Started, String::new());
-        let detail = timeout_at(limit, self.act(step, limit))
+        let detail = timeout_at(limit, self.act(step, started, since, limit))
             .await
             .unwrap_or_else(|_| Err(format!("not done within {:?}", step.within)))?;
         self.state(&step.id, StepState::Done, detail);
-        Ok(())
+        Ok(since)
+    }
+
+    /// Where what comes from now on begins.
+    async fn mark(&self) -> Result<Since, String> {
+        let event = self.recorder.mark();
+        let journal = if self.plan.steps().any(looks_into_journal) { self.journal()?.last().await? } else { 0 };
+        Ok(Since { event, journal })
+    }
+
+    /// The control plane's journal, from outside.
+    fn journal(&self) -> Result<Journal, String> {
+        let folder = self.testbed.journal().ok_or("this testbed does not let the control plane's journal be read")?;
+        Journal::open(&folder, self.testbed.folder()).map_err(|error| format!("the control plane's journal: {error}"))
     }
 
     fn state(&self, id: &str, state: StepState, detail: String) {
         self.recorder.say(What::Step { id: id.to_owned(), state, detail });
     }
 
-    async fn trigger(&self, step: &Step, limit: Instant) -> Result<(), String> {
+    async fn trigger(&self, step: &Step, since: Since, limit: Instant) -> Result<(), String> {
         let found = match &step.when {
             None | Some(When::At(_) | When::Quiesced) => return Ok(()),
+            Some(When::Journal { step: entered, environment, nth }) => {
+                let found = self.journal()?.until(since.journal, entered, environment.as_ref(), *nth, limit).await;
+                return found
+                    .map(drop)
+                    .map_err(|why| format!("its trigger did not come within {:?}: {why}", step.within));
+            }
             Some(When::Step { id, is }) => {
                 self.recorder
                     .until(limit, |events| events.iter().any(|event| reached(event, id, *is)).then_some(()))
@@ -129,7 +184,7 @@ impl Timeline {
                 let nth = usize::try_from(*nth).unwrap_or(usize::MAX);
                 self.recorder
                     .until(limit, |events| {
-                        (events.iter().skip(self.since).filter(matches).count() >= nth).then_some(())
+                        (events.iter().skip(since.event).filter(matches).count() >= nth).then_some(())
                     })
                     .await
             }
@@ -137,9 +192,15 @@ impl Timeline {
         found.ok_or_else(|| format!("its trigger did not come within {:?}: {}", step.within, trigger_text(step)))
     }
 
-    async fn act(&mut self, step: &Step, limit: Instant) -> Result<String, String> {
+    async fn act(&self, step: &Step, started: Instant, since: Since, limit: Instant) -> Result<String, String> {
         match &step.action {
-            Action::Inject(fault) => self.inject(step, fault).await,
+            Action::Inject(fault) => {
+                if let Fault::ControlCrash { at: Some(entered), .. } = fault {
+                    self.journal()?.until(since.journal, entered, None, 1, limit).await?;
+                }
+                self.inject(step, fault).await
+            }
+            Action::Parallel(steps) => self.side_by_side(steps, started, since).await,
             Action::Heal(id) => self.heal(id).await,
             Action::Operate(order) => self.operate(step, order, limit).await,
             Action::Exec { command, timeout } => {
@@ -154,22 +215,31 @@ impl Timeline {
         }
     }
 
-    async fn inject(&mut self, step: &Step, fault: &Fault) -> Result<String, String> {
+    /// Takes steps side by side. All are taken to their end, even if one fails.
+    async fn side_by_side(&self, steps: &[Step], started: Instant, since: Since) -> Result<String, String> {
+        let done = join_all(steps.iter().map(|step| self.step(step, started, since, true))).await;
+        let failed: Vec<String> =
+            done.into_iter().filter_map(Result::err).map(|failed| format!("`{}`: {}", failed.id, failed.why)).collect();
+        if failed.is_empty() { Ok(format!("{} steps side by side", steps.len())) } else { Err(failed.join("; ")) }
+    }
+
+    async fn inject(&self, step: &Step, fault: &Fault) -> Result<String, String> {
         let clock = self.recorder.clock();
         let injected = fault::inject(&step.id, fault, Arc::clone(&self.testbed), Arc::new(move || clock.now())).await;
         let record = injected.record().clone();
         self.recorder.say(What::Fault(record.clone()));
         let (end, told) = oneshot::channel();
         let keeper = tokio::spawn(keep(injected, step.hold, told, self.recorder.clone()));
-        self.faults.insert(step.id.clone(), Lasting { fault: fault.clone(), end: Some(end), keeper });
+        self.faults.lock().await.insert(step.id.clone(), Lasting { fault: fault.clone(), end: Some(end), keeper });
         if record.unproven {
             return Err(format!("{fault}: its effect was not proven: {}", record.proof));
         }
         Ok(record.proof)
     }
 
-    async fn heal(&mut self, id: &str) -> Result<String, String> {
-        let mut lasting = self.faults.remove(id).ok_or_else(|| format!("no fault of step `{id}` lasts"))?;
+    async fn heal(&self, id: &str) -> Result<String, String> {
+        let lasting = self.faults.lock().await.remove(id);
+        let mut lasting = lasting.ok_or_else(|| format!("no fault of step `{id}` lasts"))?;
         if let Some(end) = lasting.end.take() {
             // It may have been healed after its time already; the keeper tells.
             end.send(Ending::Heal).unwrap_or_default();
@@ -180,12 +250,14 @@ impl Timeline {
     }
 
     /// Heals what still lasts, at the end of the load: whatever stands in the way of the final readings. A region that is
-    /// lost stays lost: bringing it back would change what is read.
-    pub(super) async fn heal_for_reading(&mut self) {
+    /// lost, or cut off, stays so: bringing it back would change what is read.
+    pub(super) async fn heal_for_reading(&self) {
         let lasting: Vec<String> = self
             .faults
+            .lock()
+            .await
             .iter()
-            .filter(|(_, lasting)| !matches!(lasting.fault, Fault::RegionOutage { .. }) || lasting.keeper.is_finished())
+            .filter(|(_, lasting)| lasting.fault.lost_region().is_none() || lasting.keeper.is_finished())
             .map(|(id, _)| id.clone())
             .collect();
         for id in lasting {
@@ -196,26 +268,45 @@ impl Timeline {
     }
 
     /// Leaves what lasts to the testbed's clean-up, which ends the processes and links that it would be healed on.
-    pub(super) fn abandon(&mut self) {
-        self.faults.clear();
+    pub(super) async fn abandon(&self) {
+        self.faults.lock().await.clear();
     }
 
     async fn operate(&self, step: &Step, order: &Order, limit: Instant) -> Result<String, String> {
         let operation = {
             // Held over the call, so that the watcher cannot meet the operation's first event before its name is known.
             let mut orders = self.orders.lock().await;
-            let operation = self.plane.order(order).await.map_err(|error| error.to_string())?;
-            orders.insert(operation, step.id.clone());
-            operation
+            match self.plane.order(order).await {
+                Ok(operation) => {
+                    orders.insert(operation, Ordered { step: step.id.clone(), kind: order.kind });
+                    operation
+                }
+                Err(PlaneError::Refused(why)) if step.outcome == WantedOutcome::Refused => {
+                    return Ok(format!("refused, as wanted: {why}"));
+                }
+                Err(error) => return Err(error.to_string()),
+            }
         };
         let left = limit.saturating_duration_since(Instant::now());
         let (state, why) = self.plane.outcome(operation, left).await.map_err(|error| error.to_string())?;
         let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-        match state {
-            OperationState::Running => Err(format!("operation {operation} still runs")),
-            ended => Ok(format!("operation {operation} ended as {ended:?}{why}")),
+        match (state, step.outcome) {
+            (OperationState::Completed, WantedOutcome::Completed)
+            | (OperationState::Partial, WantedOutcome::Partial)
+            | (OperationState::Aborted, WantedOutcome::Aborted) => {
+                Ok(format!("operation {operation} ended as {state:?}{why}"))
+            }
+            (OperationState::Running, _) => Err(format!("operation {operation} still runs")),
+            (ended, wanted) => {
+                Err(format!("operation {operation} ended as {ended:?}, and not {}{why}", wanted.as_str()))
+            }
         }
     }
+}
+
+fn looks_into_journal(step: &Step) -> bool {
+    matches!(step.when, Some(When::Journal { .. }))
+        || matches!(step.action, Action::Inject(Fault::ControlCrash { at: Some(_), .. }))
 }
 
 /// Keeps a fault until it is told how it ends, or until its time is over; a sender that is dropped ends it with the run.
@@ -257,6 +348,7 @@ fn trigger_text(step: &Step) -> String {
             let of = environment.as_ref().map(|environment| format!(" of {environment}")).unwrap_or_default();
             format!("event {name}{of}, number {nth}")
         }
+        Some(When::Journal { step, .. }) => format!("the journal entering `{step}`"),
         Some(When::At(at)) => format!("{at:?} into the load"),
         Some(When::Quiesced) => "the last write".to_owned(),
         None => "the step before".to_owned(),

@@ -1,7 +1,7 @@
 //! What the platform says, kept as claims; every switch it says it has completed is observed at once, before the next event
 //! may begin.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -9,7 +9,12 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{observe::Observer, recorder::Recorder, timeline::Orders};
+use super::{
+    observe::Observer,
+    protection::Protection,
+    recorder::Recorder,
+    timeline::{Ordered, Orders},
+};
 use crate::{
     api::control::{PlatformEvent, SwitchKind},
     model::{
@@ -23,6 +28,8 @@ use crate::{
 
 /// How long the platform is asked to wait for its next event.
 const LONG_POLL: Duration = Duration::from_millis(500);
+/// Claims after which the examiner looks for itself.
+const OBSERVED: [&str; 4] = ["failover.completed", "failover.aborted", "failover.failed", "environment.protected"];
 /// Pause after a question that was not answered.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -75,8 +82,10 @@ pub(super) fn start(
     observer: Arc<Observer>,
     boundaries: Boundaries,
     orders: Orders,
+    evidence: PathBuf,
 ) -> Watcher {
-    let watch = Watch { plan, recorder, observer, boundaries, orders };
+    let protection = Protection { observer: Arc::clone(&observer), evidence };
+    let watch = Watch { plan, recorder, observer, boundaries, orders, protection };
     Watcher { task: tokio::spawn(watch.follow(plane)) }
 }
 
@@ -86,6 +95,7 @@ struct Watch {
     observer: Arc<Observer>,
     boundaries: Boundaries,
     orders: Orders,
+    protection: Protection,
 }
 
 impl Watch {
@@ -109,7 +119,8 @@ impl Watch {
 
     async fn hear(&self, claim: PlatformEvent) {
         let environment = claim.environment.as_ref().and_then(|id| self.index(id.as_str()));
-        if claim.name == "failover.completed" && environment.is_some() {
+        let is_observed = OBSERVED.contains(&claim.name.as_str()) && environment.is_some();
+        if is_observed {
             // Counted before any step can be triggered by the claim: it then waits for the observation.
             self.boundaries.begin();
         }
@@ -123,7 +134,12 @@ impl Watch {
                 };
                 self.began(environment, order, at);
             }
-            "failover.completed" => self.completed(environment),
+            "failover.completed" => self.observe(environment, |event| What::SwitchCompleted { event, environment }),
+            "failover.aborted" | "failover.failed" => {
+                let (aborted, why) = (claim.name == "failover.aborted", claim.detail.clone());
+                self.observe(environment, |event| What::SwitchEnded { event, environment, aborted, why });
+            }
+            "environment.protected" => self.protected(environment, at),
             _ => {}
         }
     }
@@ -133,30 +149,52 @@ impl Watch {
         u16::try_from(place).ok().map(EnvironmentIndex)
     }
 
-    fn began(&self, environment: EnvironmentIndex, order: Option<String>, at: RunTime) {
+    fn began(&self, environment: EnvironmentIndex, order: Option<Ordered>, at: RunTime) {
         let what = self.recorder.look(|events| {
             let switches = events.iter().filter(|event| switch_of(event, environment).is_some()).count();
-            let ordered = order.is_some();
-            let event = order.unwrap_or_else(|| format!("failover-{}", switches + 1));
-            let cause = if ordered { started(events, &event) } else { last_fault(events) };
-            What::SwitchBegan { event, kind: SwitchKind::Unplanned, environment, cause: cause.unwrap_or(at) }
+            // What nobody ordered is the platform's answer to a region that is lost.
+            let (event, kind, cause) = match order {
+                Some(Ordered { step, kind }) => (step.clone(), kind, started(events, &step)),
+                None => (format!("failover-{}", switches + 1), SwitchKind::Unplanned, last_fault(events)),
+            };
+            What::SwitchBegan { event, kind, environment, cause: cause.unwrap_or(at) }
         });
         self.recorder.say_at(at, what);
     }
 
-    fn completed(&self, environment: EnvironmentIndex) {
+    /// Says that the last attempt has ended, and observes what it left.
+    fn observe(&self, environment: EnvironmentIndex, what: impl FnOnce(String) -> What) {
         let event = self
             .recorder
             .look(|events| events.iter().rev().find_map(|event| switch_of(event, environment).map(str::to_owned)));
         let Some(event) = event else {
             self.boundaries.end();
-            self.recorder.say(What::Problem("the platform completed a switch that it never said it began".to_owned()));
+            self.recorder.say(What::Problem("the platform ended a switch that it never said it began".to_owned()));
             return;
         };
-        self.recorder.say(What::SwitchCompleted { event: event.clone(), environment });
+        self.recorder.say(what(event.clone()));
         let (observer, boundaries) = (Arc::clone(&self.observer), self.boundaries.clone());
         tokio::spawn(async move {
             observer.boundary(environment, &event).await;
+            boundaries.end();
+        });
+    }
+}
+
+impl Watch {
+    /// The platform says that there is a replica again: looks for it, if it followed a switch.
+    fn protected(&self, environment: EnvironmentIndex, claimed: RunTime) {
+        let last = self.recorder.look(|events| {
+            events.iter().rev().find_map(|event| match &event.what {
+                What::SwitchCompleted { event, environment: of } if *of == environment => Some(event.clone()),
+                _ => None,
+            })
+        });
+        let boundaries = self.boundaries.clone();
+        let Some(event) = last else { return boundaries.end() };
+        let protection = self.protection.clone();
+        tokio::spawn(async move {
+            protection.look(environment, &event, claimed).await;
             boundaries.end();
         });
     }

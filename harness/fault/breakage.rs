@@ -2,9 +2,20 @@
 
 use futures_util::future::BoxFuture;
 
+use std::sync::Arc;
+
 use super::{
-    link_bandwidth::LinkBandwidth, link_latency::LinkLatency, link_partition::LinkPartition, process_kill::ProcessKill,
-    process_pause::ProcessPause, region_outage::RegionOutage,
+    control_crash::ControlCrash,
+    files_replication_pause::FilesReplicationPause,
+    link_bandwidth::LinkBandwidth,
+    link_flap::{LinkFlap, Rhythm},
+    link_latency::LinkLatency,
+    link_partition::LinkPartition,
+    postgres_replay_pause::PostgresReplayPause,
+    process_kill::ProcessKill,
+    process_pause::ProcessPause,
+    region_isolate::RegionIsolate,
+    region_outage::RegionOutage,
 };
 use crate::{
     model::fault::Fault,
@@ -33,13 +44,20 @@ pub(super) trait Breakage: Send + Sync {
 }
 
 /// What breaks as this value says.
-pub(super) fn breakage(fault: &Fault) -> Box<dyn Breakage> {
+pub(super) fn breakage(fault: &Fault, testbed: &Arc<dyn Testbed>) -> Box<dyn Breakage> {
     match fault.clone() {
         Fault::RegionOutage { region } => Box::new(RegionOutage::new(region)),
-        Fault::LinkPartition { link, mode } => Box::new(LinkPartition::new(link, mode)),
+        Fault::RegionIsolate { region } => Box::new(RegionIsolate::new(region)),
+        Fault::LinkPartition { link, mode, direction } => Box::new(LinkPartition::new(link, mode, direction)),
+        Fault::LinkFlap { link, mode, period, duty_percent, seed } => {
+            Box::new(LinkFlap::new(link, mode, Rhythm::new(period, duty_percent, seed), Arc::clone(testbed)))
+        }
         Fault::LinkLatency { link, latency, jitter } => Box::new(LinkLatency::new(link, latency, jitter)),
         Fault::LinkBandwidth { link, rate_kib } => Box::new(LinkBandwidth::new(link, rate_kib)),
         Fault::ProcessKill { process } => Box::new(ProcessKill::new(process)),
         Fault::ProcessPause { process } => Box::new(ProcessPause::new(process)),
+        Fault::PostgresReplayPause { region, environment } => Box::new(PostgresReplayPause::new(region, environment)),
+        Fault::FilesReplicationPause { from } => Box::new(FilesReplicationPause::new(from)),
+        Fault::ControlCrash { .. } => Box::new(ControlCrash::new()),
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         RunTime,
         fault::{Fault, FaultRecord},
     },
-    testbed::Testbed,
+    testbed::{Testbed, TestbedError},
 };
 
 /// The run's clock.
@@ -40,15 +40,15 @@ pub async fn inject(step: &str, fault: &Fault, testbed: Arc<dyn Testbed>, clock:
         healing: None,
         unproven: true,
     };
-    let mut breakage = breakage(fault);
+    let mut breakage = breakage(fault, &testbed);
     let visible = breakage.before(&*testbed).await;
     let done = breakage.act(&*testbed).await;
     let at = clock();
-    let proof = match (visible, done) {
+    let proof = match (visible, disturbance(done)) {
         (_, Err(error)) => Err(error.to_string()),
         // It is done all the same: a scenario may have its reasons, but nobody can say that it had an effect.
-        (Err(why), Ok(())) => Err(why),
-        (Ok(()), Ok(())) => breakage.prove(&*testbed).await,
+        (Err(why), Ok(_)) => Err(why),
+        (Ok(()), Ok(disturbed)) => breakage.prove(&*testbed).await.map(|proof| with(proof, disturbed)),
     };
     match proof {
         Ok(proof) => {
@@ -71,8 +71,8 @@ impl Injected {
     pub async fn heal(mut self) -> FaultRecord {
         let done = self.breakage.undo(&*self.testbed).await;
         let at = (self.clock)();
-        let proof = match done {
-            Ok(()) => self.breakage.prove_healed(&*self.testbed).await,
+        let proof = match disturbance(done) {
+            Ok(disturbed) => self.breakage.prove_healed(&*self.testbed).await.map(|proof| with(proof, disturbed)),
             Err(error) => Err(error.to_string()),
         };
         match proof {
@@ -96,6 +96,19 @@ impl Injected {
     }
 }
 
+/// What is done stays done though something else was disturbed; the record says so.
+fn disturbance(done: Result<(), TestbedError>) -> Result<Option<String>, TestbedError> {
+    match done {
+        Ok(()) => Ok(None),
+        Err(TestbedError::Disturbed(how)) => Ok(Some(how)),
+        Err(error) => Err(error),
+    }
+}
+
+fn with(proof: String, disturbed: Option<String>) -> String {
+    disturbed.map_or_else(|| proof.clone(), |how| format!("{proof} (on the way: {how})"))
+}
+
 impl Drop for Injected {
     fn drop(&mut self) {
         if self.is_over {
@@ -103,7 +116,7 @@ impl Drop for Injected {
         }
         tracing::warn!(step = self.record.step, fault = %self.record.fault, "a fault was dropped without being healed");
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let mut breakage = super::breakage::breakage(&self.record.fault);
+        let mut breakage = super::breakage::breakage(&self.record.fault, &self.testbed);
         std::mem::swap(&mut breakage, &mut self.breakage);
         let testbed = Arc::clone(&self.testbed);
         runtime.spawn(async move {

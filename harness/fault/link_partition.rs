@@ -1,4 +1,8 @@
-//! `link.partition`: a link that carries nothing.
+//! `link.partition`: a link that carries nothing, or nothing one way.
+//!
+//! Of a link that fails one way, that requests are not answered is observed on every proxy; which way it is that fails is
+//! proven by Toxiproxy's own word alone, read back from each proxy: from outside, a request that does not arrive looks like
+//! an answer that does not.
 
 use std::time::Duration;
 
@@ -9,19 +13,23 @@ use super::{
     trials::{ANSWER, Trials, answered, carries_again, mute, settle, try_link},
 };
 use crate::{
-    model::{fault::PartitionMode, link::Link},
+    model::{
+        fault::{Direction, PartitionMode},
+        link::Link,
+    },
     testbed::{Impediment, LinkTrial, Testbed, TestbedError},
 };
 
 pub(super) struct LinkPartition {
     link: Link,
     mode: PartitionMode,
+    direction: Direction,
     before: Trials,
 }
 
 impl LinkPartition {
-    pub fn new(link: Link, mode: PartitionMode) -> Self {
-        Self { link, mode, before: Trials::new() }
+    pub fn new(link: Link, mode: PartitionMode, direction: Direction) -> Self {
+        Self { link, mode, direction, before: Trials::new() }
     }
 }
 
@@ -34,7 +42,11 @@ impl Breakage for LinkPartition {
     }
 
     fn act<'a>(&'a mut self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
-        testbed.impede(std::slice::from_ref(&self.link), Impediment::Partition(self.mode))
+        let how = match self.direction {
+            Direction::Both => Impediment::Partition(self.mode),
+            direction => Impediment::OneWay(self.mode, direction),
+        };
+        testbed.impede(std::slice::from_ref(&self.link), how)
     }
 
     fn prove<'a>(&'a self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
@@ -42,11 +54,16 @@ impl Breakage for LinkPartition {
             // Three times as long as any of them took before, so that slowness is not taken for silence.
             let slowest = answered(&self.before).into_values().max().unwrap_or_default();
             let within = ANSWER.max(slowest * 3);
-            settle(|| async {
+            let seen = settle(|| async {
                 let now = try_link(testbed, &self.link, within).await?;
-                judge(&self.before, &now, self.mode, within)
+                judge(&self.before, &now, self.mode, self.direction, within)
             })
-            .await
+            .await?;
+            Ok(match self.direction {
+                Direction::Both => seen,
+                Direction::Forward => format!("{seen}; by read-back only what goes from {} is held", self.link.from),
+                Direction::Backward => format!("{seen}; by read-back only what goes from {} is held", self.link.to),
+            })
         })
     }
 
@@ -59,7 +76,7 @@ impl Breakage for LinkPartition {
     }
 }
 
-fn judge(before: &Trials, now: &Trials, mode: PartitionMode, within: Duration) -> Proof {
+fn judge(before: &Trials, now: &Trials, mode: PartitionMode, direction: Direction, within: Duration) -> Proof {
     let (wanted, words) = match mode {
         PartitionMode::Stall | PartitionMode::Blackhole => (LinkTrial::Silent, format!("silent for {within:?}")),
         PartitionMode::Refuse => (LinkTrial::Refused, "refused".to_owned()),
@@ -74,7 +91,15 @@ fn judge(before: &Trials, now: &Trials, mode: PartitionMode, within: Duration) -
     }
     for proxy in &telling {
         let trial = &now[*proxy];
-        if *trial != wanted {
+        // One way, a request may arrive and be answered and its connection closed: the close comes through, the answer does
+        // not. A stall lets a close through both ways, and a server that ends sends away whoever has not said a word.
+        let lets_closes_through = match mode {
+            PartitionMode::Stall => true,
+            PartitionMode::Blackhole => direction != Direction::Both,
+            PartitionMode::Refuse | PartitionMode::Reset => false,
+        };
+        let is_unanswered = lets_closes_through && *trial == LinkTrial::Reset;
+        if *trial != wanted && !is_unanswered {
             return Err(format!("{proxy}: {trial:?}, and not {words}"));
         }
     }
@@ -106,10 +131,13 @@ mod tests {
             (Reset, (&answer, &answer), (reset, refused), false),
             (Stall, (&answer, &answer), (&LinkTrial::Cut, silent), false),
         ] {
-            let judged = judge(&trials(before.0, before.1), &trials(now.0, now.1), mode, ANSWER);
+            let (before_it, after) = (trials(before.0, before.1), trials(now.0, now.1));
+            let judged = judge(&before_it, &after, mode, Direction::Both, ANSWER);
             assert_eq!(judged.is_ok(), proven, "{mode:?} {before:?} {now:?}: {judged:?}");
         }
-        let proof = judge(&trials(&answer, none), &trials(silent, none), Stall, ANSWER).unwrap();
+        let closed = |direction| judge(&trials(&answer, none), &trials(reset, none), Blackhole, direction, ANSWER);
+        assert!(closed(Direction::Backward).is_ok() && closed(Direction::Both).is_err());
+        let proof = judge(&trials(&answer, none), &trials(silent, none), Stall, Direction::Both, ANSWER).unwrap();
         assert!(proof.contains("1 of 2") && proof.contains("before the fault on b"), "{proof}");
     }
 }

@@ -5,12 +5,17 @@
 //! said to be unproven, and the run that needs it is inconclusive.
 
 mod breakage;
+mod control_crash;
+mod files_replication_pause;
 mod injected;
 mod link_bandwidth;
+mod link_flap;
 mod link_latency;
 mod link_partition;
+mod postgres_replay_pause;
 mod process_kill;
 mod process_pause;
+mod region_isolate;
 mod region_outage;
 mod trials;
 

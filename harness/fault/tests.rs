@@ -11,7 +11,7 @@ use crate::{
     api::site::ProcessEntry,
     model::{
         RunTime,
-        fault::{Fault, PartitionMode},
+        fault::{Direction, Fault, PartitionMode},
         link::Link,
         process::ProcessName,
     },
@@ -29,6 +29,10 @@ fn clock() -> Clock {
 
 fn link(text: &str) -> Link {
     text.parse().unwrap()
+}
+
+fn both(text: &str, mode: PartitionMode) -> Fault {
+    Fault::LinkPartition { link: link(text), mode, direction: Direction::Both }
 }
 
 fn process(text: &str) -> ProcessName {
@@ -82,10 +86,10 @@ async fn links_are_partitioned_slowed_and_narrowed_provably() {
     let native = Arc::new(fake::up(parent.path(), 2).await);
     start_postgres(&native, "east");
     for mode in PartitionMode::ALL {
-        let (proof, healing) = prove(&native, Fault::LinkPartition { link: link("east -> west / sql"), mode }).await;
+        let (proof, healing) = prove(&native, both("east -> west / sql", mode)).await;
         assert!(mode == PartitionMode::Refuse || proof.contains("1 of 2 proxies"), "{proof}");
         assert!(healing.contains("1 of 2 answer"), "{healing}");
-        let (proof, _) = prove(&native, Fault::LinkPartition { link: link("east -> west / files"), mode }).await;
+        let (proof, _) = prove(&native, both("east -> west / files", mode)).await;
         assert!(proof.contains("2 of 2 proxies"), "{proof}");
     }
     for text in ["east -> west / sql", "west -> east / files", "edge -> east / sql", "witness -> west / node"] {
@@ -98,19 +102,94 @@ async fn links_are_partitioned_slowed_and_narrowed_provably() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_fails_one_way_as_toxiproxy_itself_then_shows() {
+    let parent = fake::folder();
+    let native = Arc::new(fake::up(parent.path(), 1).await);
+    start_postgres(&native, "east");
+    for (text, direction, stream) in [
+        // The standby opens the connection and the log comes down to it.
+        ("east -> west / sql", Direction::Forward, "downstream"),
+        ("east -> west / sql", Direction::Backward, "upstream"),
+        ("east -> west / files", Direction::Forward, "upstream"),
+        ("edge -> east / sql", Direction::Backward, "downstream"),
+    ] {
+        for mode in [PartitionMode::Stall, PartitionMode::Blackhole] {
+            let fault = Fault::LinkPartition { link: link(text), mode, direction };
+            let injected = inject("step", &fault, Arc::clone(&native) as Arc<dyn Testbed>, clock()).await;
+            assert!(!injected.record().unproven, "{:?}", injected.record());
+            let streams = native.toxic_streams(&link(text)).await;
+            assert!(!streams.is_empty() && streams.iter().all(|of| of == stream), "{fault}: {streams:?}");
+            let healed = injected.heal().await;
+            assert!(!healed.unproven, "{healed:?}");
+            assert!(native.toxic_streams(&link(text)).await.is_empty());
+        }
+    }
+    native.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_comes_and_goes_and_a_stores_link_is_held() {
+    let parent = fake::folder();
+    let native = Arc::new(fake::up(parent.path(), 1).await);
+    let period = Duration::from_millis(600);
+    for mode in [PartitionMode::Refuse, PartitionMode::Blackhole] {
+        let link = link("edge -> east / sql");
+        let (proof, _) = prove(&native, Fault::LinkFlap { link, mode, period, duty_percent: 50, seed: 3 }).await;
+        assert!(proof.contains("met both states"), "{proof}");
+    }
+    let (proof, _) = prove(&native, Fault::FilesReplicationPause { from: "west".parse().unwrap() }).await;
+    assert!(proof.contains("2 of 2 proxies"), "{proof}");
+    native.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_is_cut_off_while_its_processes_run_on() {
+    let parent = fake::folder();
+    let native = Arc::new(fake::up(parent.path(), 1).await);
+    let postmaster = start_postgres(&native, "east");
+    let before = native.processes(&process("east / node"));
+    let (proof, _) = prove(&native, Fault::RegionIsolate { region: "east".parse().unwrap() }).await;
+    assert!(proof.contains("run on"), "{proof}");
+    assert!(postmaster.is_alive() && native.processes(&process("east / node")) == before);
+    native.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_control_plane_dies_and_is_started_again() {
+    let parent = fake::folder();
+    let native = Arc::new(fake::up(parent.path(), 1).await);
+    let before = native.processes(&process("witness / control"));
+    let (_, healing) = prove(&native, Fault::ControlCrash { at: None, down_for: Duration::from_secs(1) }).await;
+    assert!(healing.ends_with("and answers"), "{healing}");
+    assert_ne!(native.processes(&process("witness / control")), before);
+    native.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_cannot_be_kept_from_replaying() {
+    let parent = fake::folder();
+    let native = Arc::new(fake::up(parent.path(), 1).await);
+    let fault = Fault::PostgresReplayPause { region: "west".parse().unwrap(), environment: "sales".parse().unwrap() };
+    let injected = inject("pause", &fault, Arc::clone(&native) as Arc<dyn Testbed>, clock()).await;
+    assert!(injected.record().unproven && injected.record().proof.contains("no Postgres"), "{:?}", injected.record());
+    let _ = injected.ends_with_the_run();
+    native.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_with_nothing_behind_it_proves_nothing() {
     let parent = fake::folder();
     let native = Arc::new(fake::up(parent.path(), 1).await);
     let testbed = || Arc::clone(&native) as Arc<dyn Testbed>;
     let link = link("west -> east / sql");
-    let stall = Fault::LinkPartition { link: link.clone(), mode: PartitionMode::Stall };
+    let stall = both("west -> east / sql", PartitionMode::Stall);
     let injected = inject("held", &stall, testbed(), clock()).await;
     assert!(injected.record().unproven && injected.record().effective.is_none());
     assert!(injected.record().proof.contains("no service answered"), "{}", injected.record().proof);
     let record = injected.heal().await;
     assert!(record.unproven && record.healed.is_some(), "{record:?}");
     // A second fault on one link is refused rather than mixed with the first.
-    let refuse = Fault::LinkPartition { link: link.clone(), mode: PartitionMode::Refuse };
+    let refuse = both("west -> east / sql", PartitionMode::Refuse);
     let first = inject("first", &refuse, testbed(), clock()).await;
     assert!(!first.record().unproven);
     let latency = Fault::LinkLatency { link, latency: Duration::from_millis(5), jitter: Duration::ZERO };
@@ -148,7 +227,7 @@ async fn a_region_is_lost_with_everything_in_it_and_returns() {
     let native = Arc::new(fake::up(parent.path(), 2).await);
     let (east, sales) = ("east".parse().unwrap(), "sales".parse().unwrap());
     let postmaster = start_postgres(&native, "east");
-    let stall = Fault::LinkPartition { link: link("east -> west / sql"), mode: PartitionMode::Stall };
+    let stall = both("east -> west / sql", PartitionMode::Stall);
     let held = inject("held-back", &stall, Arc::clone(&native) as Arc<dyn Testbed>, clock()).await;
     assert!(!held.record().unproven);
     let outage = Fault::RegionOutage { region: east };

@@ -7,7 +7,7 @@ use crate::{
     model::{
         RunTime,
         event::{Event, What},
-        fault::{Fault, FaultRecord},
+        fault::FaultRecord,
         measure::{EventMeasures, Measures},
         operation::{EnvironmentIndex, Side, Store},
         plan::{Action, EnvironmentPlan, Plan, Platform, Step, When},
@@ -135,20 +135,26 @@ impl<'a> Evidence<'a> {
         self.grace() + Duration::from_millis(timers.suspect_ms + 2 * timers.poll_ms)
     }
 
-    /// How long a switch of this environment may take, from its cause: `within` of the step that waits for its completion.
-    pub(super) fn switch_limit(self, environment: &EnvironmentPlan) -> Duration {
+    /// How long a switch of this environment may take, from its cause: `within` of the step that ordered it, or of the one
+    /// that waits for its completion.
+    pub(super) fn switch_limit(self, environment: &EnvironmentPlan, event: Option<&EventMeasures>) -> Duration {
+        let orders = |step: &&Step| matches!(step.action, Action::Operate(_));
+        let ordered = event.and_then(|event| self.plan.steps().filter(orders).find(|step| step.id == event.id));
+        if let Some(step) = ordered {
+            return step.within;
+        }
         let waits = |step: &&Step| match &step.when {
             Some(When::Event { name, environment: of, .. }) => {
                 name == "failover.completed" && of.as_ref().is_none_or(|of| *of == environment.id)
             }
             _ => false,
         };
-        self.plan.timeline.iter().find(waits).map_or(SWITCH_LIMIT, |step| step.within)
+        self.plan.steps().find(waits).map_or(SWITCH_LIMIT, |step| step.within)
     }
 
     /// Whether an operator ordered the switch: its event then has the step's id.
     pub(super) fn ordered(self, event: &str) -> bool {
-        self.plan.timeline.iter().any(|step| step.id == event && matches!(step.action, Action::Operate(_)))
+        self.plan.steps().any(|step| step.id == event && matches!(step.action, Action::Operate(_)))
     }
 
     /// When a step began to act, if it did.
@@ -164,7 +170,7 @@ impl<'a> Evidence<'a> {
         let until = self.watched_until();
         let mut outages = Vec::new();
         for record in self.faults() {
-            let (Fault::RegionOutage { region }, Some(began)) = (&record.fault, record.effective) else { continue };
+            let (Some(region), Some(began)) = (record.fault.lost_region(), record.effective) else { continue };
             if self.serving(environment, began) != Some(region) {
                 continue;
             }
@@ -187,11 +193,17 @@ impl<'a> Evidence<'a> {
     fn serving(self, environment: EnvironmentIndex, at: RunTime) -> Option<&'a Region> {
         let last =
             self.events_of(environment).filter(|event| event.switched.is_some_and(|switched| switched < at)).last();
-        match last.and_then(|event| event.to) {
-            None | Some(Side(0)) => Some(&self.plan.regions.primary),
-            Some(Side(1)) => Some(&self.plan.regions.secondary),
-            Some(_) => None,
-        }
+        Some(self.region(last.and_then(|event| event.to).unwrap_or(Side(0))))
+    }
+
+    /// The region of a side.
+    pub(super) fn region(self, side: Side) -> &'a Region {
+        if side == Side(0) { &self.plan.regions.primary } else { &self.plan.regions.secondary }
+    }
+
+    /// Whether the scenario has environments that are promised no replica.
+    pub(super) fn has_nonproduction(self) -> bool {
+        self.plan.environments.iter().any(|environment| !environment.kind.has_replica())
     }
 }
 

@@ -132,8 +132,8 @@ impl Judge<'_> {
     ) -> Vec<(Option<String>, &Expectation, Ruling)> {
         if measure::of_environment(name) {
             let entry = self.expectation(name, Some(environment), None);
-            let judged =
-                entry.and_then(|entry| Some((None, entry, measure::switches(self.evidence, index, entry.at_most?))));
+            let judge = if name == "switches" { measure::switches } else { measure::regions };
+            let judged = entry.and_then(|entry| Some((None, entry, judge(self.evidence, index, entry.at_most?))));
             return judged.into_iter().collect();
         }
         let mut list = Vec::new();

@@ -19,6 +19,8 @@ pub mod set;
 pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod way_back;
 
 pub use evidence::Evidence;
 pub use judge::judge;

@@ -17,8 +17,8 @@ use crate::{
         measure::{Books, Counts, EventMeasures, Gap, Interruptions, Lag, Measures, Phase, RecoveryPoint},
         operation::{EnvironmentIndex, Side, Store},
         plan::{
-            Action, EnvironmentPlan, Expectation, Mix, Plan, Platform, Regions, Step, StepState, Subject, When,
-            Workload,
+            Action, EnvironmentPlan, Expectation, Mix, Plan, Platform, Regions, Step, StepState, Subject,
+            WantedOutcome, When, Workload,
         },
         verdict::{Judgement, Verdict},
     },
@@ -54,6 +54,7 @@ impl Run {
             findings: Vec::new(),
             books: (0..2).flat_map(|index| [Store::Sql, Store::Files].map(|store| books(index, store))).collect(),
             lags: (0..2).flat_map(|index| [Store::Sql, Store::Files].map(|store| lag(index, store))).collect(),
+            regions: Vec::new(),
         };
         Self { plan: plan(), measures, events }
     }
@@ -116,6 +117,7 @@ pub(crate) fn plan() -> Plan {
         delay: Duration::ZERO,
         within: Duration::from_secs(within),
         hold: None,
+        outcome: WantedOutcome::Completed,
         action,
     };
     let over = When::Event { name: "failover.completed".to_owned(), environment: None, nth: 2 };
@@ -192,6 +194,7 @@ fn switch(environment: u16) -> EventMeasures {
     EventMeasures {
         id: "failover-1".to_owned(),
         kind: Some(SwitchKind::Unplanned),
+        aborted: false,
         environment: EnvironmentIndex(environment),
         began: at(10.0),
         switched: Some(at(13.0)),
@@ -219,6 +222,8 @@ fn switch(environment: u16) -> EventMeasures {
         files: Counts { intents: 100, acked: 98, lost_create: 3, ..Counts::default() },
         dangling_marked: 0,
         dangling_unmarked: 0,
+        dangling_left: 0,
+        salvage: None,
         orphans: 3,
         orphans_unexcused: 0,
         lost: Vec::new(),

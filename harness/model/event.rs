@@ -5,7 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{RunTime, fault::FaultRecord, operation::EnvironmentIndex, plan::StepState};
+use super::{
+    RunTime,
+    fault::FaultRecord,
+    operation::{EnvironmentIndex, Side},
+    plan::StepState,
+};
 use crate::api::control::{NoticeKind, PlatformEvent, SwitchKind};
 
 /// Something that happened, and when the examiner knew it.
@@ -57,6 +62,44 @@ pub enum What {
         event: String,
         /// Environment.
         environment: EnvironmentIndex,
+    },
+    /// The platform says that an attempt has ended without a switch; an observation follows.
+    SwitchEnded {
+        /// Event id.
+        event: String,
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// Everything is as it was; if not, the attempt stands where it failed.
+        aborted: bool,
+        /// Why, in the platform's words.
+        why: String,
+    },
+    /// The platform says that an environment has a replica again; what the examiner then saw itself.
+    Protected {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// The region that holds the replica.
+        replica: Side,
+        /// Writes acknowledged after the claim were found there, rows and objects, and the standby streams.
+        seen: bool,
+        /// What was seen, or why not.
+        detail: String,
+    },
+    /// At the end, an environment being protected as the platform says: which way replication runs, as the auditor sees it.
+    Direction {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// The region that serves it.
+        serving: Side,
+        /// Nothing if it runs from there to the other region; else everything that is wrong with it.
+        wrong: Vec<String>,
+    },
+    /// At the end: references that the platform still lists as dangling though their object is there.
+    MarksLeft {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// How many.
+        references: u64,
     },
     /// The platform says something.
     Claim(PlatformEvent),

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{RunTime, link::Link, process::ProcessName};
-use crate::api::Region;
+use crate::api::{EnvironmentId, Region};
 
 /// A fault to be injected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,12 +16,33 @@ pub enum Fault {
         /// The region.
         region: Region,
     },
-    /// A link that carries nothing.
+    /// Every link of the region with the outside cut; its processes run on and reach one another.
+    RegionIsolate {
+        /// The region.
+        region: Region,
+    },
+    /// A link that carries nothing, or nothing in one direction.
     LinkPartition {
         /// The link.
         link: Link,
         /// How it fails.
         mode: PartitionMode,
+        /// Which way.
+        #[serde(default)]
+        direction: Direction,
+    },
+    /// A link that comes and goes.
+    LinkFlap {
+        /// The link.
+        link: Link,
+        /// How it fails while it is gone.
+        mode: PartitionMode,
+        /// Length of one coming and going.
+        period: Duration,
+        /// Share of each period in which it carries, percent.
+        duty_percent: u8,
+        /// Decides when in each period it is gone.
+        seed: u64,
     },
     /// A link that is slow to answer.
     LinkLatency {
@@ -49,6 +70,52 @@ pub enum Fault {
         /// The process.
         process: ProcessName,
     },
+    /// A standby that receives its log and does not replay it.
+    PostgresReplayPause {
+        /// The standby's region.
+        region: Region,
+        /// The environment.
+        environment: EnvironmentId,
+    },
+    /// Objects of a region that do not reach the other: the link between the stores holds everything back.
+    FilesReplicationPause {
+        /// The region whose objects are held back.
+        from: Region,
+    },
+    /// SIGKILL to the control plane, which is started again after a while.
+    ControlCrash {
+        /// The moment: its journal enters this step. `None`: at once. Whoever injects the fault waits for it.
+        at: Option<String>,
+        /// How long it stays away.
+        down_for: Duration,
+    },
+}
+
+/// Which way a partitioned link carries nothing. `forward` is from the first site of its name to the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// From the first site to the second.
+    Forward,
+    /// From the second site to the first.
+    Backward,
+    /// Neither way.
+    #[default]
+    Both,
+}
+
+impl Direction {
+    /// Every direction.
+    pub const ALL: [Direction; 3] = [Self::Forward, Self::Backward, Self::Both];
+
+    /// As files write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Backward => "backward",
+            Self::Both => "both",
+        }
+    }
 }
 
 /// How a partitioned link fails.
@@ -82,18 +149,50 @@ impl PartitionMode {
 
 impl Fault {
     /// The names of all faults, as files write them.
-    pub const NAMES: [&str; 6] =
-        ["region.outage", "link.partition", "link.latency", "link.bandwidth", "process.kill", "process.pause"];
+    pub const NAMES: [&str; 11] = [
+        "region.outage",
+        "region.isolate",
+        "link.partition",
+        "link.flap",
+        "link.latency",
+        "link.bandwidth",
+        "process.kill",
+        "process.pause",
+        "postgres.replay_pause",
+        "files.replication_pause",
+        "control.crash",
+    ];
 
     /// Its name, as files write it.
     pub fn name(&self) -> &'static str {
         match self {
             Self::RegionOutage { .. } => "region.outage",
+            Self::RegionIsolate { .. } => "region.isolate",
             Self::LinkPartition { .. } => "link.partition",
+            Self::LinkFlap { .. } => "link.flap",
             Self::LinkLatency { .. } => "link.latency",
             Self::LinkBandwidth { .. } => "link.bandwidth",
             Self::ProcessKill { .. } => "process.kill",
             Self::ProcessPause { .. } => "process.pause",
+            Self::PostgresReplayPause { .. } => "postgres.replay_pause",
+            Self::FilesReplicationPause { .. } => "files.replication_pause",
+            Self::ControlCrash { .. } => "control.crash",
+        }
+    }
+
+    /// The region that it takes from its clients, if it takes one.
+    pub fn lost_region(&self) -> Option<&Region> {
+        match self {
+            Self::RegionOutage { region } | Self::RegionIsolate { region } => Some(region),
+            _ => None,
+        }
+    }
+
+    /// How long it lasts by its own nature, if it ends by itself.
+    pub fn lasts(&self) -> Option<Duration> {
+        match self {
+            Self::ControlCrash { down_for, .. } => Some(*down_for),
+            _ => None,
         }
     }
 }
@@ -102,11 +201,21 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         match self {
-            Self::RegionOutage { region } => write!(f, " {region}"),
-            Self::LinkPartition { link, mode } => write!(f, " {link} ({})", mode.as_str()),
+            Self::RegionOutage { region } | Self::RegionIsolate { region } => write!(f, " {region}"),
+            Self::LinkPartition { link, mode, direction: Direction::Both } => write!(f, " {link} ({})", mode.as_str()),
+            Self::LinkPartition { link, mode, direction } => {
+                write!(f, " {link} ({}, {})", mode.as_str(), direction.as_str())
+            }
+            Self::LinkFlap { link, mode, period, duty_percent, .. } => {
+                write!(f, " {link} ({}, up for {duty_percent} % of every {period:?})", mode.as_str())
+            }
             Self::LinkLatency { link, latency, jitter } => write!(f, " {link} ({latency:?} ± {jitter:?})"),
             Self::LinkBandwidth { link, rate_kib } => write!(f, " {link} ({rate_kib} KiB/s)"),
             Self::ProcessKill { process } | Self::ProcessPause { process } => write!(f, " {process}"),
+            Self::PostgresReplayPause { region, environment } => write!(f, " {environment} in {region}"),
+            Self::FilesReplicationPause { from } => write!(f, " from {from}"),
+            Self::ControlCrash { at: Some(step), .. } => write!(f, " at {step}"),
+            Self::ControlCrash { at: None, .. } => Ok(()),
         }
     }
 }

@@ -19,6 +19,52 @@ pub struct Measures {
     pub books: Vec<Books>,
     /// Replication lag of each environment and store.
     pub lags: Vec<Lag>,
+    /// Of each environment that ended protected, as the platform says: whether both regions are equal.
+    #[serde(default)]
+    pub regions: Vec<RegionsCompared>,
+}
+
+/// The two regions of one environment at the end, laid beside each other.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RegionsCompared {
+    /// Environment.
+    pub environment: EnvironmentIndex,
+    /// Rows that one side alone has, of all tables.
+    pub rows: u64,
+    /// Object versions that one side alone has, or whose bodies differ.
+    pub versions: u64,
+    /// Delete markers that one side alone has.
+    pub markers: u64,
+    /// What is wrong with the direction of replication.
+    pub direction: Vec<String>,
+    /// The first few differences, for a person.
+    pub examples: Vec<String>,
+    /// A side could not be read, so nothing can be said.
+    pub unread: Option<String>,
+}
+
+impl RegionsCompared {
+    /// Everything that is not as it should be.
+    pub fn differences(&self) -> u64 {
+        self.rows + self.versions + self.markers + self.direction.len() as u64
+    }
+}
+
+/// What the platform salvaged at the return after a switch, laid beside what the switch lost.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Salvaged {
+    /// History rows in its list.
+    pub rows: u64,
+    /// Object versions in its list.
+    pub objects: u64,
+    /// Delete markers in its list.
+    pub markers: u64,
+    /// Writes that were lost and are not in its list.
+    pub missing: u64,
+    /// Entries of its list that were not lost and are not in doubt either.
+    pub extra: u64,
+    /// The first few of both, for a person.
+    pub examples: Vec<String>,
 }
 
 /// What one event did to one environment.
@@ -28,6 +74,9 @@ pub struct EventMeasures {
     pub id: String,
     /// Kind of switch; `None` for the end, where nothing was switched.
     pub kind: Option<SwitchKind>,
+    /// The attempt was undone, as the platform says: nothing was switched, and its loss and interruption are what it cost.
+    #[serde(default)]
+    pub aborted: bool,
     /// Environment.
     pub environment: EnvironmentIndex,
     /// When the fault that led to it took effect, or the order was given.
@@ -56,6 +105,12 @@ pub struct EventMeasures {
     pub dangling_marked: u64,
     /// Rows whose object cannot be read, and nobody says so.
     pub dangling_unmarked: u64,
+    /// At the end: references that are still marked though their object is there.
+    #[serde(default)]
+    pub dangling_left: u64,
+    /// What was salvaged of what this switch lost; `None`: no list was fetched.
+    #[serde(default)]
+    pub salvage: Option<Salvaged>,
     /// Objects without a row, excused ones included.
     pub orphans: u64,
     /// Orphans that nothing excuses.
@@ -262,11 +317,14 @@ pub enum Integrity {
     GhostRead,
     /// The two passes disagree.
     Books,
+    /// The platform says that an environment is protected, and its regions are not equal at the end, or replication does
+    /// not run from the one that serves.
+    RegionsDiffer,
 }
 
 impl Integrity {
     /// All of them, in the order of reports.
-    pub const ALL: [Integrity; 10] = [
+    pub const ALL: [Integrity; 11] = [
         Self::SplitBrain,
         Self::Hole,
         Self::Phantom,
@@ -277,6 +335,7 @@ impl Integrity {
         Self::StaleRead,
         Self::GhostRead,
         Self::Books,
+        Self::RegionsDiffer,
     ];
 
     /// Its guarantee id.
@@ -292,6 +351,7 @@ impl Integrity {
             Self::StaleRead => "integrity.stale-read",
             Self::GhostRead => "integrity.ghost-read",
             Self::Books => "integrity.books",
+            Self::RegionsDiffer => "integrity.regions-differ",
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod operation;
 pub mod plan;
 pub mod process;
 pub mod promise;
+pub mod salvage;
 pub mod time;
 pub mod token;
 pub mod verdict;

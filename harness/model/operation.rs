@@ -10,7 +10,7 @@ use super::{RunTime, Token, token::Seen};
 pub struct Side(pub u8);
 
 /// Index of an environment in the scenario's list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EnvironmentIndex(pub u16);
 

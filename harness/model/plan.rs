@@ -120,6 +120,9 @@ pub struct Step {
     pub within: Duration,
     /// A fault is healed in the background after this long. `None`: until a `heal` step or the end.
     pub hold: Option<Duration>,
+    /// What must become of an order; anything else fails the step.
+    #[serde(default)]
+    pub outcome: WantedOutcome,
     /// What is done.
     pub action: Action,
 }
@@ -145,8 +148,47 @@ pub enum When {
         /// The how-many-th since the step before began, from 1.
         nth: u32,
     },
+    /// The control plane's journal has entered this step, seen from outside: within milliseconds after it is durable.
+    Journal {
+        /// One of [`crate::api::control::STEP_NAMES`].
+        step: String,
+        /// Of this environment alone.
+        environment: Option<EnvironmentId>,
+        /// The how-many-th since the step before began, from 1.
+        nth: u32,
+    },
     /// After the last write, before the final read.
     Quiesced,
+}
+
+/// What must become of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WantedOutcome {
+    /// Done, whole.
+    #[default]
+    Completed,
+    /// Done for some environments, the others are where they were.
+    Partial,
+    /// Undone: everything is as it was.
+    Aborted,
+    /// Not begun at all.
+    Refused,
+}
+
+impl WantedOutcome {
+    /// Every outcome.
+    pub const ALL: [WantedOutcome; 4] = [Self::Completed, Self::Partial, Self::Aborted, Self::Refused];
+
+    /// As files write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Partial => "partial",
+            Self::Aborted => "aborted",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// States of a step that others may wait for.
@@ -178,6 +220,21 @@ pub enum Action {
     },
     /// Lets time pass.
     Pause(Duration),
+    /// Takes these steps side by side, and is done when all are.
+    Parallel(Vec<Step>),
+}
+
+impl Plan {
+    /// Every step of the timeline, those that stand side by side after the one that holds them.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.timeline.iter().flat_map(|step| {
+            let inner: &[Step] = match &step.action {
+                Action::Parallel(steps) => steps,
+                _ => &[],
+            };
+            std::iter::once(step).chain(inner)
+        })
+    }
 }
 
 /// An operator's order.

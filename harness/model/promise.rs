@@ -81,12 +81,16 @@ pub enum Rule {
     Replica,
     /// The largest replication lag.
     Lag,
+    /// The home region was back, and in step, before traffic went back to it.
+    Condition,
+    /// After the switch everything is as it was before: a replica, and both regions equal.
+    Restored,
     /// Nothing of the kind was found, and everything was read.
     Integrity,
 }
 
 /// Measures that `expect` may name besides guarantees, each with its unit.
-pub const MEASURES: [(&str, &str); 8] = [
+pub const MEASURES: [(&str, &str); 14] = [
     ("loss.operations", "operations"),
     ("loss.age", "s"),
     ("interruption", "s"),
@@ -95,4 +99,10 @@ pub const MEASURES: [(&str, &str); 8] = [
     ("interruption.files_write", "s"),
     ("interruption.files_read", "s"),
     ("switches", "switches"),
+    ("dangling.marked", "references"),
+    ("dangling.unmarked", "references"),
+    ("dangling.left", "references"),
+    ("salvage.missing", "entries"),
+    ("salvage.extra", "entries"),
+    ("regions.differ", "differences"),
 ];

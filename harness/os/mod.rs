@@ -1,7 +1,10 @@
 //! The operating system's own: processes named by pid and start time, their trees, cleaned environments, files and
-//! folders that their owner alone can read, the inventory of a site's processes. Both halves need these; nothing here knows what a process is for.
+//! folders that their owner alone can read, who works in a folder, the inventory of a site's processes, shared memory that
+//! outlived its makers. Both halves need these; nothing here knows what a process is for.
 
 pub mod files;
+pub mod hold;
 pub mod inventory;
 pub mod process;
+pub mod shared_memory;
 pub mod spawn;

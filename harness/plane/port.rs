@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use crate::{
     api::{
         EnvironmentId, Region,
-        control::{FileReference, OperationState, PlatformEvent},
+        control::{FileReference, OperationState, PlatformEvent, Salvage},
         environment::{Endpoints, EnvironmentKind},
     },
     model::plan::Order,
@@ -58,6 +58,12 @@ pub trait Plane: Send + Sync {
 
     /// Which region serves the environment now, as the platform says.
     fn active<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<Region, PlaneError>>;
+
+    /// Whether the platform says that the environment is served *and* has a replica.
+    fn protected<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<bool, PlaneError>>;
+
+    /// What the platform says it salvaged when a region came back last; `None`: it says that there was nothing of the kind.
+    fn salvage<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<Option<Salvage>, PlaneError>>;
 
     /// Has notices sent to this address.
     fn subscribe<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<(), PlaneError>>;

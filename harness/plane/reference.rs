@@ -11,9 +11,9 @@ use crate::{
         EnvironmentId, Region,
         control::{
             Dangling, Deploy, Events, Failover, FileReference, Health, OperationState, OperationView, PlatformEvent,
-            Subscription, Tenant,
+            Salvage, Subscription, Tenant,
         },
-        environment::{EnvironmentKind, EnvironmentView},
+        environment::{EnvironmentKind, EnvironmentPhase, EnvironmentView},
     },
     clients::{
         http::{Http, HttpError},
@@ -132,6 +132,20 @@ impl Plane for ReferencePlane {
 
     fn active<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<Region, PlaneError>> {
         Box::pin(async move { Ok(self.view(id).await?.active) })
+    }
+
+    fn protected<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<bool, PlaneError>> {
+        Box::pin(async move { Ok(self.view(id).await?.phase == EnvironmentPhase::Protected) })
+    }
+
+    fn salvage<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<Option<Salvage>, PlaneError>> {
+        Box::pin(async move {
+            match self.http.get(&format!("/v1/environments/{id}/salvage"), PROMPT).await {
+                Ok(list) => Ok(Some(list)),
+                Err(HttpError::Refused { status: 404, .. }) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
     }
 
     fn subscribe<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<(), PlaneError>> {

@@ -229,6 +229,17 @@ impl Journal {
         Ok(rows.into_iter().map(delivery).collect())
     }
 
+    /// Notices that not every subscriber has.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn notices_owed(&self) -> Result<u64, JournalError> {
+        let (count,): (i64,) = sqlx::query_as("SELECT count(DISTINCT notice) FROM deliveries WHERE delivered = 0")
+            .fetch_one(&mut *self.connection.lock().await)
+            .await?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
     /// Counts an attempt.
     ///
     /// # Errors
@@ -371,6 +382,7 @@ mod tests {
         journal.count_attempt(&owed[0], false).await.unwrap();
         journal.count_attempt(&owed[0], true).await.unwrap();
         assert_eq!(journal.owed(Some(2)).await.unwrap(), owed[1..]);
+        assert_eq!(journal.notices_owed().await.unwrap(), 1);
         let state = |notices: Vec<Notice>| -> Vec<(u64, u32, bool)> {
             notices.into_iter().map(|notice| (notice.id, notice.attempts, notice.delivered)).collect()
         };
@@ -380,6 +392,7 @@ mod tests {
         assert_eq!(state(journal.notices().await.unwrap()), [(1, 0, true), (2, 3, true)]);
         assert_eq!(state(journal.notice(2).await.unwrap().into_iter().collect()), [(2, 3, true)]);
         assert!(journal.notice(3).await.unwrap().is_none());
+        assert_eq!(journal.notices_owed().await.unwrap(), 0);
     }
 
     #[tokio::test]

@@ -48,6 +48,8 @@ pub struct Report {
     pub books: Vec<BooksRow>,
     /// Replication lag while a replica was due.
     pub lags: Vec<LagRow>,
+    /// Of each environment that ended protected, as the platform says: whether both regions are equal.
+    pub regions: Vec<RegionsRow>,
     /// What went wrong in the run itself.
     pub problems: Vec<String>,
 }
@@ -113,6 +115,8 @@ pub struct EventRow {
     pub environment: String,
     /// A write was acknowledged from the other region.
     pub switched: bool,
+    /// The attempt was undone, as the platform says.
+    pub aborted: bool,
     /// When what led to it took effect.
     pub began_s: f64,
     /// When the first write was acknowledged from the other region.
@@ -135,6 +139,10 @@ pub struct EventRow {
     pub dangling_marked: u64,
     /// Rows without their object, of which nobody says so.
     pub dangling_unmarked: u64,
+    /// At the end: references still marked though their object is there.
+    pub dangling_left: u64,
+    /// What the platform salvaged of what was lost; `null`: no list was fetched.
+    pub salvage: Option<SalvageRow>,
     /// Objects without a row.
     pub orphans: u64,
     /// Orphans that nothing excuses.
@@ -145,6 +153,44 @@ pub struct EventRow {
     pub claimed_phases: Vec<String>,
     /// Seconds until 95 % of the rate before was served again.
     pub back_to_rate_s: Option<f64>,
+}
+
+/// A salvage list beside what was lost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SalvageRow {
+    /// History rows in the list.
+    pub rows: u64,
+    /// Object versions in the list.
+    pub objects: u64,
+    /// Delete markers in the list.
+    pub markers: u64,
+    /// Lost writes that it lacks.
+    pub missing: u64,
+    /// Entries that were not lost.
+    pub extra: u64,
+    /// The first few of both.
+    pub examples: Vec<String>,
+}
+
+/// The two regions of one environment at the end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegionsRow {
+    /// Environment.
+    pub environment: String,
+    /// Rows that one side alone has.
+    pub rows: u64,
+    /// Object versions that one side alone has.
+    pub versions: u64,
+    /// Delete markers that one side alone has.
+    pub markers: u64,
+    /// What is wrong with the direction of replication.
+    pub direction: Vec<String>,
+    /// The first few differences.
+    pub examples: Vec<String>,
+    /// Why nothing can be said.
+    pub unread: Option<String>,
 }
 
 /// Data loss of one event.

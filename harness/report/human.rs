@@ -110,6 +110,20 @@ fn event_block(out: &mut String, event: &EventRow, style: Style) {
     if let Some(back) = event.back_to_rate_s {
         line(out, format!("  back to rate  {} after the first acknowledgement", seconds(back)));
     }
+    if let Some(salvage) = &event.salvage {
+        let wrong =
+            if salvage.examples.is_empty() { String::new() } else { format!(": {}", salvage.examples.join(", ")) };
+        line(
+            out,
+            format!(
+                "  salvage       {} rows, {} objects, {} markers listed; {} of what was lost missing, {} too many{wrong}",
+                salvage.rows, salvage.objects, salvage.markers, salvage.missing, salvage.extra
+            ),
+        );
+    }
+    if event.dangling_left > 0 {
+        line(out, format!("  still marked  {} references whose object is there", event.dangling_left));
+    }
     if event.dangling_marked + event.dangling_unmarked + event.orphans > 0 {
         line(
             out,
@@ -168,13 +182,26 @@ fn interruption(event: &EventRow) -> String {
 fn switched(event: &EventRow) -> String {
     match event.switched_s {
         Some(at) => format!("{} after the cause", seconds(at - event.began_s)),
+        None if event.aborted => "no: the attempt was aborted, says the platform".to_owned(),
         None => "no: no write was acknowledged from the other region".to_owned(),
     }
 }
 
-/// In the order of an unplanned failover; whatever else there is after it.
+/// In the order of a failover; whatever else there is after it.
 fn phases(event: &EventRow, style: Style) -> String {
-    const ORDER: [&str; 7] = ["suspected", "declared", "noticed", "fenced", "promoted", "routed", "first_ack"];
+    const ORDER: [&str; 11] = [
+        "suspected",
+        "declared",
+        "preflighted",
+        "noticed",
+        "drained",
+        "handed_over",
+        "caught_up",
+        "fenced",
+        "promoted",
+        "routed",
+        "first_ack",
+    ];
     let mut parts: Vec<(&String, &f64)> = event.phases_s.iter().collect();
     parts.sort_by_key(|(name, _)| ORDER.iter().position(|known| known == name).unwrap_or(ORDER.len()));
     let told = parts.into_iter().map(|(name, length)| {
@@ -285,6 +312,17 @@ fn integrity(out: &mut String, report: &Report, style: Style) {
         let _ = write!(text, " ({})", why.unwrap_or("no reason is given"));
     }
     line(out, text);
+    for compared in &report.regions {
+        let direction = if compared.direction.is_empty() { "as it should" } else { "NOT as it should" };
+        let told = match &compared.unread {
+            Some(why) => format!("could not be compared: {why}"),
+            None => format!(
+                "{} rows, {} versions and {} delete markers differ; replication runs {direction}",
+                compared.rows, compared.versions, compared.markers
+            ),
+        };
+        line(out, format!("  {} ended protected; both regions: {told}", compared.environment));
+    }
     for found in &report.findings {
         let store = found.store.map_or("", |store| match store {
             crate::model::operation::Store::Sql => " sql",

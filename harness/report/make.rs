@@ -2,7 +2,7 @@
 
 use super::contract::{
     BooksRow, CONTRACT, ClaimRow, EventKind, EventRow, FaultRow, FindingRow, GuaranteeRow, InterruptionRow, LagRow,
-    RecoveryPointRow, Report,
+    RecoveryPointRow, RegionsRow, Report, SalvageRow,
 };
 use crate::{
     api::control::{PlatformEvent, SwitchKind},
@@ -94,6 +94,19 @@ impl Report {
                     error_s: lag.error_s,
                 })
                 .collect(),
+            regions: measures
+                .regions
+                .iter()
+                .map(|compared| RegionsRow {
+                    environment: name(compared.environment),
+                    rows: compared.rows,
+                    versions: compared.versions,
+                    markers: compared.markers,
+                    direction: compared.direction.clone(),
+                    examples: compared.examples.clone(),
+                    unread: compared.unread.clone(),
+                })
+                .collect(),
             problems: problems(events),
         }
     }
@@ -135,6 +148,7 @@ fn event_row(plan: &Plan, event: &EventMeasures) -> EventRow {
         },
         environment: name(plan, event.environment),
         switched: event.switched.is_some(),
+        aborted: event.aborted,
         began_s: event.began.seconds(),
         switched_s: event.switched.map(RunTime::seconds),
         cut_s: event.cut.map(RunTime::seconds),
@@ -153,6 +167,15 @@ fn event_row(plan: &Plan, event: &EventMeasures) -> EventRow {
         files: event.files,
         dangling_marked: event.dangling_marked,
         dangling_unmarked: event.dangling_unmarked,
+        dangling_left: event.dangling_left,
+        salvage: event.salvage.as_ref().map(|salvage| SalvageRow {
+            rows: salvage.rows,
+            objects: salvage.objects,
+            markers: salvage.markers,
+            missing: salvage.missing,
+            extra: salvage.extra,
+            examples: salvage.examples.clone(),
+        }),
         orphans: event.orphans,
         orphans_unexcused: event.orphans_unexcused,
         phases_s: event.phases.iter().map(|phase| (phase.name.clone(), phase.seconds)).collect(),

@@ -1,7 +1,10 @@
 //! What a scenario can name: faults, links, processes, events, guarantees, measures, and which of them a testbed offers.
 
 use crate::{
-    api::{EnvironmentId, Region, control::EVENT_NAMES},
+    api::{
+        EnvironmentId, Region,
+        control::{EVENT_NAMES, STEP_NAMES},
+    },
     model::{
         link::Link,
         process::ProcessName,
@@ -20,6 +23,8 @@ pub struct Catalogue {
     pub operations: Vec<(&'static str, Availability)>,
     /// Events of the platform.
     pub events: Vec<&'static str>,
+    /// Steps that the control plane's journal enters.
+    pub journal_steps: Vec<&'static str>,
     /// Guarantees of every set.
     pub guarantees: Vec<Promise>,
     /// Measures, each with its unit.
@@ -62,10 +67,11 @@ impl Catalogue {
             faults: native_faults(),
             operations: vec![
                 ("failover", Availability::Now),
-                ("planned_failover", Availability::NotYet),
-                ("failback", Availability::NotYet),
+                ("planned_failover", Availability::Now),
+                ("failback", Availability::Now),
             ],
             events: EVENT_NAMES.to_vec(),
+            journal_steps: STEP_NAMES.to_vec(),
             guarantees,
             measures: MEASURES.to_vec(),
             links,
@@ -128,15 +134,18 @@ fn native_faults() -> Vec<FaultEntry> {
     let later = |name, about| entry(name, about, &[] as &[&str], NotYet);
     vec![
         entry("region.outage", "every process of the region killed and every link cut, at once", &["region"], Now),
+        entry("region.isolate", "every link of the region cut, its processes run on", &["region"], Now),
         entry("link.partition", "a link that carries nothing", &["link", "mode", "direction"], Now),
+        entry("link.flap", "a link that comes and goes", &["link", "period", "duty", "mode", "seed"], Now),
         entry("link.latency", "a link that is slow to answer", &["link", "latency", "jitter"], Now),
         entry("link.bandwidth", "a link that is narrow", &["link", "rate"], Now),
         entry("process.kill", "SIGKILL to a process and all its children", &["process"], Now),
         entry("process.pause", "SIGSTOP to a process and all its children", &["process"], Now),
-        later("region.isolate", "every link of the region cut, its processes run on"),
+        entry("postgres.replay_pause", "a standby that receives and does not replay", &["region", "environment"], Now),
+        entry("files.replication_pause", "objects are not replicated", &["from"], Now),
+        entry("control.crash", "the control plane dies, at a step if one is named", &["at", "down_for"], Now),
         later("zone.outage", "every process of a zone killed and every link cut, at once"),
         later("zone.isolate", "every link of a zone cut"),
-        later("link.flap", "a link that comes and goes"),
         later("link.truncate", "a link that breaks after so many bytes"),
         later("link.fragment", "a link that cuts what it carries into small pieces"),
         later("process.stop", "an orderly stop"),
@@ -145,17 +154,14 @@ fn native_faults() -> Vec<FaultEntry> {
         later("disk.slow", "writes take long"),
         later("volume.loss", "a data folder is gone"),
         later("file.corrupt", "bytes of a file are changed"),
-        later("postgres.replay_pause", "a standby that receives and does not replay"),
         later("postgres.slot_drop", "a replication slot is dropped"),
         later("postgres.wal_gap", "log that a standby needs is gone"),
         later("postgres.standby_loss", "a standby is gone"),
         later("postgres.connections_exhaust", "no connection is left"),
         later("postgres.primary_revive", "an old primary comes back and believes itself primary"),
-        later("files.replication_pause", "objects are not replicated"),
         later("files.backlog", "many objects wait for replication"),
         later("files.credentials_revoke", "the replication credential is revoked"),
         later("files.versions_diverge", "both sides have versions of their own"),
-        later("control.crash", "the control plane dies at a step"),
         later("control.isolate", "the control plane is cut off"),
         later("routing.stale", "the edge keeps an old route"),
         later("failover.interrupted", "a failover is broken off"),

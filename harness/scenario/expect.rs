@@ -81,8 +81,8 @@ fn decode_entry(item: &Node, context: &Context<'_>, steps: &[Outline], sink: &mu
             sink.unknown(&value.span, "measure", id, known.iter().map(|(measure, _)| *measure));
             return None;
         };
-        if let Some(span) = fields.key("step").filter(|_| id == "switches") {
-            sink.error(span, "`switches` counts all of them: leave `step` out");
+        if let Some(span) = fields.key("step").filter(|_| ["switches", "regions.differ"].contains(&id)) {
+            sink.error(span, format!("`{id}` is of the whole run: leave `step` out"));
         }
         let bound = match fields.get("at_most", sink) {
             Some(node) => bound(node, unit, sink).map(Some),

@@ -1,20 +1,31 @@
 //! `inject`: a fault by name, with its fields.
 
+use std::time::Duration;
+
 use super::{
     catalogue::Availability,
     fields::{Fields, Sink, single},
     file::Context,
-    scalars,
+    scalars, timeline,
     tree::Node,
 };
 use crate::{
     api::Region,
     model::{
-        fault::{Fault, PartitionMode},
+        fault::{Direction, Fault, PartitionMode},
         link::Link,
         process::ProcessName,
     },
 };
+
+/// Fields of faults that may be left out.
+pub(super) const OPTIONAL: [&str; 7] = ["jitter", "direction", "duty", "mode", "seed", "at", "down_for"];
+/// How long the control plane stays away unless the scenario says.
+const DOWN_FOR: Duration = Duration::from_secs(1);
+/// Share of a period in which a flapping link carries unless the scenario says, percent.
+const DUTY_PERCENT: u8 = 50;
+/// Shortest time that a flapping link is in either state: shorter ones could not be told from slowness.
+const FLAP_MIN: Duration = Duration::from_millis(100);
 
 pub(super) fn decode(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) -> Option<Fault> {
     let names: Vec<&str> = context.catalogue.faults.iter().map(|entry| entry.name).collect();
@@ -31,6 +42,33 @@ pub(super) fn decode(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) ->
         "region.outage" => {
             let region = fields.require("region", sink).and_then(|node| region(node, context, sink))?;
             Some(Fault::RegionOutage { region })
+        }
+        "region.isolate" => {
+            let region = fields.require("region", sink).and_then(|node| region(node, context, sink))?;
+            Some(Fault::RegionIsolate { region })
+        }
+        "link.flap" => flap(&fields, context, sink),
+        "postgres.replay_pause" => {
+            let region = fields.require("region", sink).and_then(|node| region(node, context, sink));
+            let environment = fields.require("environment", sink);
+            let environment = environment.and_then(|node| timeline::environment(node, context, sink));
+            Some(Fault::PostgresReplayPause { region: region?, environment: environment? })
+        }
+        "files.replication_pause" => {
+            let from = fields.require("from", sink).and_then(|node| region(node, context, sink))?;
+            Some(Fault::FilesReplicationPause { from })
+        }
+        "control.crash" => {
+            let at = match fields.get("at", sink) {
+                Some(node) => scalars::word(node, "step", &context.catalogue.journal_steps, sink)
+                    .map(|step| Some(step.to_owned())),
+                None => Some(None),
+            };
+            let down_for = match fields.get("down_for", sink) {
+                Some(node) => scalars::some_duration(node, sink),
+                None => Some(DOWN_FOR),
+            };
+            Some(Fault::ControlCrash { at: at?, down_for: down_for? })
         }
         "link.partition" => partition(&fields, context, sink),
         "link.latency" => {
@@ -99,15 +137,54 @@ pub(super) fn region(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) ->
 
 fn partition(fields: &Fields<'_>, context: &Context<'_>, sink: &mut Sink<'_>) -> Option<Fault> {
     let link = link(fields, context, sink);
-    let modes = PartitionMode::ALL.map(PartitionMode::as_str);
-    let mode = fields
-        .require("mode", sink)
-        .and_then(|node| scalars::word(node, "mode", &modes, sink))
-        .and_then(|word| PartitionMode::ALL.into_iter().find(|mode| mode.as_str() == word));
-    if let Some(span) = fields.key("direction") {
-        sink.error(span, "the field `direction` is not yet available: a partition cuts both directions");
+    let mode = fields.require("mode", sink).and_then(|node| mode(node, sink));
+    let directions = Direction::ALL.map(Direction::as_str);
+    let direction = match fields.get("direction", sink) {
+        Some(node) => scalars::word(node, "direction", &directions, sink)
+            .and_then(|word| Direction::ALL.into_iter().find(|direction| direction.as_str() == word)),
+        None => Some(Direction::Both),
+    };
+    let (mode, direction) = (mode?, direction?);
+    if let Some(span) =
+        fields.key("direction").filter(|_| mode == PartitionMode::Refuse && direction != Direction::Both)
+    {
+        sink.error(span, "a link that refuses connections carries nothing either way: it has no `direction`");
+        return None;
     }
-    Some(Fault::LinkPartition { link: link?, mode: mode? })
+    Some(Fault::LinkPartition { link: link?, mode, direction })
+}
+
+fn mode(node: &Node, sink: &mut Sink<'_>) -> Option<PartitionMode> {
+    let modes = PartitionMode::ALL.map(PartitionMode::as_str);
+    let word = scalars::word(node, "mode", &modes, sink)?;
+    PartitionMode::ALL.into_iter().find(|mode| mode.as_str() == word)
+}
+
+fn flap(fields: &Fields<'_>, context: &Context<'_>, sink: &mut Sink<'_>) -> Option<Fault> {
+    let link = link(fields, context, sink);
+    let mode = match fields.get("mode", sink) {
+        Some(node) => mode(node, sink),
+        None => Some(PartitionMode::Blackhole),
+    };
+    let duty_percent = match fields.get("duty", sink) {
+        Some(node) => scalars::percent(node, sink).map(|share| (share * 100.0).round() as u8),
+        None => Some(DUTY_PERCENT),
+    };
+    let seed = match fields.get("seed", sink) {
+        Some(node) => scalars::count(node, 0..=u64::MAX, sink),
+        None => Some(0),
+    };
+    let period = fields.require("period", sink).and_then(|node| scalars::some_duration(node, sink))?;
+    let duty_percent = duty_percent?;
+    let up = period * u32::from(duty_percent) / 100;
+    if up < FLAP_MIN || period.saturating_sub(up) < FLAP_MIN {
+        let span = fields.key("period").unwrap_or(fields.span());
+        let message =
+            format!("up for {duty_percent} % of {period:?} leaves less than {FLAP_MIN:?} in one of the states");
+        sink.error_with(span, message, Some("make `period` longer, or `duty` nearer to 50%".to_owned()));
+        return None;
+    }
+    Some(Fault::LinkFlap { link: link?, mode: mode?, period, duty_percent, seed: seed? })
 }
 
 fn link(fields: &Fields<'_>, context: &Context<'_>, sink: &mut Sink<'_>) -> Option<Link> {

@@ -12,7 +12,23 @@ use crate::{
 };
 
 /// Fields of `platform: { reference: … }`.
-pub(super) const FIELDS: [&str; 7] = ["permit", "poll", "suspect_after", "outage_grace", "cut", "notice", "automatic"];
+pub(super) const FIELDS: [&str; 13] = [
+    "permit",
+    "poll",
+    "suspect_after",
+    "outage_grace",
+    "cut",
+    "notice",
+    "drain",
+    "gate",
+    "stopped",
+    "dwell",
+    "automatic",
+    "automatic_return",
+    "at_once",
+];
+/// Environments whose writes may be stopped at once, at most.
+pub(super) const AT_ONCE_MAX: u64 = 16;
 
 pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Platform> {
     let Some(node) = file.get("platform", sink) else {
@@ -38,6 +54,18 @@ pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Platform>
     let outage_grace_ms = timer("outage_grace", default.outage_grace_ms);
     let cut_ms = timer("cut", default.cut_ms);
     let notice_ms = timer("notice", default.notice_ms);
+    let drain_ms = timer("drain", default.drain_ms);
+    let gate_ms = timer("gate", default.gate_ms);
+    let stopped_ms = timer("stopped", default.stopped_ms);
+    let dwell_ms = timer("dwell", default.dwell_ms);
+    let automatic_return = match fields.get("automatic_return", sink) {
+        Some(node) => scalars::flag(node, sink),
+        None => Some(Policy::default().automatic_return),
+    };
+    let at_once = match fields.get("at_once", sink) {
+        Some(node) => scalars::count(node, 1..=AT_ONCE_MAX, sink).and_then(|count| u16::try_from(count).ok()),
+        None => Some(Policy::default().at_once),
+    };
     let automatic = match fields.get("automatic", sink) {
         Some(node) => scalars::flag(node, sink),
         None => Some(Policy::default().automatic),
@@ -49,7 +77,10 @@ pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Platform>
         outage_grace_ms: outage_grace_ms?,
         cut_ms: cut_ms?,
         notice_ms: notice_ms?,
-        ..Timers::default()
+        drain_ms: drain_ms?,
+        gate_ms: gate_ms?,
+        stopped_ms: stopped_ms?,
+        dwell_ms: dwell_ms?,
     };
     let mut sound = true;
     if timers.poll_ms * 3 > timers.permit_ms {
@@ -70,6 +101,15 @@ pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Platform>
         let span = fields.key("suspect_after").or(fields.key("poll")).unwrap_or(fields.span());
         sink.error_with(span, message, Some("make `suspect_after` at least twice `poll`".to_owned()));
     }
-    Some(Platform::Reference { timers, policy: Policy { automatic: automatic?, ..Policy::default() } })
-        .filter(|_| sound)
+    if timers.stopped_ms <= timers.gate_ms {
+        sound = false;
+        let message = format!(
+            "a switch that is undone {} ms after its stop never waits {} ms at a gate",
+            timers.stopped_ms, timers.gate_ms
+        );
+        let span = fields.key("stopped").or(fields.key("gate")).unwrap_or(fields.span());
+        sink.error_with(span, message, Some("make `stopped` longer than `gate`".to_owned()));
+    }
+    let policy = Policy { automatic: automatic?, automatic_return: automatic_return?, at_once: at_once? };
+    Some(Platform::Reference { timers, policy }).filter(|_| sound)
 }

@@ -4,10 +4,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{catalogue::Availability, catalogue::Catalogue, expect, file, platform, timeline, workload};
+use super::{catalogue::Availability, catalogue::Catalogue, expect, fault, file, platform, timeline, workload};
 use crate::{
     api::{environment::EnvironmentKind, ids::NAME_BYTES_MAX},
-    model::fault::PartitionMode,
+    model::{
+        fault::{Direction, PartitionMode},
+        plan::WantedOutcome,
+    },
 };
 
 /// The schema of a scenario file for the native testbed; the committed copy is `fixtures/schema/scenario.json`.
@@ -70,7 +73,8 @@ fn regions() -> Value {
 
 fn platform() -> Value {
     let reference_platform = closed(&platform::FIELDS, &[], |field| match field {
-        "automatic" => json!({ "type": "boolean" }),
+        "automatic" | "automatic_return" => json!({ "type": "boolean" }),
+        "at_once" => json!({ "type": "integer", "minimum": 1, "maximum": platform::AT_ONCE_MAX }),
         _ => reference("duration"),
     });
     closed(&["reference"], &["reference"], |_| reference_platform.clone())
@@ -104,6 +108,8 @@ fn step(catalogue: &Catalogue) -> Value {
             _ => reference("duration"),
         }),
         "id" | "heal" => reference("name"),
+        "outcome" => json!({ "enum": WantedOutcome::ALL.map(WantedOutcome::as_str) }),
+        "parallel" => json!({ "type": "array", "minItems": 1, "items": reference("step") }),
         _ => reference("duration"),
     });
     step["oneOf"] = exactly_one(&timeline::ACTIONS);
@@ -115,6 +121,7 @@ fn when(catalogue: &Catalogue) -> Value {
         "at" => reference("duration"),
         "is" => json!({ "enum": timeline::STATES }),
         "event" => json!({ "enum": catalogue.events }),
+        "journal" => json!({ "enum": catalogue.journal_steps }),
         "nth" => json!({ "type": "integer", "minimum": 1 }),
         "phase" => json!({ "const": "quiesced" }),
         _ => reference("name"),
@@ -128,11 +135,16 @@ fn faults(catalogue: &Catalogue) -> Value {
     let available = catalogue.faults.iter().filter(|entry| entry.availability == Availability::Now);
     let faults: Map<String, Value> = available
         .map(|entry| {
-            let fields: Vec<&str> = entry.fields.iter().copied().filter(|field| *field != "direction").collect();
-            let required: Vec<&str> = fields.iter().copied().filter(|field| *field != "jitter").collect();
-            let mut fault = closed(&fields, &required, |field| match field {
-                "region" => reference("name"),
+            let is_required =
+                |field: &&str| !fault::OPTIONAL.contains(field) || (*field == "mode" && entry.name == "link.partition");
+            let required: Vec<&str> = entry.fields.iter().copied().filter(is_required).collect();
+            let mut fault = closed(entry.fields, &required, |field| match field {
+                "region" | "environment" | "from" => reference("name"),
                 "mode" => json!({ "enum": PartitionMode::ALL.map(PartitionMode::as_str) }),
+                "direction" => json!({ "enum": Direction::ALL.map(Direction::as_str) }),
+                "duty" => reference("share"),
+                "seed" => json!({ "type": "integer", "minimum": 0 }),
+                "at" => json!({ "enum": catalogue.journal_steps }),
                 "rate" => reference("bandwidth"),
                 "link" | "process" => reference(field),
                 _ => reference("duration"),
@@ -148,7 +160,7 @@ fn operations(catalogue: &Catalogue) -> Value {
     let available = catalogue.operations.iter().filter(|(_, availability)| *availability == Availability::Now);
     let operations: Map<String, Value> = available
         .map(|(name, _)| {
-            let operation = closed(&timeline::FAILOVER_FIELDS, &["scope"], |field| match field {
+            let operation = closed(timeline::order_fields(name), &["scope"], |field| match field {
                 "scope" => json!({ "enum": timeline::SCOPES }),
                 "region" => reference("name"),
                 "environments" => json!({ "type": "array", "minItems": 1, "items": reference("name") }),

@@ -1,4 +1,4 @@
-//! `timeline`: steps in order. First an outline of every step, so that references can be checked both ways; then each step.
+//! `timeline`: steps in order, some of them side by side. First an outline of every step, so that references can be checked both ways; then each step.
 
 use std::{ops::Range, time::Duration};
 
@@ -14,23 +14,25 @@ use crate::{
         EnvironmentId,
         control::{Scope, SwitchKind},
     },
-    model::plan::{Action, Order, Step, StepState, When},
+    model::plan::{Action, Order, Step, StepState, WantedOutcome, When},
 };
 
 /// Fields of a step.
-pub(super) const FIELDS: [&str; 10] =
-    ["id", "when", "delay", "within", "for", "inject", "heal", "operate", "exec", "pause"];
+pub(super) const FIELDS: [&str; 12] =
+    ["id", "when", "delay", "within", "for", "outcome", "inject", "heal", "operate", "exec", "pause", "parallel"];
 /// Of these exactly one.
-pub(super) const ACTIONS: [&str; 5] = ["inject", "heal", "operate", "exec", "pause"];
+pub(super) const ACTIONS: [&str; 6] = ["inject", "heal", "operate", "exec", "pause", "parallel"];
 /// Fields of `when`, and those that say what it waits for.
-pub(super) const WHEN_FIELDS: [&str; 7] = ["at", "step", "is", "event", "environment", "nth", "phase"];
-pub(super) const TRIGGERS: [&str; 4] = ["at", "step", "event", "phase"];
+pub(super) const WHEN_FIELDS: [&str; 8] = ["at", "step", "is", "event", "journal", "environment", "nth", "phase"];
+pub(super) const TRIGGERS: [&str; 5] = ["at", "step", "event", "journal", "phase"];
 /// States of a step.
 pub(super) const STATES: [&str; 3] = ["started", "done", "healed"];
 /// Fields of `exec`.
 pub(super) const EXEC_FIELDS: [&str; 2] = ["command", "timeout"];
 /// Fields of `failover`.
-pub(super) const FAILOVER_FIELDS: [&str; 4] = ["scope", "region", "environments", "accept_data_loss"];
+const FAILOVER_FIELDS: [&str; 4] = ["scope", "region", "environments", "accept_data_loss"];
+/// Fields of the operations that lose nothing.
+const PLANNED_FIELDS: [&str; 3] = ["scope", "region", "environments"];
 /// Scopes of an operation.
 pub(super) const SCOPES: [&str; 2] = ["region", "environment"];
 
@@ -39,6 +41,11 @@ pub(super) const WITHIN: Duration = Duration::from_secs(60);
 /// Bound on a command that sets none.
 pub(super) const EXEC_TIMEOUT: Duration = Duration::from_secs(30);
 const STEPS_MAX: usize = 256;
+
+/// Fields of an operation.
+pub(super) fn order_fields(operation: &str) -> &'static [&'static str] {
+    if operation == "failover" { &FAILOVER_FIELDS } else { &PLANNED_FIELDS }
+}
 
 /// What other steps and `expect` need to know of a step.
 #[derive(Debug, Clone)]
@@ -50,6 +57,8 @@ pub(super) struct Outline {
     holds: bool,
     heals: Option<String>,
     quiesced: bool,
+    /// The step that holds this one among others side by side.
+    inside: Option<usize>,
 }
 
 pub(super) fn decode(file: &Fields<'_>, context: &Context<'_>, sink: &mut Sink<'_>) -> (Vec<Step>, Vec<Outline>) {
@@ -61,29 +70,53 @@ pub(super) fn decode(file: &Fields<'_>, context: &Context<'_>, sink: &mut Sink<'
     if items.len() > STEPS_MAX {
         sink.error(&node.span, format!("{} steps are more than {STEPS_MAX}", items.len()));
     }
-    let outlines: Vec<Outline> = items.iter().enumerate().map(|(place, item)| outline(item, place)).collect();
+    let mut outlines: Vec<Outline> = Vec::new();
+    let mut places = Vec::new();
+    for (number, item) in items.iter().enumerate() {
+        let place = outlines.len();
+        places.push(place);
+        outlines.push(outline(item, format!("step-{}", number + 1), None));
+        for (inner, child) in side_by_side(item).iter().enumerate() {
+            outlines.push(outline(child, format!("step-{}-{}", number + 1, inner + 1), Some(place)));
+        }
+    }
     check_outlines(&outlines, sink);
     let steps = items
         .iter()
-        .enumerate()
-        .filter_map(|(place, item)| Decoder { context, outlines: &outlines, place, sink: &mut *sink }.step(item))
+        .zip(places)
+        .filter_map(|(item, place)| Decoder { context, outlines: &outlines, place, sink: &mut *sink }.step(item))
         .collect();
     (steps, outlines)
 }
 
-/// Reads of a step what can be read without judging it.
-fn outline(item: &Node, place: usize) -> Outline {
-    let field = |name: &str| match &item.value {
-        Value::Map(entries) => entries.iter().find(|(key, _)| key.value == Value::Text(name.to_owned())),
+/// The value of a field, read without judging anything.
+fn peek<'n>(item: &'n Node, name: &str) -> Option<&'n Node> {
+    match &item.value {
+        Value::Map(entries) => {
+            entries.iter().find(|(key, _)| key.value == Value::Text(name.to_owned())).map(|(_, node)| node)
+        }
         _ => None,
-    };
+    }
+}
+
+/// The steps inside a `parallel` one.
+fn side_by_side(item: &Node) -> &[Node] {
+    match peek(item, "parallel").map(|node| &node.value) {
+        Some(Value::List(items)) => items,
+        _ => &[],
+    }
+}
+
+/// Reads of a step what can be read without judging it.
+fn outline(item: &Node, unnamed: String, inside: Option<usize>) -> Outline {
+    let field = |name: &str| peek(item, name);
     let text = |node: &Node| match &node.value {
         Value::Text(text) => Some(text.clone()),
         _ => None,
     };
-    let id = field("id").and_then(|(_, node)| text(node).map(|id| (id, node.span.clone())));
-    let (id, span) = id.unwrap_or_else(|| (format!("step-{}", place + 1), item.span.clone()));
-    let quiesced = field("when").is_some_and(|(_, node)| match &node.value {
+    let id = field("id").and_then(|node| text(node).map(|id| (id, node.span.clone())));
+    let (id, span) = id.unwrap_or_else(|| (unnamed, item.span.clone()));
+    let quiesced = field("when").is_some_and(|node| match &node.value {
         Value::Map(entries) => entries.iter().any(|(key, _)| key.value == Value::Text("phase".to_owned())),
         _ => false,
     });
@@ -91,9 +124,10 @@ fn outline(item: &Node, place: usize) -> Outline {
         id,
         span,
         action: ACTIONS.into_iter().find(|action| field(action).is_some()).map(str::to_owned),
-        holds: field("for").is_some(),
-        heals: field("heal").and_then(|(_, node)| text(node)),
+        holds: field("for").is_some() || field("inject").is_some_and(|fault| peek(fault, "control.crash").is_some()),
+        heals: field("heal").and_then(text),
         quiesced,
+        inside,
     }
 }
 
@@ -107,7 +141,11 @@ fn check_outlines(outlines: &[Outline], sink: &mut Sink<'_>) {
             let what = if step.id == "end" { "the end of the run" } else { "automatic failovers" };
             sink.error(&step.span, format!("`{}` names {what} in reports: give the step another id", step.id));
         }
+        if step.quiesced && step.inside.is_some() {
+            sink.error(&step.span, "`phase: quiesced` goes with the whole `parallel` step, not with one inside it");
+        }
     }
+    let outlines: Vec<&Outline> = outlines.iter().filter(|step| step.inside.is_none()).collect();
     let first = outlines.iter().position(|step| step.quiesced).unwrap_or(outlines.len());
     if let Some(step) = outlines[first..].iter().find(|step| !step.quiesced) {
         let help = "load stops after the last ordinary step: move it before the first step of `phase: quiesced`";
@@ -149,17 +187,36 @@ impl<'d> Decoder<'d, '_, '_> {
             Some(node) => scalars::some_duration(node, self.sink).map(Some),
             None => Some(None),
         };
+        let outcome = match fields.get("outcome", self.sink) {
+            Some(node) => {
+                let words = WantedOutcome::ALL.map(WantedOutcome::as_str);
+                scalars::word(node, "outcome", &words, self.sink)
+                    .and_then(|word| WantedOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == word))
+            }
+            None => Some(WantedOutcome::default()),
+        };
         let (name, key, value) = fields.one_of(&ACTIONS, self.sink)?;
         if let Some(span) = fields.key("for").filter(|_| name != "inject") {
             self.sink.error(span, format!("`for` says how long a fault lasts: it does not go with `{name}`"));
         }
+        if let Some(span) = fields.key("outcome").filter(|_| name != "operate") {
+            self.sink.error(span, format!("`outcome` says what becomes of an order: it does not go with `{name}`"));
+        }
         let action = match name {
+            "parallel" => self.parallel(key, value),
             "inject" => fault::decode(value, self.context, self.sink).map(Action::Inject),
             "heal" => self.heal(value),
             "operate" => self.operate(value),
             "exec" => self.exec(value),
             _ => scalars::any_duration(value, self.sink).map(Action::Pause),
         };
+        let lasts = match &action {
+            Some(Action::Inject(fault)) => fault.lasts(),
+            _ => None,
+        };
+        if let Some(span) = fields.key("for").filter(|_| lasts.is_some()) {
+            self.sink.error(span, "the control plane is started again after `down_for`: leave `for` out");
+        }
         let (within, delay) = (within?, delay?);
         let needed = delay + if let Some(Action::Pause(pause)) = action { pause } else { Duration::ZERO };
         if needed >= within {
@@ -168,21 +225,46 @@ impl<'d> Decoder<'d, '_, '_> {
             self.sink.error_with(span, message, Some("set a longer `within`".to_owned()));
         }
         let id = self.outlines[self.place].id.clone();
-        Some(Step { id, when: when?, delay, within, hold: hold?, action: action? })
+        Some(Step { id, when: when?, delay, within, hold: hold?.or(lasts), outcome: outcome?, action: action? })
+    }
+
+    fn parallel(&mut self, key: &Node, node: &Node) -> Option<Action> {
+        if self.outlines[self.place].inside.is_some() {
+            self.sink.error(&key.span, "`parallel` cannot stand inside `parallel`");
+            return None;
+        }
+        let Value::List(items) = &node.value else {
+            self.sink.wrong_type(node, "a list of steps");
+            return None;
+        };
+        if items.is_empty() {
+            self.sink.error(&node.span, "no step stands here");
+            return None;
+        }
+        let (context, outlines, first) = (self.context, self.outlines, self.place + 1);
+        let steps: Vec<Option<Step>> = items
+            .iter()
+            .enumerate()
+            .map(|(inner, item)| Decoder { context, outlines, place: first + inner, sink: &mut *self.sink }.step(item))
+            .collect();
+        steps.into_iter().collect::<Option<Vec<_>>>().map(Action::Parallel)
     }
 
     fn when(&mut self, node: &Node) -> Option<When> {
         let fields = Fields::open(node, "`when`", &WHEN_FIELDS, self.sink)?;
         let (name, _, value) = fields.one_of(&TRIGGERS, self.sink)?;
-        for (field, owner) in [("is", "step"), ("environment", "event"), ("nth", "event")] {
-            if let Some(span) = fields.key(field).filter(|_| name != owner) {
+        for (field, owners) in
+            [("is", &["step"][..]), ("environment", &["event", "journal"]), ("nth", &["event", "journal"])]
+        {
+            if let Some(span) = fields.key(field).filter(|_| !owners.contains(&name)) {
+                let owner = owners.join("` or `");
                 self.sink.error(span, format!("`{field}` goes with `{owner}`, not with `{name}`"));
             }
         }
         match name {
             "at" => scalars::any_duration(value, self.sink).map(When::At),
             "step" => self.when_step(&fields, value),
-            "event" => self.when_event(&fields, value),
+            "event" | "journal" => self.when_event(name, &fields, value),
             _ => scalars::word(value, "phase", &["quiesced"], self.sink).map(|_| When::Quiesced),
         }
     }
@@ -197,8 +279,14 @@ impl<'d> Decoder<'d, '_, '_> {
         };
         let target = self.earlier_step(node)?;
         if is == StepState::Healed {
-            let before = &self.outlines[..self.place];
-            let healed = target.holds || before.iter().any(|step| step.heals.as_ref() == Some(&target.id));
+            let (here, outlines) = (self.place, self.outlines);
+            let beside = outlines[here].inside;
+            let mut before = outlines
+                .iter()
+                .enumerate()
+                .filter(|(place, step)| *place < here || (beside.is_some() && step.inside == beside))
+                .map(|(_, step)| step);
+            let healed = target.holds || before.any(|step| step.heals.as_ref() == Some(&target.id));
             if target.action.as_deref() != Some("inject") {
                 self.sink.error(&node.span, format!("`{}` injects no fault that could be healed", target.id));
                 return None;
@@ -212,7 +300,7 @@ impl<'d> Decoder<'d, '_, '_> {
         Some(When::Step { id: target.id.clone(), is })
     }
 
-    fn when_event(&mut self, fields: &Fields<'_>, node: &Node) -> Option<When> {
+    fn when_event(&mut self, what: &str, fields: &Fields<'_>, node: &Node) -> Option<When> {
         let environment = match fields.get("environment", self.sink) {
             Some(node) => environment(node, self.context, self.sink).map(Some),
             None => Some(None),
@@ -221,19 +309,29 @@ impl<'d> Decoder<'d, '_, '_> {
             Some(node) => scalars::count(node, 1..=1_000, self.sink).and_then(|nth| u32::try_from(nth).ok()),
             None => Some(1),
         };
+        if what == "journal" {
+            let step = scalars::word(node, "step", &self.context.catalogue.journal_steps, self.sink)?.to_owned();
+            return Some(When::Journal { step, environment: environment?, nth: nth? });
+        }
         let name = scalars::word(node, "event", &self.context.catalogue.events, self.sink)?.to_owned();
         Some(When::Event { name, environment: environment?, nth: nth? })
     }
 
-    /// A reference to a step that stands before this one.
+    /// A reference to a step that stands before this one, or beside it.
     fn earlier_step(&mut self, node: &Node) -> Option<&'d Outline> {
         let id = scalars::text(node, self.sink)?;
         let Some(place) = self.outlines.iter().position(|step| step.id == id) else {
             self.sink.unknown(&node.span, "step", id, self.outlines.iter().map(|step| step.id.as_str()));
             return None;
         };
-        if place >= self.place {
-            let which = if place == self.place { "is this step itself" } else { "comes later" };
+        let beside = self.outlines[self.place].inside;
+        let is_beside = beside.is_some() && self.outlines[place].inside == beside && place != self.place;
+        if (place >= self.place && !is_beside) || Some(place) == beside {
+            let which = match place {
+                _ if place == self.place => "is this step itself",
+                _ if Some(place) == beside => "holds this step",
+                _ => "comes later",
+            };
             self.sink.error(&node.span, format!("`{id}` {which}: steps run in order"));
             return None;
         }
@@ -268,13 +366,17 @@ impl<'d> Decoder<'d, '_, '_> {
         if !available(key, "operation", name, *availability, self.context, self.sink) {
             return None;
         }
-        let fields = Fields::open(value, "`failover`", &FAILOVER_FIELDS, self.sink)?;
+        let (what, kind) = match name {
+            "planned_failover" => ("`planned_failover`", SwitchKind::Planned),
+            "failback" => ("`failback`", SwitchKind::Failback),
+            _ => ("`failover`", SwitchKind::Unplanned),
+        };
+        let fields = Fields::open(value, what, order_fields(name), self.sink)?;
         let scope = self.scope(&fields);
         let accept_data_loss = match fields.get("accept_data_loss", self.sink) {
             Some(node) => scalars::flag(node, self.sink),
             None => Some(false),
         };
-        let kind = SwitchKind::Unplanned;
         Some(Action::Operate(Order { kind, scope: scope?, accept_data_loss: accept_data_loss? }))
     }
 

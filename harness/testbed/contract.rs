@@ -6,7 +6,11 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     api::{EnvironmentId, Region, environment::Login},
-    model::{fault::PartitionMode, link::Link, process::ProcessName},
+    model::{
+        fault::{Direction, PartitionMode},
+        link::Link,
+        process::ProcessName,
+    },
     os::process::Identity,
 };
 
@@ -19,6 +23,16 @@ pub enum TestbedError {
     /// Anything else.
     #[error("{0}")]
     Failed(String),
+    /// It is as wanted, but something else was disturbed on the way, as the text says.
+    #[error("{0}")]
+    Disturbed(String),
+}
+
+impl TestbedError {
+    /// Whether what was asked for is in force all the same.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Disturbed(_))
+    }
 }
 
 /// How a link is impeded.
@@ -26,6 +40,8 @@ pub enum TestbedError {
 pub enum Impediment {
     /// Carries nothing.
     Partition(PartitionMode),
+    /// Carries nothing one way, and everything the other. `Refuse` has no direction and closes the link.
+    OneWay(PartitionMode, Direction),
     /// Delays, in each direction.
     Latency {
         /// Delay.
@@ -123,6 +139,11 @@ pub trait Testbed: Send + Sync {
 
     /// Where the stores of an environment are, by the sites' inventories.
     fn stores(&self, region: &Region, environment: &EnvironmentId) -> StorePorts;
+
+    /// Folder of the control plane's journal. `None` where files cannot be reached.
+    fn journal(&self) -> Option<std::path::PathBuf> {
+        None
+    }
 
     /// Data folder of an environment's Postgres in a region, for evidence. `None` where files cannot be reached.
     fn sql_data(&self, region: &Region, environment: &EnvironmentId) -> Option<std::path::PathBuf>;

@@ -3,9 +3,10 @@
 //!
 //! [`contract`] is the trait every testbed keeps; the rest of the examiner uses nothing else of this room but [`setup`],
 //! which finds or makes the real servers, and [`native::Native`], which runs them as processes on loopback. [`undo`] ends
-//! what a run has started, whoever calls it.
+//! what a run has started, whoever calls it, and [`guardian`] calls it when the runner is gone.
 
 pub mod contract;
+pub mod guardian;
 pub mod native;
 mod scope;
 pub mod setup;

@@ -1,10 +1,11 @@
-//! Which processes belong to a site, besides those in its inventory: all that work in its folder and were not started by
-//! somebody else from there, such as a person's shell.
+//! Which processes belong to a site or a run, besides those in inventories: all that work in its folder and were not started
+//! by somebody else from there, such as a person's shell; and all that carry the run's mark in their environment.
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
-    os::unix::fs::MetadataExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -37,6 +38,31 @@ pub(super) fn working_in(site: &Path) -> Vec<Identity> {
         .collect()
 }
 
+/// Processes that carry the mark of a run: their home lies in its folder, as of everything that a testbed starts and of
+/// what that starts in turn; or it is the folder that they were told to be the run's, as a scenario's commands are.
+pub(super) fn marked(folder: &Path) -> Vec<Identity> {
+    let Ok(folder) = folder.canonicalize() else { return Vec::new() };
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| !is_us(*pid))
+        .filter_map(Identity::of)
+        .filter(|process| {
+            // What may not be read is not ours.
+            let environment = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+            // It is the same process that was read.
+            has_mark(&environment, &folder) && process.is_alive()
+        })
+        .collect()
+}
+
+fn has_mark(environment: &[u8], folder: &Path) -> bool {
+    environment.split(|byte| *byte == 0).any(|variable| {
+        let value = |name: &[u8]| variable.strip_prefix(name).map(|value| Path::new(OsStr::from_bytes(value)));
+        value(b"HOME=").is_some_and(|home| home.starts_with(folder))
+            || value(b"GEODRILL_RUN_DIR=").is_some_and(|run| run == folder)
+    })
+}
+
 /// Whether the first of a process's ancestors that works elsewhere is the machine's first process, a user's, or we.
 fn is_left(process: &Process, all: &BTreeMap<i32, Process>) -> bool {
     let mut parent = process.parent;
@@ -64,4 +90,21 @@ fn read(pid: i32, site: &Path) -> Option<Process> {
     let name = stat.get(open + 1..close)?.to_owned();
     let uid = fs::metadata(&folder).ok()?.uid();
     Some(Process { identity: Identity::of(pid)?, parent, uid, name, works_here })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_mark;
+    use std::path::Path;
+
+    #[test]
+    fn a_mark_names_the_very_run() {
+        let run = Path::new("/var/tmp/runs/20260101-000000-abcd");
+        let marked = |text: &str| has_mark(text.as_bytes(), run);
+        assert!(marked("PATH=/bin\0HOME=/var/tmp/runs/20260101-000000-abcd/east\0"));
+        assert!(marked("GEODRILL_RUN_DIR=/var/tmp/runs/20260101-000000-abcd"));
+        assert!(!marked("HOME=/var/tmp/runs/20260101-000000-abcdef/east"));
+        assert!(!marked("HOME=/root\0PWD=/var/tmp/runs/20260101-000000-abcd/east"));
+        assert!(!marked(""));
+    }
 }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::scope;
 use crate::{
     model::link::Link,
-    os::{files, inventory, process::Identity},
+    os::{files, inventory, process::Identity, shared_memory},
     testbed::setup,
 };
 
@@ -79,9 +79,14 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Its runner.
+    pub fn runner(&self) -> Identity {
+        Identity { pid: self.pid, start_ticks: self.start_ticks }
+    }
+
     /// Whether its runner still runs, and so looks after it.
     pub fn has_runner(&self) -> bool {
-        Identity { pid: self.pid, start_ticks: self.start_ticks }.is_alive()
+        self.runner().is_alive()
     }
 }
 
@@ -116,6 +121,11 @@ impl Ledger {
         Ok(Self { file: Mutex::new(file), standing })
     }
 
+    /// The file that says that the run stands.
+    pub fn standing(&self) -> &Path {
+        &self.standing
+    }
+
     /// Notes what is about to be done.
     ///
     /// # Errors
@@ -134,10 +144,18 @@ impl Ledger {
     /// The system's.
     pub fn close(&self) -> io::Result<()> {
         self.note(&Entry::Ended)?;
-        match fs::remove_file(&self.standing) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        forget(&self.standing)
+    }
+}
+
+/// Says that a run stands no more.
+///
+/// # Errors
+/// The system's.
+pub(super) fn forget(standing: &Path) -> io::Result<()> {
+    match fs::remove_file(standing) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -168,11 +186,38 @@ pub fn standing() -> io::Result<Vec<(PathBuf, Standing)>> {
 
 /// Ends a run that its runner left behind, and says that it stands no more. What could not be ended is told.
 pub fn end_standing(file: &Path, standing: &Standing, within: Duration) -> Vec<String> {
-    let left = end(&standing.folder, within);
+    let mut left = end(&standing.folder, within);
     if left.is_empty() {
-        let _ = fs::remove_file(file);
+        shared_memory::free_abandoned();
+        left.extend(forget(file).err().map(|error| format!("{}: {error}", file.display())));
     }
     left
+}
+
+/// A run whose runner was gone, and what was done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Swept {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// How many processes of it ran.
+    pub processes: usize,
+    /// What could not be ended.
+    pub left: Vec<String>,
+}
+
+/// Ends what dead runners have left behind, each run within `within`. A guardian that is at it already is no hindrance.
+///
+/// # Errors
+/// The system's, for the list of runs that stand.
+pub fn sweep(within: Duration) -> io::Result<Vec<Swept>> {
+    let dead = standing()?.into_iter().filter(|(_, standing)| !standing.has_runner());
+    Ok(dead
+        .map(|(file, standing)| {
+            let processes = alive(&standing.folder).len();
+            let left = end_standing(&file, &standing, within);
+            Swept { folder: standing.folder, processes, left }
+        })
+        .collect())
 }
 
 /// Kills every process of a run's sites, whole trees, and whatever else works in their folders. Bounded by `within`. What
@@ -202,9 +247,13 @@ pub fn end(folder: &Path, within: Duration) -> Vec<String> {
     }
 }
 
-/// Every living process of a run: those in its inventories with their trees, and those that work in its folders.
+/// Every living process of a run but ourselves: those in its inventories with their trees, those that work in its folders,
+/// and those that carry its mark.
 pub(super) fn alive(folder: &Path) -> BTreeSet<Identity> {
-    sites(folder).iter().flat_map(|site| alive_in(&folder.join(site))).collect()
+    let mut alive: BTreeSet<Identity> = sites(folder).iter().flat_map(|site| alive_in(&folder.join(site))).collect();
+    alive.extend(scope::marked(folder).into_iter().flat_map(Identity::tree));
+    alive.retain(|process| u32::try_from(process.pid) != Ok(std::process::id()));
+    alive
 }
 
 /// Every living process of one site.

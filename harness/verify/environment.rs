@@ -12,14 +12,16 @@ use super::{
     interruption::Probes,
     lag, marks, phases, rate,
     readings::{self, books, of_event},
-    recovery,
+    recovery, regions,
     rows::Rows,
+    salvage,
     timeline::{self, Ack, Switch},
     versions::Versions,
     writes::Writes,
 };
 use crate::model::{
     Token,
+    event::What,
     measure::{EventMeasures, Integrity, Measures},
     observation::SqlSnapshot,
     operation::{EnvironmentIndex, Store},
@@ -122,6 +124,7 @@ impl Subject<'_, '_> {
         let event = EventMeasures {
             id: switch.id.clone(),
             kind: switch.kind,
+            aborted: switch.aborted,
             environment: self.environment,
             began: switch.began,
             switched: switch.switched,
@@ -136,6 +139,8 @@ impl Subject<'_, '_> {
             files: files.counts,
             dangling_marked: beside.dangling_marked,
             dangling_unmarked: beside.dangling_unmarked,
+            dangling_left: self.marks_left(switch),
+            salvage: salvage::compare(self.input, self.environment, &switch.id, &lost),
             orphans: beside.orphans,
             orphans_unexcused: beside.orphans_unexcused,
             lost,
@@ -144,6 +149,10 @@ impl Subject<'_, '_> {
             back_to_rate_s: rate::back_to_rate(self.acks, switch),
         };
         if switch.kind.is_none() {
+            if let Some(compared) = regions::compare(self.input, self.environment) {
+                findings.add(Integrity::RegionsDiffer, None, compared.differences(), compared.examples.clone());
+                measures.regions.push(compared);
+            }
             for (store, counts) in [(Store::Sql, &event.sql), (Store::Files, &event.files)] {
                 let books = books(self.input, self.environment, &read, store, counts.residual, counts.foreign);
                 let off = if books.foreign { counts.residual.unsigned_abs() } else { 0 };
@@ -158,6 +167,15 @@ impl Subject<'_, '_> {
         if read.versions.is_ok() {
             files.remember(self.writes, &mut past.files, read.view, read.ended);
         }
+    }
+
+    /// References still marked at the end though their object is there.
+    fn marks_left(&self, switch: &Switch) -> u64 {
+        let left = self.input.events.iter().rev().find_map(|event| match event.what {
+            What::MarksLeft { environment, references } if environment == self.environment => Some(references),
+            _ => None,
+        });
+        left.filter(|_| switch.kind.is_none()).unwrap_or_default()
     }
 
     /// Fates and marks of rows.

@@ -7,6 +7,7 @@ use crate::{
     ledger::History,
     model::{
         EnvironmentId, RunTime, event::Event, measure::Measures, observation::Observation, operation::EnvironmentIndex,
+        salvage::SalvageClaim,
     },
 };
 
@@ -23,6 +24,8 @@ pub struct Input<'a> {
     pub events: &'a [Event],
     /// What was read past the platform.
     pub observations: &'a [Observation],
+    /// What the platform says it salvaged.
+    pub salvages: &'a [SalvageClaim],
     /// Period of every probe.
     pub probe_period: Duration,
     /// Hard deadline of every operation.

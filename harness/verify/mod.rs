@@ -5,7 +5,8 @@
 //! - `rows` and `versions` sort what a reading holds by operation; `fate_rows` and `fate_files` give each write exactly
 //!   one fate per store; `chain` checks each key's chain; `marks` finds holes, zombies and what else stands beside.
 //! - `readings` chooses the reading of each event; `balance` counts it once more with code of its own, the second half
-//!   of the books; `passes` compares the two final ones.
+//!   of the books; `passes` compares the two final ones, `regions` both sides of what ended protected, `salvage` a
+//!   platform's list with what a switch lost.
 //! - `recovery`, `interruption`, `phases`, `rate`, `lag` are the times; `client_reads` judges what reads returned.
 //!
 //! A write that one event lost is left out of the counts of later events, so each loss is told once; should its row come
@@ -31,7 +32,9 @@ mod phases;
 mod rate;
 mod readings;
 mod recovery;
+mod regions;
 mod rows;
+mod salvage;
 mod timeline;
 mod versions;
 mod writes;

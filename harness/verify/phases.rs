@@ -4,13 +4,17 @@
 //! claim that reached us quickest; no claim may lie outside the time that was measured, so the parts sum to the whole.
 
 use super::{input::Input, timeline::Switch};
-use crate::model::{RunTime, event::What, measure::Phase, operation::EnvironmentIndex};
+use crate::model::{RunTime, SwitchKind, event::What, measure::Phase, operation::EnvironmentIndex};
 
 /// The claims that end each part, in the order of a failover.
-const PARTS: [(&str, &str); 6] = [
+const PARTS: [(&str, &str); 10] = [
     ("suspected", "region.suspected"),
     ("declared", "region.declared"),
+    ("preflighted", "failover.preflighted"),
     ("noticed", "failover.notified"),
+    ("drained", "failover.drained"),
+    ("handed_over", "failover.handed-over"),
+    ("caught_up", "failover.caught-up"),
     ("fenced", "failover.fenced"),
     ("promoted", "failover.promoted"),
     ("routed", "failover.routed"),
@@ -24,6 +28,10 @@ pub(super) fn phases(input: &Input<'_>, environment: EnvironmentIndex, switch: &
     let mut claims: [Option<(u64, u64)>; PARTS.len()] = [None; PARTS.len()];
     for event in input.events.iter().filter(|event| event.at >= switch.began && event.at < switch.until) {
         let What::Claim(claim) = &event.what else { continue };
+        // What is thought of regions leads to an unplanned failover alone.
+        if switch.kind != Some(SwitchKind::Unplanned) && claim.name.starts_with("region.") {
+            continue;
+        }
         if claim.environment.is_some() && claim.environment.as_ref() != name {
             continue;
         }

@@ -61,6 +61,11 @@ pub(super) fn of_event<'a>(input: &Input<'a>, environment: EnvironmentIndex, swi
     }
 }
 
+/// The final reading of the region that serves the environment.
+pub(super) fn serving_side<'a>(input: &Input<'a>, environment: EnvironmentIndex) -> Option<&'a Observation> {
+    find(input, environment, |boundary| matches!(boundary, Boundary::Final { serving: true, .. }))
+}
+
 /// The final reading of the region that does not serve the environment.
 pub(super) fn other_side<'a>(input: &Input<'a>, environment: EnvironmentIndex) -> Option<&'a Observation> {
     find(input, environment, |boundary| matches!(boundary, Boundary::Final { serving: false, .. }))

@@ -38,6 +38,8 @@ pub(super) struct Switch {
     pub id: String,
     /// `None`: the end of the run.
     pub kind: Option<SwitchKind>,
+    /// The attempt was undone, as the platform says.
+    pub aborted: bool,
     pub began: RunTime,
     /// The next event began, or the end of time.
     pub until: RunTime,
@@ -62,6 +64,14 @@ pub(super) fn switches(input: &Input<'_>, environment: EnvironmentIndex, acks: &
             switches.push(Switch::new(id.clone(), Some(*kind), *cause));
         }
     }
+    for event in input.events {
+        if let What::SwitchEnded { event: id, environment: of, aborted, .. } = &event.what
+            && *of == environment
+            && let Some(switch) = switches.iter_mut().find(|switch| switch.id == *id)
+        {
+            switch.aborted = *aborted;
+        }
+    }
     switches.sort_by_key(|switch| switch.began);
     for place in 1..switches.len() {
         switches[place - 1].until = switches[place].began;
@@ -76,6 +86,10 @@ pub(super) fn switches(input: &Input<'_>, environment: EnvironmentIndex, acks: &
         let back = switches[place + 1..].iter().find(|later| later.to == from).and_then(|later| later.switched);
         let switch = &mut switches[place];
         switch.back = back.unwrap_or(switch.back);
+        if switch.switched.is_none() {
+            // Nothing was switched: the old side serves on, and what comes later is another event's.
+            switch.back = switch.back.min(switch.until);
+        }
         let old = |ack: &&Ack| ack.side == from && ack.side.is_some() && ack.at < switch.back;
         switch.cut = acks.iter().rev().find(old).map(|ack| ack.at);
     }
@@ -102,7 +116,18 @@ pub(super) fn unannounced(acks: &[Ack]) -> Switch {
 impl Switch {
     fn new(id: String, kind: Option<SwitchKind>, began: RunTime) -> Self {
         let never = RunTime(u64::MAX);
-        Self { id, kind, began, until: never, from: None, to: None, switched: None, back: never, cut: None }
+        Self {
+            id,
+            kind,
+            aborted: false,
+            began,
+            until: never,
+            from: None,
+            to: None,
+            switched: None,
+            back: never,
+            cut: None,
+        }
     }
 
     fn observe(&mut self, serving: Option<Side>, acks: &[Ack]) {

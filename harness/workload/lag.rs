@@ -25,7 +25,11 @@ use crate::{
         postgres::{self, code},
         s3,
     },
-    model::{RunTime, operation::EnvironmentIndex, token::Seen},
+    model::{
+        RunTime,
+        operation::{EnvironmentIndex, Side},
+        token::Seen,
+    },
 };
 
 /// How often each environment is sampled.
@@ -72,6 +76,9 @@ pub struct LagSample {
     pub files_s: Option<f64>,
 }
 
+/// Says where an environment's secondary is, given the side that clients were last acknowledged by.
+pub type Secondary = Arc<dyn Fn(EnvironmentIndex, Option<Side>) -> Option<LagProbe> + Send + Sync>;
+
 /// Samples every environment of a load until it is dropped.
 #[must_use = "a sampler that is dropped ends"]
 pub struct LagSampler {
@@ -80,12 +87,8 @@ pub struct LagSampler {
 
 impl LagSampler {
     /// Starts a task for each environment of `load`. Before each sample, `secondary` says where that environment's secondary
-    /// is now; `None`: it has none, so nothing is sampled.
-    pub fn start(
-        load: &Load,
-        clock: Clock,
-        secondary: Arc<dyn Fn(EnvironmentIndex) -> Option<LagProbe> + Send + Sync>,
-    ) -> (LagSampler, mpsc::Receiver<LagSample>) {
+    /// is now (the other side of whatever serves); `None`: it has none, so nothing is sampled.
+    pub fn start(load: &Load, clock: Clock, secondary: Secondary) -> (LagSampler, mpsc::Receiver<LagSample>) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         let mut tasks = JoinSet::new();
         for (environment, pulse, sides) in load.pulses() {
@@ -104,14 +107,14 @@ impl LagSampler {
 async fn watch(
     environment: EnvironmentIndex,
     mut watcher: Watcher,
-    secondary: Arc<dyn Fn(EnvironmentIndex) -> Option<LagProbe> + Send + Sync>,
+    secondary: Secondary,
     sender: mpsc::Sender<LagSample>,
 ) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while !sender.is_closed() {
         ticks.tick().await;
-        let Some(probe) = secondary(environment) else { continue };
+        let Some(probe) = secondary(environment, watcher.sides.side()) else { continue };
         let at = watcher.clock.now();
         let (sql_s, files_s) = watcher.sample(&probe, at).await;
         // A receiver that does not keep up misses samples, never delays them.

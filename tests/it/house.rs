@@ -161,6 +161,7 @@ fn the_examined_never_sees_the_examiner() {
         "plane",
         "fault",
         "conduct",
+        "lab",
         "report",
     ];
     let allowed = &table["platform"];

@@ -1,10 +1,18 @@
 //! Integration tests: the house's rules, the program from outside, and drills on real servers.
 
+mod crashes;
 mod endings;
+mod faults;
+mod full_disk;
 mod house;
+mod lab;
+mod leftovers;
 mod oracle;
 mod orders;
 mod program;
+mod races;
+mod repetitions;
 mod shipped;
+mod stage;
 mod support;
 mod tampering;

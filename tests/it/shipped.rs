@@ -1,6 +1,9 @@
 //! Every shipped scenario, as users of the library run them.
 
-use geodrill::{conduct::Drill, model::verdict::Verdict};
+use geodrill::{
+    conduct::{Drill, Finished},
+    model::{SwitchKind, measure::EventMeasures, operation::Side, verdict::Verdict},
+};
 
 use crate::support::{alone, drill};
 
@@ -42,4 +45,88 @@ async fn tampering_is_found() -> anyhow::Result<()> {
     let violated = finished.report.guarantees.iter().filter(|judged| judged.verdict == Verdict::Violated);
     assert!(violated.count() > 0, "{}", finished.human());
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planned_failover_loses_nothing() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let finished = drill(Drill::shipped("planned-failover")?).run().await?.assert_held();
+    let moved = events(&finished, "move");
+    assert_eq!(moved.len(), 2, "{}", finished.human());
+    for event in moved {
+        assert_eq!(event.kind, Some(SwitchKind::Planned));
+        assert!(event.switched.is_some() && event.to == Some(Side(1)), "{}", finished.human());
+        assert_eq!((event.sql.lost(), event.files.lost()), (0, 0), "{}", finished.human());
+    }
+    assert!(finished.measures.regions.iter().all(|compared| compared.unread.is_none()), "{}", finished.human());
+    assert_eq!(finished.measures.regions.len(), 2, "both ended protected\n{}", finished.human());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failback_follows_a_divergence_and_what_was_lost_is_what_was_salvaged() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let finished = drill(Drill::shipped("failback")?).run().await?.assert_held();
+    let told = finished.human();
+    let [lost] = &events(&finished, "failover-1")[..] else { panic!("one failover\n{told}") };
+    assert!(lost.sql.lost() > 20 && lost.files.lost() > 0, "{told}");
+    let salvage = lost.salvage.as_ref().expect("a list was fetched");
+    assert!(salvage.rows >= lost.sql.lost() && salvage.objects >= lost.files.lost(), "{told}");
+    assert_eq!((salvage.missing, salvage.extra), (0, 0), "{:?}\n{told}", salvage.examples);
+    let [back] = &events(&finished, "back")[..] else { panic!("one failback\n{told}") };
+    assert_eq!((back.from, back.to, back.recovery_point.operations), (Some(Side(1)), Some(Side(0)), 0), "{told}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_trip_loses_nothing_either_way() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let finished = drill(Drill::shipped("round-trip")?).run().await?.assert_held();
+    for (id, to) in [("there", Side(1)), ("back", Side(0))] {
+        for event in events(&finished, id) {
+            assert_eq!((event.to, event.recovery_point.operations), (Some(to), 0), "{}", finished.human());
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_failover_of_one_environment_is_not_noticed_by_the_other() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let finished = drill(Drill::shipped("environment-failover")?).run().await?.assert_held();
+    assert_eq!(events(&finished, "move").len(), 1, "{}", finished.human());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_without_their_object_are_marked_and_whole_again_after_the_return() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let finished = drill(Drill::shipped("file-backlog")?).run().await?.assert_held();
+    let told = finished.human();
+    let [lost] = &events(&finished, "failover-1")[..] else { panic!("one failover\n{told}") };
+    assert!(lost.dangling_marked > 0 && lost.dangling_unmarked == 0, "{told}");
+    let end = finished.measures.events.iter().find(|event| event.kind.is_none()).expect("an end");
+    println!(
+        "marked at the outage {}, at the end {}, still marked though there {}",
+        lost.dangling_marked, end.dangling_marked, end.dangling_left
+    );
+    assert!(end.dangling_marked < lost.dangling_marked && end.dangling_unmarked == 0, "{told}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_receiver_aborts_a_planned_failover_without_harm() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let finished = drill(Drill::shipped("aborted-failover")?).run().await?.assert_held();
+    let told = finished.human();
+    let [attempt] = &events(&finished, "move")[..] else { panic!("one attempt\n{told}") };
+    assert!(attempt.aborted && attempt.switched.is_none(), "{told}");
+    assert_eq!((attempt.sql.lost(), attempt.files.lost()), (0, 0), "{told}");
+    assert!(finished.measures.events.iter().all(|event| event.switched.is_none()), "{told}");
+    Ok(())
+}
+
+/// The events of one id, of every environment.
+fn events<'a>(finished: &'a Finished, id: &str) -> Vec<&'a EventMeasures> {
+    finished.measures.events.iter().filter(|event| event.id == id).collect()
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{declared, interruption, lag, loss, notice, replica, switched};
+use super::{condition, declared, interruption, lag, loss, notice, replica, restored, switched};
 use crate::{
     api::control::{Scope, SwitchKind},
     guarantee::{Evidence, evidence::Outage},
     model::{
         measure::EventMeasures,
-        operation::EnvironmentIndex,
-        plan::{Action, EnvironmentPlan},
+        operation::{EnvironmentIndex, Side},
+        plan::{Action, EnvironmentPlan, WantedOutcome},
         promise::{Promise, Rule},
         verdict::Verdict,
     },
@@ -73,6 +73,8 @@ impl Case<'_> {
             Some(Rule::Interruption) => interruption::rule(self),
             Some(Rule::Replica) => replica::rule(self),
             Some(Rule::Lag) => lag::rule(self),
+            Some(Rule::Condition) => condition::rule(self),
+            Some(Rule::Restored) => restored::rule(self),
             Some(Rule::Integrity) | None => Ruling::inconclusive("not exercised: nothing measures it yet"),
         }
     }
@@ -91,6 +93,7 @@ impl Case<'_> {
         match self.event {
             Some(event) => match event.switched {
                 Some(switched) => Ok((event, switched)),
+                None if event.aborted => Err(Ruling::inconclusive("no switch: the attempt was aborted")),
                 None => Err(Ruling::inconclusive("no switch")),
             },
             None => Err(match self.unanswered() {
@@ -105,7 +108,8 @@ impl Case<'_> {
 
     /// Whether something happened that a switch of this kind had to follow, and none did.
     pub(super) fn unanswered(&self) -> Unanswered {
-        let orders = self.evidence.plan.timeline.iter().filter(|step| match &step.action {
+        let orders = self.evidence.plan.steps().filter(|step| match &step.action {
+            Action::Operate(_) if matches!(step.outcome, WantedOutcome::Aborted | WantedOutcome::Refused) => false,
             Action::Operate(order) => Some(order.kind) == self.promise.switch && self.covered(&order.scope),
             _ => false,
         });
@@ -129,6 +133,11 @@ impl Case<'_> {
             let mut switches = self.evidence.events_of(self.index).filter(|event| event.kind.is_some());
             !switches.any(|event| event.began >= outage.began && event.began <= last)
         })
+    }
+
+    /// The side that is not this one.
+    pub(super) fn other(side: Side) -> Side {
+        if side == Side(0) { Side(1) } else { Side(0) }
     }
 
     pub(super) fn covered(&self, scope: &Scope) -> bool {

@@ -2,7 +2,12 @@
 //! only if the final readings were whole and the books balance.
 
 use super::{super::Evidence, Ruling};
-use crate::model::{event::What, measure::Finding, promise::Promise, verdict::Verdict};
+use crate::model::{
+    event::What,
+    measure::{Finding, Integrity},
+    promise::Promise,
+    verdict::Verdict,
+};
 
 pub(in super::super) fn integrity(evidence: Evidence<'_>, promise: &Promise) -> Ruling {
     let findings: Vec<&Finding> =
@@ -12,6 +17,17 @@ pub(in super::super) fn integrity(evidence: Evidence<'_>, promise: &Promise) -> 
         let examples = first.examples.join(", ");
         let environment = evidence.name(first.environment).unwrap_or_default();
         return Ruling::violated(format!("{environment}: {examples}")).with_count(count);
+    }
+    if promise.id == Integrity::RegionsDiffer.id() {
+        let Some(unread) = evidence.measures.regions.iter().find_map(|compared| compared.unread.clone()) else {
+            return if evidence.measures.regions.is_empty() {
+                let why = "no environment was protected at the end, so there was nothing to compare";
+                Ruling { why: Some(why.to_owned()), ..Ruling::new(Verdict::Reported) }
+            } else {
+                Ruling::new(Verdict::Held).with_count(0)
+            };
+        };
+        return Ruling::inconclusive(unread);
     }
     let foreign = evidence.measures.books.iter().find(|books| !books.balanced && books.foreign);
     if let Some(books) = foreign.filter(|_| promise.id == "integrity.books") {

@@ -4,6 +4,13 @@ use super::{Case, Ruling};
 use crate::model::{promise::Modality, verdict::Verdict};
 
 pub(super) fn rule(case: &Case<'_>) -> Ruling {
+    // Whatever an attempt that was undone cost is a loss all the same.
+    let undone = case.event.filter(|event| event.aborted && event.recovery_point.operations > 0);
+    if let Some(event) = undone.filter(|_| case.promise.modality == Modality::Zero) {
+        let operations = event.recovery_point.operations;
+        let why = format!("{operations} acknowledged operations are gone after an attempt that was aborted");
+        return Ruling::violated(why).with_figures(Some(0.0), event.recovery_point.age_s).with_count(operations);
+    }
     let event = match case.observed_switch() {
         Ok((event, _)) => event,
         Err(ruling) => return ruling,

@@ -2,6 +2,7 @@
 //! nothing (an unproven fault, uneven books) is laid over it by [`super::judge`].
 
 mod case;
+mod condition;
 mod declared;
 mod integrity;
 mod interruption;
@@ -9,6 +10,7 @@ mod lag;
 mod loss;
 mod notice;
 mod replica;
+mod restored;
 mod switched;
 
 pub(super) use case::{Case, Ruling};

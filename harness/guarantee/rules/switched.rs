@@ -4,10 +4,13 @@ use super::{Case, Ruling, Unanswered, not_exercised, seconds};
 use crate::model::verdict::Verdict;
 
 pub(super) fn rule(case: &Case<'_>) -> Ruling {
-    let limit = case.evidence.switch_limit(case.environment).as_secs_f64();
+    let limit = case.evidence.switch_limit(case.environment, case.event).as_secs_f64();
     let limit = case.at_most.map_or(limit, |set| set.min(limit));
     let Some(event) = case.event else { return without_event(case, limit) };
     let Some(switched) = event.switched else {
+        if event.aborted {
+            return Ruling { tested: Some(limit), ..Ruling::inconclusive("no switch: the attempt was aborted") };
+        }
         return Ruling { tested: Some(limit), ..Ruling::violated("no write was acknowledged from the other region") };
     };
     let took = switched.since(event.began).as_secs_f64();

@@ -51,13 +51,15 @@ pub async fn keep_asking(holder: Arc<impl Holds>, grantor: Grantor, http: Http, 
 
 /// What a reply brought.
 #[derive(Debug, PartialEq, Eq)]
-enum Heard {
+pub enum Heard {
+    /// Nothing that the holder had not named.
     Nothing,
     /// A permit of an epoch that the holder had not named.
     News,
 }
 
-async fn ask(holder: &impl Holds, grantor: Grantor, http: &Http, within: Duration) -> Option<Heard> {
+/// Asks one grantor once; `None`: it did not answer.
+pub async fn ask(holder: &impl Holds, grantor: Grantor, http: &Http, within: Duration) -> Option<Heard> {
     let request = holder.request();
     let sent = Instant::now();
     match http.post::<PermitReply>("/internal/permits", &request, within).await {

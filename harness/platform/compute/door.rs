@@ -67,7 +67,8 @@ fn check(
     let watched = holder.watch(environment).ok_or("no permit: unknown environment")?;
     let terms = watched.borrow().clone();
     terms.allow(preamble.epoch, preamble.door, Instant::now()).map_err(|denied| denied.to_string())?;
-    Ok((Pass { terms: watched, epoch: preamble.epoch, door: preamble.door }, terms))
+    let inside = holder.doors.enter(environment, preamble.epoch).ok_or("the environment is being switched")?;
+    Ok((Pass { terms: watched, epoch: preamble.epoch, door: preamble.door, inside }, terms))
 }
 
 impl Visitor {

@@ -1,9 +1,10 @@
-//! S3 traffic: HTTP/1.1 requests, passed as they are signed, bodies streamed both ways.
+//! S3 traffic: HTTP/1.1 requests, passed as they are signed, bodies streamed both ways. What the store acknowledged as
+//! written is in the running account before the client hears of it.
 
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Either, Full};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::{
     HeaderMap, Method, Request, Response, Uri,
     body::Incoming,
@@ -18,8 +19,9 @@ use tokio::{
 };
 
 use super::{
+    account::{self, Account, Kind},
     door,
-    gate::Pass,
+    gate::{Gated, Pass},
     holder::Holder,
     request::{self, Refusal},
 };
@@ -33,6 +35,12 @@ use crate::{
 
 /// How long the store may take to accept a connection.
 const STORE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The longest request to delete many, and the longest answer to one: S3's bound of a thousand keys.
+const DELETE_MANY_BYTES_MAX: usize = 4 << 20;
+
+/// How long the store may take to answer a write that was cut: it may have been done, and belongs in the account then.
+const CUT_ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// How much of a refused request's body is read.
 const DRAIN_BYTES_MAX: usize = 64 << 20;
@@ -53,7 +61,7 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 const SOURCE_PROXY: HeaderName = HeaderName::from_static("x-minio-source-proxy-request");
 
 type Body = Either<Incoming, Full<Bytes>>;
-type Store = SendRequest<Incoming>;
+type Store = SendRequest<Body>;
 
 /// Serves the files port for ever.
 pub async fn serve(holder: Arc<Holder>, listener: TcpListener) {
@@ -73,20 +81,44 @@ async fn carry(holder: Arc<Holder>, stream: TcpStream) {
         let session = Arc::clone(&session);
         async move { session.answer(request).await }
     });
-    let mut connection = std::pin::pin!(
+    let connection = std::pin::pin!(
         hyper::server::conn::http1::Builder::new()
             .auto_date_header(false)
             .serve_connection(TokioIo::new(client), service)
     );
-    let pass = session.pass.clone();
-    tokio::select! {
-        biased;
-        denied = lease::ended(pass.terms, pass.epoch, pass.door) => {
-            tracing::debug!(environment = %session.environment, %denied, "connection cut");
-        }
-        ended = connection.as_mut() => {
-            if let Err(error) = ended {
-                tracing::trace!(environment = %session.environment, %error, "connection ended");
+    hold(connection, &session).await;
+}
+
+/// Drives a connection until it ends, its permit does, or the environment's stop. Dropped after its permit or its cut, it
+/// is reset by its gate.
+async fn hold<S>(
+    mut connection: std::pin::Pin<&mut hyper::server::conn::http1::Connection<TokioIo<Gated>, S>>,
+    session: &Session,
+) where
+    S: hyper::service::HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (pass, environment) = (&session.pass, &session.environment);
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            biased;
+            denied = lease::ended(pass.terms.clone(), pass.epoch, pass.door) => {
+                return tracing::debug!(%environment, %denied, "connection cut");
+            }
+            () = pass.inside.cut() => {
+                pass.inside.note_cut();
+                return tracing::info!(%environment, "connection cut in the middle of something: the environment is stopped");
+            }
+            () = pass.inside.draining(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::trace!(%environment, %error, "connection ended");
+                }
+                return;
             }
         }
     }
@@ -101,12 +133,42 @@ struct Session {
 }
 
 impl Session {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Body>> {
         let is_head = request.method() == Method::HEAD;
-        if let Err(refusal) = self.check(&request).await {
+        let checked = match self.pass.inside.is_draining() {
+            true => Err(request::SWITCHING),
+            false => self.check(&request).await,
+        };
+        if let Err(refusal) = checked {
             drain(request).await;
             return Ok(refused(refusal, is_head));
         }
+        let target = request::target(request.uri());
+        let query = request.uri().query().unwrap_or_default();
+        let kind = target.as_ref().and_then(|target| account::kind(request.method(), target, query));
+        let (Some(kind), Some(target)) = (kind, target) else {
+            return match self.ask(request.map(Either::Left)).await? {
+                Ok(response) => Ok(response.map(Either::Left)),
+                Err(refusal) => Ok(refused(refusal, is_head)),
+            };
+        };
+        // A task of its own: what the store acknowledges belongs in the account, whether or not the client still listens.
+        let writing = tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                done = self.write(request, &kind, target.key) => done,
+                () = async {
+                    self.pass.inside.cut().await;
+                    tokio::time::sleep(CUT_ANSWER_WITHIN).await;
+                } => Err(io::Error::other("the store has not answered a write that was cut")),
+            }
+        });
+        writing.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    /// Sends a request to the store. Refused if the store cannot be reached; an error leaves the request in doubt, and the
+    /// client's connection is closed without an answer.
+    async fn ask(&self, request: Request<Body>) -> io::Result<Result<Response<Incoming>, Refusal>> {
         let mut slot = self.store.lock().await;
         // Nothing of the request is sent before this: a store that is gone is a plain refusal.
         let kept = match slot.take() {
@@ -119,15 +181,82 @@ impl Session {
                 Ok(fresh) => fresh,
                 Err(error) => {
                     tracing::debug!(environment = %self.environment, %error, "no store");
-                    drain(request).await;
-                    return Ok(refused(request::NO_STORE, is_head));
+                    if let Either::Left(body) = request.into_body() {
+                        drain_body(body).await;
+                    }
+                    return Ok(Err(request::NO_STORE));
                 }
             },
         };
-        // An error from here on leaves the request in doubt, and the client's connection is closed without an answer.
-        let response = store.send_request(forwarded(request)).await?;
+        let response = store.send_request(forwarded(request)).await.map_err(io::Error::other)?;
         *slot = Some(store);
-        Ok(returned(response))
+        Ok(Ok(returned(response)))
+    }
+
+    /// Carries out a request that writes: the store's acknowledgement is in the account before it is passed on.
+    async fn write(&self, request: Request<Incoming>, kind: &Kind, key: String) -> io::Result<Response<Body>> {
+        let account = match self.holder.accounts.of(&self.environment) {
+            Ok(account) => account,
+            Err(error) => {
+                tracing::error!(environment = %self.environment, %error, "no account");
+                drain(request).await;
+                return Ok(refused(request::NO_ACCOUNT, false));
+            }
+        };
+        if *kind == Kind::DeleteMany {
+            return self.delete_many(request, &account).await;
+        }
+        let response = match self.ask(request.map(Either::Left)).await? {
+            Ok(response) => response,
+            Err(refusal) => return Ok(refused(refusal, false)),
+        };
+        if !response.status().is_success() {
+            return Ok(response.map(Either::Left));
+        }
+        let Some(written) = account::written_by(kind, &key, response.headers()) else {
+            tracing::error!(environment = %self.environment, key, ?kind, "the store has not named the version");
+            return Ok(refused(request::NOT_ACCOUNTED, false));
+        };
+        match self.note(&account, vec![written]).await {
+            Ok(()) => Ok(response.map(Either::Left)),
+            Err(refusal) => Ok(refused(refusal, false)),
+        }
+    }
+
+    async fn delete_many(&self, request: Request<Incoming>, account: &Account) -> io::Result<Response<Body>> {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = Limited::new(body, DELETE_MANY_BYTES_MAX).collect().await else {
+            return Ok(refused(request::TOO_LONG, false));
+        };
+        let body = body.to_bytes();
+        if account::asks_for_quiet(&String::from_utf8_lossy(&body)) {
+            return Ok(refused(request::QUIET, false));
+        }
+        let response = match self.ask(Request::from_parts(parts, Either::Right(Full::new(body)))).await? {
+            Ok(response) => response,
+            Err(refusal) => return Ok(refused(refusal, false)),
+        };
+        if !response.status().is_success() {
+            return Ok(response.map(Either::Left));
+        }
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, DELETE_MANY_BYTES_MAX).collect().await.map_err(io::Error::other)?.to_bytes();
+        let written = account::written_by_many(&String::from_utf8_lossy(&body));
+        match self.note(account, written).await {
+            Ok(()) => Ok(Response::from_parts(parts, Either::Right(Full::new(body)))),
+            Err(refusal) => Ok(refused(refusal, false)),
+        }
+    }
+
+    /// Puts into the account what was written; refused, it leaves the client in doubt.
+    async fn note(&self, account: &Account, written: Vec<account::Written>) -> Result<(), Refusal> {
+        if written.is_empty() {
+            return Ok(());
+        }
+        account.append(self.pass.epoch, written).await.map_err(|error| {
+            tracing::error!(environment = %self.environment, %error, "written, and not in the account");
+            request::NOT_ACCOUNTED
+        })
     }
 
     async fn check(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
@@ -162,7 +291,7 @@ impl Session {
 }
 
 /// The request as the store gets it: method, path, query and signed headers untouched.
-fn forwarded(request: Request<Incoming>) -> Request<Incoming> {
+fn forwarded(request: Request<Body>) -> Request<Body> {
     let (mut parts, body) = request.into_parts();
     strip_hop_by_hop(&mut parts.headers);
     if request::is_read(&parts.method) {
@@ -174,10 +303,9 @@ fn forwarded(request: Request<Incoming>) -> Request<Incoming> {
     Request::from_parts(parts, body)
 }
 
-fn returned(response: Response<Incoming>) -> Response<Body> {
-    let (mut parts, body) = response.into_parts();
-    strip_hop_by_hop(&mut parts.headers);
-    Response::from_parts(parts, Either::Left(body))
+fn returned(mut response: Response<Incoming>) -> Response<Incoming> {
+    strip_hop_by_hop(response.headers_mut());
+    response
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -200,8 +328,11 @@ async fn drain(request: Request<Incoming>) {
     if request.headers().contains_key(header::EXPECT) {
         return;
     }
+    drain_body(request.into_body()).await;
+}
+
+async fn drain_body(mut body: Incoming) {
     let read = async {
-        let mut body = request.into_body();
         let mut bytes = 0;
         while let Some(Ok(frame)) = body.frame().await {
             bytes += frame.data_ref().map_or(0, Bytes::len);

@@ -13,6 +13,7 @@ use tokio::{
     sync::watch,
 };
 
+use super::doors::Inside;
 use crate::{
     api::{Epoch, route::Door},
     platform::actor::{connection::reset_on_close, lease::Terms},
@@ -27,6 +28,8 @@ pub struct Pass {
     pub epoch: Epoch,
     /// The door it came through.
     pub door: Door,
+    /// Its place inside, given up with the last clone.
+    pub inside: Inside,
 }
 
 /// The connection. Dropped when its permit has ended, it is reset: what the kernel has not sent yet is not sent.
@@ -47,6 +50,9 @@ impl Gated {
     }
 
     fn check(&self) -> io::Result<()> {
+        if self.pass.inside.is_cut() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the environment is stopped"));
+        }
         let now = Instant::now();
         match self.pass.terms.borrow().allow(self.pass.epoch, self.pass.door, now) {
             Ok(_) => Ok(()),

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use super::marks::Marks;
+use super::{account::Accounts, doors::Doors, marks::Marks};
 use crate::{
     api::{
         EnvironmentId, Epoch,
@@ -33,6 +33,10 @@ const MARKS_WITHIN: Duration = Duration::from_secs(2);
 pub struct Holder {
     /// Its configuration.
     pub config: ComputeConfig,
+    /// Who is inside, and what is stopped.
+    pub doors: Doors,
+    /// The running accounts.
+    pub accounts: Accounts,
     permits: Mutex<Permits>,
     /// Serialises what is written to the disk.
     epochs: Mutex<BTreeMap<EnvironmentId, Epoch>>,
@@ -51,10 +55,10 @@ pub struct Loaded {
 }
 
 impl Holder {
-    /// With the epochs seen before.
+    /// With the epochs seen before, the stops and the accounts.
     ///
     /// # Errors
-    /// The system's, or that the file of epochs cannot be read: to go on without would be to forget a fence.
+    /// The system's, or that one of the files cannot be read: to go on without would be to forget a fence.
     pub fn open(config: ComputeConfig) -> std::io::Result<Self> {
         files::private_folder(&config.data)?;
         let epochs: BTreeMap<EnvironmentId, Epoch> = match files::read_json(&epochs_file(&config)) {
@@ -62,7 +66,20 @@ impl Holder {
             other => other?,
         };
         let permits = Mutex::new(Permits::new(epochs.clone()));
-        Ok(Self { config, permits, epochs: Mutex::new(epochs), marks: Mutex::default(), granted: Notify::new() })
+        Ok(Self {
+            doors: Doors::open(config.data.join("stops.json"))?,
+            accounts: Accounts::open(config.data.join("account"))?,
+            config,
+            permits,
+            epochs: Mutex::new(epochs),
+            marks: Mutex::default(),
+            granted: Notify::new(),
+        })
+    }
+
+    /// The greatest epoch seen of an environment.
+    pub fn epoch(&self, environment: &EnvironmentId) -> Epoch {
+        locked(&self.permits).terms(environment).epoch
     }
 
     /// The terms of an environment, kept up to date.

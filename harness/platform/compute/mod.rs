@@ -3,9 +3,16 @@
 //!
 //! Every connection begins with the edge's preamble, which names environment, epoch, store and door. What a store answers
 //! passes [`gate`], where the permit is checked directly before the bytes are sent on; an idle connection is cut as well.
-//! On disk: `<data>/epochs.json`, the greatest epoch seen of each environment, written before it is acted upon.
+//! Before a planned switch control stops an environment here: nobody new comes in, what is under way ends, and the running
+//! account of file versions is sealed.
+//!
+//! On disk: `<data>/epochs.json`, the greatest epoch seen of each environment, and `<data>/stops.json`, the last stop or
+//! resumption of each, both written before they are acted upon; `<data>/account/<environment>.ndjson`, the running account.
 
+mod account;
+mod command;
 mod door;
+mod doors;
 mod files;
 mod gate;
 mod holder;
@@ -14,6 +21,7 @@ mod request;
 mod serve;
 mod sql;
 mod startup;
+mod talk;
 #[cfg(test)]
 mod tests;
 

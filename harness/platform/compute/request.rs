@@ -47,6 +47,41 @@ pub const NO_STORE: Refusal = Refusal {
     message: "the store cannot be reached",
 };
 
+/// The answer to a request that comes while the environment is stopped; nothing was sent to the store.
+pub const SWITCHING: Refusal = Refusal {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    code: "ServiceUnavailable",
+    message: "the environment is being switched: try again on a new connection",
+};
+
+/// The answer to a write while the running account cannot be kept; nothing was sent to the store.
+pub const NO_ACCOUNT: Refusal = Refusal {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    code: "ServiceUnavailable",
+    message: "the running account of versions cannot be kept",
+};
+
+/// The answer to a write that the store did, and that is not in the running account: in doubt.
+pub const NOT_ACCOUNTED: Refusal = Refusal {
+    status: StatusCode::INTERNAL_SERVER_ERROR,
+    code: "InternalError",
+    message: "the write could not be noted in the running account: it may or may not stand",
+};
+
+/// The answer to a request to delete many that is longer than S3 allows; nothing was sent to the store.
+pub const TOO_LONG: Refusal = Refusal {
+    status: StatusCode::BAD_REQUEST,
+    code: "MalformedXML",
+    message: "the request to delete objects is too long or broke off",
+};
+
+/// The answer to a request to delete many without being told of each; nothing was sent to the store.
+pub const QUIET: Refusal = Refusal {
+    status: StatusCode::BAD_REQUEST,
+    code: "InvalidRequest",
+    message: "quiet deletes are not served: the running account needs each version; leave Quiet out",
+};
+
 /// Reads a path-style request's target; anything that cannot be decoded names nothing.
 pub fn target(uri: &Uri) -> Option<Target> {
     let path = uri.path().strip_prefix('/')?;

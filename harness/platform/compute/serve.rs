@@ -2,10 +2,10 @@
 
 use std::{future::Future, io, sync::Arc};
 
-use axum::Router;
+use axum::{Router, routing::post};
 use tokio::task::JoinSet;
 
-use super::{files, holder::Holder, sql};
+use super::{account, command::command, files, holder::Holder, sql};
 use crate::{
     api::role::ComputeConfig,
     clients::http::Http,
@@ -49,10 +49,12 @@ pub(super) async fn run_until(
         tasks.spawn(async move { keep_asking(holder, grantor, http, timers).await });
     }
     tasks.spawn(Arc::clone(&holder).keep_marks());
+    tasks.spawn(account::push_all(Arc::clone(&holder)));
     tasks.spawn(sql::serve(Arc::clone(&holder), sql));
     tasks.spawn(files::serve(Arc::clone(&holder), files));
+    let router = Router::new().route("/internal/command", post(command)).with_state(Arc::clone(&holder));
     // The tasks end with their set.
-    internal::serve(internal, Router::new(), &config.internal_token, stop).await?;
+    internal::serve(internal, router, &config.internal_token, stop).await?;
     tracing::info!(region = %config.region, "compute ends");
     Ok(())
 }

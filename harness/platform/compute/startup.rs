@@ -53,7 +53,7 @@ pub async fn reader_alone(
     }
     let refused = StartupError::Role { reader: reader.to_owned(), user };
     // It is refused all the same if it does not listen.
-    client.write_all(&refusal(&refused.to_string())).await.unwrap_or_default();
+    client.write_all(&error_response("28000", &refused.to_string())).await.unwrap_or_default();
     client.shutdown().await.unwrap_or_default();
     Err(refused)
 }
@@ -86,9 +86,9 @@ fn user(packet: &[u8]) -> Option<String> {
     None
 }
 
-/// An `ErrorResponse`: fatal, 28000 (invalid authorization specification).
-fn refusal(why: &str) -> Vec<u8> {
-    let fields = format!("SFATAL\0VFATAL\0C28000\0M{why}\0\0");
+/// An `ErrorResponse`: fatal, with an SQLSTATE (28000: invalid authorization specification).
+pub fn error_response(sqlstate: &str, why: &str) -> Vec<u8> {
+    let fields = format!("SFATAL\0VFATAL\0C{sqlstate}\0M{why}\0\0");
     let length = u32::try_from(fields.len() + 4).unwrap_or(u32::MAX);
     [&b"E"[..], &length.to_be_bytes(), fields.as_bytes()].concat()
 }

@@ -1,13 +1,19 @@
 //! Edge and compute together: an echo server stands for Postgres, the file store is real, control and node say what the
 //! test makes them say.
 
+mod stop;
+
 use std::{
     io,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use aws_sdk_s3::{Client, error::ProvideErrorMetadata};
+use aws_sdk_s3::{
+    Client,
+    error::ProvideErrorMetadata,
+    types::{BucketVersioningStatus, VersioningConfiguration},
+};
 use axum::{
     Json, Router,
     extract::State,
@@ -25,6 +31,7 @@ use super::serve::run_until;
 use crate::{
     api::{
         EnvironmentId, Epoch, Region,
+        compute::{AccountEntry, AccountMark, AccountPush},
         control::{Dangling, FileReference},
         environment::Login,
         permit::{Grant, PermitReply, PermitRequest},
@@ -54,6 +61,10 @@ struct Word {
     marks_revision: u64,
     marks: Dangling,
     report: Option<EdgeReport>,
+    /// What was pushed of the running account.
+    account: Vec<AccountEntry>,
+    /// What of it the other region is said to have.
+    verified: u64,
 }
 
 type Shared = Arc<Mutex<Word>>;
@@ -82,8 +93,12 @@ fn key() -> Login {
 
 impl Stage {
     async fn open(with_store: bool) -> Self {
+        Self::on(with_store, None, folder()).await
+    }
+
+    /// On a real Postgres at this port, if there is one.
+    async fn on(with_store: bool, postgres: Option<u16>, folder: tempfile::TempDir) -> Self {
         show_logs();
-        let folder = folder();
         let word = Arc::new(Mutex::new(Word { epoch: 1, grants: true, exposure_ok: true, ..Word::default() }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let control = listener.local_addr().unwrap().port();
@@ -91,6 +106,7 @@ impl Stage {
             .route("/internal/permits", post(permits))
             .route("/internal/marks", get(async |State(word): State<Shared>| Json(locked(&word).marks.clone())))
             .route("/internal/edge", post(report))
+            .route("/internal/account", post(account))
             .with_state(Arc::clone(&word));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let echo = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -113,7 +129,7 @@ impl Stage {
             listen_files: free_port(),
             data: folder.path().join("compute"),
             internal_token: TOKEN.to_owned(),
-            sql: vec![sql],
+            sql: vec![postgres.unwrap_or(sql)],
             files,
             node: control,
             control,
@@ -182,6 +198,13 @@ async fn permits(State(word): State<Shared>, Json(request): Json<PermitRequest>)
         reply.refused.push((sales(), Epoch(word.epoch)));
     }
     Json(reply)
+}
+
+async fn account(State(word): State<Shared>, Json(push): Json<AccountPush>) -> Json<AccountMark> {
+    let mut word = locked(&word);
+    let next = word.account.last().map_or(push.kept_from, |last| last.number + 1);
+    word.account.extend(push.entries.into_iter().filter(|entry| entry.number >= next));
+    Json(AccountMark { verified: word.verified, next: word.account.last().map_or(next, |last| last.number + 1) })
 }
 
 async fn report(State(word): State<Shared>, Json(report): Json<EdgeReport>) -> StatusCode {
@@ -293,6 +316,8 @@ async fn signed_requests_pass_unchanged_and_what_may_not_pass_is_refused() {
     })
     .await
     .unwrap();
+    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    root.put_bucket_versioning().bucket("sales").versioning_configuration(enabled).send().await.unwrap();
     let customer = s3::client(stage.doors.files_rw, &key(), within);
     let reader = s3::client(stage.doors.files_ro, &key(), within);
     poll::until("service", within, Duration::from_millis(20), || customer.head_bucket().bucket("sales").send())

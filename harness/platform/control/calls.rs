@@ -1,10 +1,11 @@
-//! Calls to the regions' nodes and to the edge, each with a deadline of its own.
+//! Calls to the regions' nodes and computes and to the edge, each with a deadline of its own.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     api::{
-        Region,
+        EnvironmentId, Region, compute,
+        control::Salvage,
         node::{Action, Answer, Command},
         role::ControlConfig,
         route::Route,
@@ -15,10 +16,15 @@ use crate::{
 
 /// Setting a route: the edge has nothing to wait for.
 const ROUTE_WITHIN: Duration = Duration::from_secs(1);
+/// What a compute does beside draining.
+const COMPUTE_WITHIN: Duration = Duration::from_secs(2);
+/// A salvage list may be long.
+const SALVAGE_WITHIN: Duration = Duration::from_secs(30);
 
-/// Clients of all nodes and of the edge.
+/// Clients of all nodes and computes and of the edge.
 pub(super) struct Calls {
     nodes: BTreeMap<Region, Http>,
+    computes: BTreeMap<Region, Http>,
     edge: Http,
 }
 
@@ -26,8 +32,9 @@ impl Calls {
     /// Clients at the ports configured.
     pub(super) fn new(config: &ControlConfig) -> Self {
         let local = |port: u16| Http::local(port, config.internal_token.clone());
-        let nodes = config.nodes.iter().map(|(region, port)| (region.clone(), local(*port))).collect();
-        Self { nodes, edge: local(config.edge) }
+        let all =
+            |ports: &BTreeMap<Region, u16>| ports.iter().map(|(region, port)| (region.clone(), local(*port))).collect();
+        Self { nodes: all(&config.nodes), computes: all(&config.computes), edge: local(config.edge) }
     }
 
     /// One command to one node, one attempt.
@@ -43,6 +50,34 @@ impl Calls {
             Err(error) => tracing::warn!(%region, environment, epoch, what, %error, "node command failed"),
         }
         result.map_err(|error| failure(what, &error))
+    }
+
+    /// One command to one compute, one attempt.
+    pub(super) async fn compute(&self, region: &Region, command: &compute::Command) -> Result<Answer, CallFailure> {
+        let Some(compute) = self.computes.get(region) else {
+            return Err(CallFailure { outdated: false, why: format!("region {region} has no compute") });
+        };
+        let (what, within) = match command.action {
+            compute::Action::Stop { drain_ms } => ("stop", COMPUTE_WITHIN + Duration::from_millis(drain_ms)),
+            compute::Action::Resume => ("resume", COMPUTE_WITHIN),
+            compute::Action::Renew => ("renew", COMPUTE_WITHIN),
+        };
+        let result = compute.post("/internal/command", command, within).await;
+        let (environment, epoch) = (command.environment.as_str(), command.epoch.0);
+        match &result {
+            Ok(_) => tracing::debug!(%region, environment, epoch, what, "compute command done"),
+            Err(error) => tracing::warn!(%region, environment, epoch, what, %error, "compute command failed"),
+        }
+        result.map_err(|error| failure(what, &error))
+    }
+
+    /// What existed in a region alone when it came back last, from its node.
+    pub(super) async fn salvage(&self, region: &Region, id: &EnvironmentId) -> Result<Salvage, HttpError> {
+        let Some(node) = self.nodes.get(region) else {
+            let url = "/internal/salvage".to_owned();
+            return Err(HttpError::NoAnswer { url, why: format!("region {region} has no node") });
+        };
+        node.get(&format!("/internal/salvage?environment={id}"), SALVAGE_WITHIN).await
     }
 
     /// One route to the edge, one attempt.
@@ -65,10 +100,11 @@ fn within(action: &Action) -> Duration {
             Duration::from_secs(30)
         }
         Action::CreatePrimary(_) | Action::CreateReplica(_) | Action::ReplicateFiles(_) => Duration::from_secs(60),
-        Action::PreflightPrimary | Action::PreflightStandby => Duration::from_secs(60),
         Action::AwaitLog { within_ms, .. } | Action::AwaitFiles { within_ms, .. } => {
             Duration::from_millis(within_ms.saturating_add(2_000))
         }
+        // Full listings of both stores: minutes where there are many objects.
+        Action::PreflightPrimary | Action::PreflightStandby => Duration::from_secs(300),
         Action::Secure { .. } | Action::Rejoin { .. } | Action::ReturnFiles { .. } | Action::RepairFiles { .. } => {
             Duration::from_secs(300)
         }

@@ -98,6 +98,7 @@ impl Driver {
             match effect {
                 Effect::Journal(records) => batch.records.extend(records),
                 Effect::Command { call, region, command } => batch.deeds.push(Deed::Command { call, region, command }),
+                Effect::Compute { call, region, command } => batch.deeds.push(Deed::Compute { call, region, command }),
                 Effect::Route { call, route } => batch.deeds.push(Deed::Route { call, route }),
                 Effect::Notify { notice } => batch.deeds.push(Deed::Notify(notice)),
                 Effect::Permits { ask, reply } => batch.deeds.extend(self.permits(ask, reply).map(Deed::Reply)),

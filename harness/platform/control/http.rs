@@ -5,13 +5,13 @@ use axum::{
     body::Bytes,
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{get, post},
 };
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-use super::{gate, gate::Gate, inbox::Inbox, inbox::Unavailable, internal, public};
+use super::{calls::Calls, gate, gate::Gate, inbox::Inbox, inbox::Unavailable, internal, table};
 use crate::{
     api::{Region, control::Refusal},
     platform::{
@@ -25,6 +25,7 @@ use crate::{
 pub(super) struct Desk {
     pub(super) inbox: Inbox,
     pub(super) journal: Arc<Journal>,
+    pub(super) calls: Arc<Calls>,
     /// Grows with every write to the journal.
     pub(super) changes: watch::Receiver<u64>,
     pub(super) regions: Arc<[Region]>,
@@ -76,17 +77,8 @@ pub(super) fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refuse> {
 
 /// The whole API.
 pub(super) fn router(desk: Desk, api_token: &str, internal_token: &str) -> Router {
-    let public = Router::new()
-        .route("/v1/health", get(public::health))
-        .route("/v1/tenants/{tenant}", put(public::put_tenant))
-        .route("/v1/environments", get(public::environments).post(public::deploy))
-        .route("/v1/environments/{id}", get(public::environment))
-        .route("/v1/environments/{id}/dangling", get(public::dangling))
-        .route("/v1/failovers", post(public::failover))
-        .route("/v1/operations/{id}", get(public::operation))
-        .route("/v1/subscriptions/{name}", put(public::subscribe))
-        .route("/v1/events", get(public::events))
-        .route("/v1/notices", get(public::notices))
+    let public = (table::calls().into_iter())
+        .fold(Router::new(), |router, call| router.route(call.path, call.handler))
         .route_layer(axum::middleware::from_fn_with_state(Gate::new(api_token), gate::check));
     let internal = Router::new()
         .route("/internal/permits", post(internal::permits))

@@ -15,12 +15,14 @@ use super::{
     credentials,
     http::{Desk, Refuse, body},
     inbox::Order,
-    outbox,
+    openapi, outbox,
 };
 use crate::{
     api::{
         EnvironmentId,
-        control::{Dangling, Events, Health, Notice, OperationState, OperationView, Subscription, Tenant},
+        control::{
+            Dangling, Events, Health, Notice, OperationState, OperationView, Salvage, Status, Subscription, Tenant,
+        },
         environment::EnvironmentView,
         ids::is_name,
     },
@@ -96,6 +98,30 @@ pub(super) async fn dangling(State(desk): State<Desk>, Path(id): Path<String>) -
     let name = id.clone();
     let dangling = desk.inbox.look(move |core, _| core.dangling(&id)).await?;
     dangling.map(Json).ok_or_else(|| no_environment(name.as_str()))
+}
+
+pub(super) async fn salvage(State(desk): State<Desk>, Path(id): Path<String>) -> Result<Json<Salvage>, Refuse> {
+    let id = known(&id)?;
+    let asked = id.clone();
+    let found = desk.inbox.look(move |core, _| core.salvaged_in(&asked)).await?;
+    let Some(region) = found.ok_or_else(|| no_environment(id.as_str()))? else {
+        return Err(Refuse::new(404, format!("nothing was salvaged of `{id}`: no region has returned since a switch")));
+    };
+    let list = desk.calls.salvage(&region, &id).await;
+    let list = list.map_err(|error| match error.status() {
+        Some(404) => Refuse::new(404, format!("region {region} has no salvage list of `{id}`: {error}")),
+        _ => Refuse::new(503, format!("region {region} keeps the salvage list of `{id}` and cannot be asked: {error}")),
+    })?;
+    Ok(Json(list))
+}
+
+pub(super) async fn status(State(desk): State<Desk>) -> Result<Json<Status>, Refuse> {
+    let status = desk.inbox.look(|core, now_ms| core.status(now_ms)).await?;
+    Ok(Json(Status { notices_owed: desk.journal.notices_owed().await?, ..status }))
+}
+
+pub(super) async fn document() -> Json<serde_json::Value> {
+    Json(openapi::document())
 }
 
 pub(super) async fn operation(

@@ -67,14 +67,15 @@ pub async fn run_until(config: ControlConfig, told: impl Future<Output = ()>) ->
     let (to_scribe, batches) = mpsc::channel(QUEUE);
     let (changes, news) = watch::channel(0);
     let (stop, stopped) = oneshot::channel();
+    let calls = Arc::new(Calls::new(&config));
     let scribe = Scribe {
         journal: Arc::clone(&journal),
-        calls: Arc::new(Calls::new(&config)),
+        calls: Arc::clone(&calls),
         outbox: Arc::new(Outbox::new(Arc::clone(&journal), inbox.clone())),
         inbox: inbox.clone(),
         changes,
     };
-    let desk = Desk { inbox, journal, changes: news, regions };
+    let desk = Desk { inbox, journal, calls, changes: news, regions };
     let router = router(desk, &config.api_token, &config.internal_token);
     let driver = Driver::new(core, clock, to_scribe);
 

@@ -14,7 +14,7 @@ use super::{
     outbox::Outbox,
 };
 use crate::{
-    api::{Region, node::Command, route::Route},
+    api::{Region, compute, node::Command, route::Route},
     platform::{
         core::{CallId, Event, Record},
         journal::{Delivery, Journal, JournalError},
@@ -27,6 +27,7 @@ const TOGETHER_MAX: usize = 64;
 /// Something to do once its reason is on the disk.
 pub(super) enum Deed {
     Command { call: CallId, region: Region, command: Box<Command> },
+    Compute { call: CallId, region: Region, command: compute::Command },
     Route { call: CallId, route: Route },
     Notify(u64),
     Reply(Reply),
@@ -111,6 +112,13 @@ impl Scribe {
                 let (calls, inbox) = (Arc::clone(&self.calls), self.inbox.clone());
                 running.spawn(async move {
                     let result = calls.command(&region, &command).await;
+                    inbox.tell(Event::CallEnded { call, result }).await;
+                });
+            }
+            Deed::Compute { call, region, command } => {
+                let (calls, inbox) = (Arc::clone(&self.calls), self.inbox.clone());
+                running.spawn(async move {
+                    let result = calls.compute(&region, &command).await;
                     inbox.tell(Event::CallEnded { call, result }).await;
                 });
             }

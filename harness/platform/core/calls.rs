@@ -2,20 +2,28 @@
 
 use super::{
     effect::{CallId, Effect},
-    progress::Part,
+    parts::Part,
+    record::Step,
+    settings::Settings,
     state::Environment,
 };
 use crate::api::{
-    Region,
+    compute,
     node::{Action, Command, Spec},
     route::Route,
 };
 
-/// The call of a part, from the environment as it stands.
-pub(super) fn effect(call: CallId, environment: &Environment, peer: &Region, part: Part) -> Effect {
+/// The call of a part, from the environment as it stands; `None` if the step does not hold what the call needs.
+pub(super) fn effect(call: CallId, environment: &Environment, settings: &Settings, part: Part) -> Option<Effect> {
+    let peer = settings.peer(&environment.active)?;
     let active = &environment.active;
+    let step = environment.task.as_ref().map(|task| &task.step);
+    let within_ms = settings.timers.gate_ms;
     let (region, action) = match part {
-        Part::Route | Part::Level => return Effect::Route { call, route: route(environment) },
+        Part::Route | Part::Level => return Some(Effect::Route { call, route: route(environment) }),
+        Part::Drain | Part::Cut | Part::Resume | Part::Renew | Part::MendCompute => {
+            return Some(compute_effect(call, environment, settings, part));
+        }
         Part::Primary => (active, Action::CreatePrimary(spec(environment))),
         Part::Files => (active, Action::ReplicateFiles(spec(environment))),
         Part::Replica => (peer, Action::CreateReplica(spec(environment))),
@@ -26,10 +34,55 @@ pub(super) fn effect(call: CallId, environment: &Environment, peer: &Region, par
         Part::Promote => (active, Action::Promote),
         Part::Revoke => (active, Action::RevokeFilesReplication { source: peer.clone() }),
         Part::Reconcile => (active, Action::ReconcileReferences),
+        Part::PreflightHere => (active, Action::PreflightPrimary),
+        Part::PreflightThere => (peer, Action::PreflightStandby),
+        Part::CheckpointHere => (active, Action::Checkpoint),
+        Part::CheckpointThere => (peer, Action::Checkpoint),
+        Part::HandOver => (active, Action::HandOver),
+        Part::TakeBack | Part::MendNode => (active, Action::TakeBack),
+        Part::AwaitFiles => match step {
+            Some(Step::HandingOver { sealed }) => (active, Action::AwaitFiles { sealed: *sealed, within_ms }),
+            _ => return None,
+        },
+        Part::AwaitLog => match step {
+            Some(Step::CatchingUp { end }) => (peer, Action::AwaitLog { end: end.clone(), within_ms }),
+            _ => return None,
+        },
+        Part::Secure => (peer, Action::Secure { fork: environment.fork? }),
+        Part::Rejoin => (peer, Action::Rejoin { fork: environment.fork? }),
+        Part::AllowFiles => (peer, Action::AllowFilesReplication { source: active.clone() }),
+        Part::ReturnFiles => (peer, Action::ReturnFiles { clean: environment.clean }),
+        Part::RepairFiles => {
+            let references = match step {
+                Some(Step::Protecting { gaps }) => gaps.clone(),
+                _ => environment.dangling.clone(),
+            };
+            (active, Action::RepairFiles { references })
+        }
     };
-    let operation = environment.task.as_ref().map_or(environment.last_operation, |task| task.operation);
-    let command = Command { operation, environment: environment.given.id.clone(), epoch: environment.epoch, action };
-    Effect::Command { call, region: region.clone(), command: Box::new(command) }
+    let command = Command {
+        operation: environment.order,
+        environment: environment.given.id.clone(),
+        epoch: environment.epoch,
+        action,
+    };
+    Some(Effect::Command { call, region: region.clone(), command: Box::new(command) })
+}
+
+fn compute_effect(call: CallId, environment: &Environment, settings: &Settings, part: Part) -> Effect {
+    let action = match part {
+        Part::Drain => compute::Action::Stop { drain_ms: settings.timers.drain_ms },
+        Part::Cut => compute::Action::Stop { drain_ms: 0 },
+        Part::Renew => compute::Action::Renew,
+        _ => compute::Action::Resume,
+    };
+    let command = compute::Command {
+        operation: environment.order,
+        environment: environment.given.id.clone(),
+        epoch: environment.epoch,
+        action,
+    };
+    Effect::Compute { call, region: environment.active.clone(), command }
 }
 
 /// The route that the edge should hold.

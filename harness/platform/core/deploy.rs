@@ -58,12 +58,10 @@ impl Core {
         };
         let why = match task.kind {
             OperationKind::Deploy => format!("{}: {why}", task.step.name()),
-            OperationKind::UnplannedFailover => {
-                format!("{}: {why}; order the failover again to go on from this step", task.step.name())
-            }
+            _ => format!("{}: {why}; order the switch again to go on from this step", task.step.name()),
         };
         self.finish(turn, id, task.operation, Outcome::Failed, Some(why.clone()));
-        if task.kind == OperationKind::UnplannedFailover {
+        if task.kind != OperationKind::Deploy {
             self.say(turn, "failover.failed", id, why);
         }
     }

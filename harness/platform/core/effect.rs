@@ -2,7 +2,7 @@
 
 use super::record::Record;
 use crate::api::{
-    Region,
+    Region, compute,
     control::{OperationView, Tenant},
     node::Command,
     permit::PermitReply,
@@ -13,7 +13,7 @@ use crate::api::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId(pub u64);
 
-/// Names a call to a node or to the edge; never used twice in the life of a process.
+/// Names a call to a node, a compute or the edge; never used twice in the life of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);
 
@@ -31,6 +31,15 @@ pub enum Effect {
         region: Region,
         /// The command.
         command: Box<Command>,
+    },
+    /// Send a command to a region's compute; its end comes back as [`super::Event::CallEnded`].
+    Compute {
+        /// Names the call.
+        call: CallId,
+        /// Whose compute.
+        region: Region,
+        /// The command.
+        command: compute::Command,
     },
     /// Set a route at the edge; its end comes back as [`super::Event::CallEnded`].
     Route {

@@ -57,6 +57,7 @@ impl Core {
         }
         for claim in &request.states {
             let Some(environment) = self.state.environments.get(&claim.environment) else { continue };
+            self.claims.insert((claim.environment.clone(), request.region.clone()), claim.clone());
             let is_primary = matches!(claim.sql, SqlRole::Primary | SqlRole::Fenced);
             if claim.epoch == environment.epoch && is_primary == (environment.active == request.region) {
                 self.samples.entry(claim.environment.clone()).or_default().take(now_ms, claim);

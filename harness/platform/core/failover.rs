@@ -4,15 +4,11 @@
 
 use super::{
     machine::{Core, Turn},
-    record::{OperationKind, Outcome, Record, RegionStatus, Step},
+    record::{OperationKind, Record, RegionStatus, Step},
     settings::drifted,
     state::Task,
 };
-use crate::api::{
-    EnvironmentId, Region,
-    control::{FileReference, NoticeKind},
-    environment::EnvironmentPhase,
-};
+use crate::api::{EnvironmentId, Region, control::NoticeKind, environment::EnvironmentPhase};
 
 /// How long the second grantor has to confirm that it stopped; after that the failover is undone.
 const STOP_MS_MAX: u64 = 3_000;
@@ -20,8 +16,6 @@ const STOP_MS_MAX: u64 = 3_000;
 const UNDO_MS_MAX: u64 = 2_000;
 /// How long past the fence's end the new side may be unready before the failover is undone.
 const READY_MS_MAX: u64 = 5_000;
-/// The longest a step after the switch may take with all its repeats.
-const FORWARD_MS_MAX: u64 = 60_000;
 /// Automatic failovers of one environment tried for one declaration.
 const ATTEMPTS_MAX: u32 = 3;
 
@@ -32,12 +26,7 @@ impl Core {
         let kind = OperationKind::UnplannedFailover;
         self.record(turn, Record::Began { operation, kind, environments: ids.to_vec() });
         for id in ids {
-            // What an earlier operation still asks for must not be taken for this one's.
-            self.calls.retain(|_, (environment, _)| environment != id);
-            let stalled = self.state.environments.get(id).and_then(|environment| environment.task.clone());
-            if let Some(task) = stalled {
-                self.enter(turn, id, operation, task.step);
-                self.say(turn, "failover.started", id, "goes on from the step that failed");
+            if self.go_on_if_stalled(turn, id, operation) {
                 continue;
             }
             self.given.forget_peer(id);
@@ -57,20 +46,21 @@ impl Core {
             Step::StoppingGrants if is_done => self.announce(turn, id, operation),
             Step::Notifying { .. } if progress.noticed || progress.notice_due_ms <= turn.now_ms => {
                 self.say(turn, "failover.notified", id, "first attempts made, or their time is over");
+                // The old side is told to stop beside the fence; if this is undone, it must be told to go on.
+                let since_ms = Some(self.age_ms + turn.now_ms);
+                self.record(turn, Record::Halted { environment: id.clone(), since_ms });
                 self.enter(turn, id, operation, Step::Fencing);
             }
-            Step::Fencing if is_done && self.may_switch(turn.now_ms, id) => self.switch(turn, id, operation),
+            Step::Fencing if is_done && self.may_switch(turn.now_ms, id) => {
+                self.say(turn, "failover.fenced", id, "no permit of the old side can be alive");
+                self.switch(turn, id, task);
+            }
             Step::Undoing { why } if is_done => {
                 self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: true });
+                self.record(turn, Record::Halted { environment: id.clone(), since_ms: None });
                 self.abort(turn, id, operation, why.clone());
             }
-            Step::Promoting if is_done => {
-                let detail = self.promotions.get(id).cloned().unwrap_or_default();
-                self.enter(turn, id, operation, Step::Reconciling);
-                self.say(turn, "failover.promoted", id, detail);
-            }
-            Step::Reconciling if is_done => self.enter(turn, id, operation, Step::Opening),
-            Step::Opening if is_done && self.given.is_opened(id) => self.complete_failover(turn, id, operation),
+            Step::Promoting | Step::Reconciling | Step::Opening => return self.advance_forward(turn, id, task),
             step => return self.give_up_if_late(turn, id, &step.clone()),
         }
         true
@@ -81,8 +71,7 @@ impl Core {
             Step::StoppingGrants => STOP_MS_MAX,
             Step::Undoing { .. } => UNDO_MS_MAX,
             // Everything that a fence waits for is over by then, but for an other side that is not ready.
-            Step::Fencing => 2 * self.settings.grant_lives_ms() + STOP_MS_MAX + READY_MS_MAX,
-            _ => FORWARD_MS_MAX,
+            _ => 2 * self.settings.grant_lives_ms() + STOP_MS_MAX + READY_MS_MAX,
         };
         let Some(progress) = self.progress.get(id).filter(|progress| progress.is_late(turn.now_ms, limit)) else {
             return false;
@@ -92,30 +81,21 @@ impl Core {
         true
     }
 
-    /// Before the switch: undo. After it: stand still and say so. While undoing: leave the rest to the repair.
-    pub(super) fn give_up(&mut self, turn: &mut Turn, id: &EnvironmentId, why: &str) {
-        let Some(task) = self.state.environments.get(id).and_then(|environment| environment.task.clone()) else {
-            return;
-        };
-        match &task.step {
-            step if step.is_before_switch() => {
-                let why = format!("{}: {why}", step.name());
-                self.record(turn, Record::Granting { environment: id.clone(), allowed: true });
-                self.given.forget_peer(id);
-                self.enter(turn, id, task.operation, Step::Undoing { why });
-            }
-            Step::Undoing { why } => self.abort(turn, id, task.operation, why.clone()),
-            _ => self.stall(turn, id, why),
-        }
+    /// The grantors may grant again to the old side.
+    pub(super) fn undo(&mut self, turn: &mut Turn, id: &EnvironmentId, task: &Task, why: &str) {
+        let why = format!("{}: {why}", task.step.name());
+        self.renumber(turn, id);
+        self.record(turn, Record::Granting { environment: id.clone(), allowed: true });
+        self.given.forget_peer(id);
+        self.enter(turn, id, task.operation, Step::Undoing { why });
     }
 
-    fn abort(&mut self, turn: &mut Turn, id: &EnvironmentId, operation: u64, why: String) {
+    /// An automatic failover that was undone is not tried again at once.
+    pub(super) fn pause_attempts(&mut self, turn: &Turn, id: &EnvironmentId) {
         let pause = drifted(self.settings.timers.outage_grace_ms);
         if let Some((_, next_ms)) = self.attempts.get_mut(id) {
             *next_ms = turn.now_ms + pause;
         }
-        self.finish(turn, id, operation, Outcome::Aborted, Some(why.clone()));
-        self.say(turn, "failover.aborted", id, why);
     }
 
     fn announce(&mut self, turn: &mut Turn, id: &EnvironmentId, operation: u64) {
@@ -134,49 +114,6 @@ impl Core {
     fn may_switch(&self, now_ms: u64, id: &EnvironmentId) -> bool {
         let peer = self.state.environments.get(id).and_then(|environment| self.settings.peer(&environment.active));
         self.fence_ends_ms(id).is_some_and(|end| now_ms >= end) && peer.is_some_and(|peer| self.is_ready(now_ms, peer))
-    }
-
-    fn switch(&mut self, turn: &mut Turn, id: &EnvironmentId, operation: u64) {
-        let Some(environment) = self.state.environments.get(id) else { return };
-        let Some(active) = self.settings.peer(&environment.active).cloned() else { return };
-        let (from, to) = (environment.epoch, environment.epoch.next());
-        self.lay_aside_claims(id);
-        self.say(turn, "failover.fenced", id, "no permit of the old side can be alive");
-        self.record(turn, Record::Switched { environment: id.clone(), from, to, active });
-        self.say(turn, "failover.switched", id, "epoch register switched: from here only forward");
-        self.enter(turn, id, operation, Step::Promoting);
-    }
-
-    pub(super) fn take_promotion(&mut self, id: &EnvironmentId, timeline: u32, fork_lsn: u64) {
-        let estimate = self.estimated_loss(id, fork_lsn);
-        self.promotions.insert(id.clone(), format!("{estimate} (timeline {timeline})"));
-    }
-
-    pub(super) fn take_marks(
-        &mut self,
-        turn: &mut Turn,
-        id: &EnvironmentId,
-        references: Vec<FileReference>,
-        orphans: u64,
-    ) {
-        let detail =
-            format!("{} rows lack their object and are marked, {orphans} objects lack a row", references.len());
-        self.record(turn, Record::Marked { environment: id.clone(), references });
-        self.say(turn, "failover.reconciled", id, detail);
-    }
-
-    fn complete_failover(&mut self, turn: &mut Turn, id: &EnvironmentId, operation: u64) {
-        let Some(environment) = self.state.environments.get(id) else { return };
-        let (active, dangling) = (environment.active.clone(), environment.dangling.len());
-        let estimate = self.promotions.remove(id).unwrap_or_else(|| "estimated loss window: not known".to_owned());
-        self.say(turn, "failover.routed", id, format!("{active} serves"));
-        self.finish(turn, id, operation, Outcome::Completed, None);
-        self.say(turn, "failover.completed", id, format!("{estimate}; unprotected until a replica streams again"));
-        let text = format!(
-            "{id} is served from {active}; {estimate}; {dangling} rows lack their file and are marked; there is no replica \
-             until the failback"
-        );
-        self.notify(turn, id, operation, NoticeKind::Completed, text);
     }
 
     /// Fails over what is active in a declared region, if policy lets and the other region can carry it.
@@ -209,6 +146,7 @@ impl Core {
     /// A region that returned may be lost again: attempts are counted for each declaration.
     pub(super) fn forget_attempts(&mut self, region: &Region) {
         let state = &self.state;
+        self.returns.clear();
         self.attempts
             .retain(|id, _| state.environments.get(id).is_none_or(|environment| &environment.active != region));
     }

@@ -27,12 +27,17 @@ pub(super) struct Ears {
     peers: BTreeMap<Region, (u64, Option<u64>)>,
     edge: Option<(u64, BTreeMap<Region, Option<u64>>)>,
     suspected_since: BTreeMap<Region, u64>,
+    /// What each node said last of its file store.
+    files_ok: BTreeMap<Region, bool>,
 }
 
 impl Ears {
     /// Takes a sign of life.
     pub(super) fn hear(&mut self, now_ms: u64, request: &PermitRequest, settings: &Settings) {
         self.heard.insert((request.region.clone(), request.holder), now_ms);
+        if let (Holder::Node, Some(files_ok)) = (request.holder, request.files_ok) {
+            self.files_ok.insert(request.region.clone(), files_ok);
+        }
         if let (Holder::Node, Some(peer)) = (request.holder, settings.peer(&request.region)) {
             self.peers.insert(peer.clone(), (now_ms, request.peer_silent_ms));
         }
@@ -43,16 +48,19 @@ impl Ears {
         self.edge = Some((now_ms, report.silent_ms.iter().cloned().collect()));
     }
 
-    /// Whether a region's node has been heard within the suspicion time.
-    pub(super) fn hears_node(&self, now_ms: u64, region: &Region, suspect_ms: u64) -> bool {
-        self.silence(now_ms, region, Holder::Node).is_some_and(|silence| silence <= suspect_ms)
+    /// Whether a region's holder has been heard within the suspicion time.
+    pub(super) fn hears(&self, now_ms: u64, region: &Region, holder: Holder, suspect_ms: u64) -> bool {
+        self.silence(now_ms, region, holder).is_some_and(|silence| silence <= suspect_ms)
+    }
+
+    /// Whether a region's node has said last that its file store answers.
+    pub(super) fn files_ok(&self, region: &Region) -> bool {
+        self.files_ok.get(region).copied().unwrap_or(false)
     }
 
     /// Whether a region's node and compute have both been heard within the suspicion time.
     pub(super) fn is_ready(&self, now_ms: u64, region: &Region, suspect_ms: u64) -> bool {
-        [Holder::Node, Holder::Compute]
-            .into_iter()
-            .all(|holder| self.silence(now_ms, region, holder).is_some_and(|silence| silence <= suspect_ms))
+        [Holder::Node, Holder::Compute].into_iter().all(|holder| self.hears(now_ms, region, holder, suspect_ms))
     }
 
     /// Whether the edge has been heard within the suspicion time.
@@ -60,7 +68,8 @@ impl Ears {
         self.edge.as_ref().is_some_and(|(at, _)| now_ms.saturating_sub(*at) <= suspect_ms)
     }
 
-    fn silence(&self, now_ms: u64, region: &Region, holder: Holder) -> Option<u64> {
+    /// Milliseconds since a holder was heard; `None` if never.
+    pub(super) fn silence(&self, now_ms: u64, region: &Region, holder: Holder) -> Option<u64> {
         self.heard.get(&(region.clone(), holder)).map(|at| now_ms.saturating_sub(*at))
     }
 

@@ -1,14 +1,15 @@
 //! The core itself: one event in, effects out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     effect::{CallId, Effect},
     event::Event,
     exposure::Samples,
     health::Ears,
+    parts::Part,
     permits::Given,
-    progress::{Part, Progress},
+    progress::Progress,
     record::{NewNotice, Record},
     settings::Settings,
     state::State,
@@ -16,6 +17,7 @@ use super::{
 use crate::api::{
     EnvironmentId, Region,
     control::{NoticeKind, PlatformEvent},
+    permit::NodeState,
 };
 
 /// The control plane's decisions. Everything but [`State`] is volatile, and chosen so that forgetting it is safe.
@@ -33,8 +35,14 @@ pub struct Core {
     pub(super) last_call: u64,
     /// Automatic failovers tried since a region was declared, and when the next may be.
     pub(super) attempts: BTreeMap<EnvironmentId, (u32, u64)>,
-    /// When the second grantor may next be told that it may grant again.
-    pub(super) repairs: BTreeMap<EnvironmentId, u64>,
+    /// Returns that failed, and when the next may be.
+    pub(super) returns: BTreeMap<EnvironmentId, (u32, u64)>,
+    /// When a part of a repair may next be tried.
+    pub(super) repairs: BTreeMap<(EnvironmentId, Part), u64>,
+    /// Old sides of undone switches that have been told to go on: the node, the compute.
+    pub(super) mended: BTreeSet<(EnvironmentId, Part)>,
+    /// What each node said last of each environment.
+    pub(super) claims: BTreeMap<(EnvironmentId, Region), NodeState>,
     /// What a promotion told, with the estimate made from it, for the notice of completion.
     pub(super) promotions: BTreeMap<EnvironmentId, String>,
 }
@@ -64,7 +72,10 @@ impl Core {
             calls: BTreeMap::new(),
             last_call: 0,
             attempts: BTreeMap::new(),
+            returns: BTreeMap::new(),
             repairs: BTreeMap::new(),
+            mended: BTreeSet::new(),
+            claims: BTreeMap::new(),
             promotions: BTreeMap::new(),
         }
     }
@@ -92,7 +103,8 @@ impl Core {
         self.watch_regions(&mut turn);
         self.cover_declared(&mut turn);
         self.advance_all(&mut turn);
-        self.repair_granting(&mut turn);
+        self.return_replicas(&mut turn);
+        self.repair(&mut turn);
         if !turn.records.is_empty() {
             turn.effects.insert(0, Effect::Journal(turn.records));
         }

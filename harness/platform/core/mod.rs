@@ -10,26 +10,37 @@
 //! - `state`: what is durable. `machine`: the core itself.
 //! - `permits`: grants, and when the last one has surely ended. `health`: who is silent, and since when.
 //! - `orders`: what an operator may ask for, and the refusals.
-//! - `progress`: a step is a set of calls (`calls`), each repeated until it is done or the step's time is over; `repair`
-//!   puts right what belongs to no step.
-//! - `deploy`, `failover`: the two operations, step by step. `exposure`: the estimate of what a switch loses.
-//! - `views`: the core as the API shows it.
+//! - `progress`: a step is a set of calls (`parts`, `calls`), each repeated until it is done or the step's time is over;
+//!   `repair` puts right what belongs to no step.
+//! - `deploy`, `failover` (unplanned), `planned` (planned failover and failback), `return_`: the operations, step by step.
+//! - `switch`: what all switches share: the register, the promotion, the end. `barrier`: when an environment of a planned
+//!   switch may stop. `restore`: undone before the register is switched. `fitness`: what a region must be to take over.
+//! - `exposure`: the estimate of what a switch loses.
+//! - `views`, `status`: the core as the API shows it.
 
+mod barrier;
 mod calls;
 mod deploy;
 mod effect;
 mod event;
 mod exposure;
 mod failover;
+mod fitness;
 mod health;
 mod machine;
 mod orders;
+mod parts;
 mod permits;
+mod planned;
 mod progress;
 mod record;
 mod repair;
+mod restore;
+mod return_;
 mod settings;
 mod state;
+mod status;
+mod switch;
 mod views;
 
 #[cfg(test)]
@@ -40,4 +51,4 @@ pub use event::{CallFailure, Event};
 pub use machine::Core;
 pub use record::{NewEnvironment, NewNotice, OperationKind, Outcome, Record, RegionStatus, Step};
 pub use settings::{Settings, drifted};
-pub use state::{Environment, Item, Operation, State, Task};
+pub use state::{Environment, Item, Operation, Salvaged, State, Task};

@@ -6,12 +6,11 @@ use super::{
     effect::{AskId, Effect, OrderAnswer, Refused},
     machine::{Core, Turn},
     record::{NewEnvironment, OperationKind, Record, RegionStatus, Step},
-    state::{Environment, State},
+    state::{Environment, State, Task},
 };
 use crate::api::{
     EnvironmentId, Region,
     control::{Deploy, Failover, Scope, SwitchKind, Tenant},
-    environment::EnvironmentPhase,
     ids::is_name,
     permit::Credentials,
 };
@@ -19,7 +18,7 @@ use crate::api::{
 impl State {
     /// The number of the next operation.
     pub fn next_operation(&self) -> u64 {
-        self.operations.keys().next_back().map_or(1, |last| last + 1)
+        self.last_number + 1
     }
 
     fn free_slot(&self, slots: usize) -> Option<u16> {
@@ -94,82 +93,156 @@ impl Core {
     }
 
     pub(super) fn order_failover(&mut self, turn: &mut Turn, ask: AskId, order: &Failover) {
-        let result = self.check_failover(turn.now_ms, order).and_then(|ids| {
-            if let Scope::Region(region) = &order.scope
-                && self.state.region(region) != RegionStatus::Declared
-            {
-                // A statement of the operator's, not of the vantage points: what those think stays as it is.
-                self.say_region(turn, "region.declared", region, "by an operator");
-            }
-            let operation = self.begin_failover(turn, &ids, "ordered by an operator");
+        let result = self.check_failover(turn, order).and_then(|ids| {
+            let operation = match order.kind {
+                SwitchKind::Unplanned => {
+                    if let Scope::Region(region) = &order.scope
+                        && self.state.region(region) != RegionStatus::Declared
+                    {
+                        // A statement of the operator's, not of the vantage points: what those think stays as it is.
+                        self.say_region(turn, "region.declared", region, "by an operator");
+                    }
+                    self.begin_failover(turn, &ids, "ordered by an operator")
+                }
+                SwitchKind::Planned => self.begin_planned(turn, &ids, OperationKind::PlannedFailover),
+                SwitchKind::Failback => self.begin_planned(turn, &ids, OperationKind::Failback),
+            };
             self.order_answer(operation)
         });
         turn.effects.push(Effect::Answer { ask, result });
     }
 
-    fn check_failover(&self, now_ms: u64, order: &Failover) -> Result<Vec<EnvironmentId>, Refused> {
-        if order.kind != SwitchKind::Unplanned {
-            return Err(Refused::not_allowed("planned failover and failback are not available in this version"));
-        }
+    fn check_failover(&self, turn: &Turn, order: &Failover) -> Result<Vec<EnvironmentId>, Refused> {
         let ids = match &order.scope {
-            Scope::Region(region) => self.active_in(region)?,
+            Scope::Region(region) => self.meant_by(region, order.kind)?,
             Scope::Environments(ids) => ids.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
         };
         if ids.is_empty() {
-            return Err(Refused::not_now("there is nothing to fail over"));
+            return Err(Refused::not_now("there is nothing to switch: name an environment or a region"));
         }
-        ids.iter().try_for_each(|id| self.check_environment(now_ms, id))?;
+        ids.iter().try_for_each(|id| self.check_environment(turn, order.kind, id))?;
         Ok(ids)
     }
 
-    /// Environments of a region that have a replica; those without one stay where they are.
-    fn active_in(&self, region: &Region) -> Result<Vec<EnvironmentId>, Refused> {
+    /// Environments that an order of this kind for a region concerns: a failback's are those that have their home there and
+    /// are served elsewhere, any other's those that are served there. The others stay where they are.
+    fn meant_by(&self, region: &Region, kind: SwitchKind) -> Result<Vec<EnvironmentId>, Refused> {
         if self.settings.peer(region).is_none() {
             return Err(Refused::unknown(format!("there is no region `{region}`")));
         }
-        let active = self.state.environments.iter().filter(|(_, environment)| &environment.active == region);
-        let ids: Vec<_> =
-            active.filter(|(_, environment)| is_switchable(environment)).map(|(id, _)| id.clone()).collect();
+        let concerned = |environment: &Environment| match kind {
+            SwitchKind::Failback => &environment.given.home == region,
+            _ => &environment.active == region,
+        };
+        let ids: Vec<_> = (self.state.environments.iter())
+            .filter(|(_, environment)| concerned(environment) && is_switchable(environment, kind))
+            .map(|(id, _)| id.clone())
+            .collect();
         if ids.is_empty() {
-            return Err(Refused::not_now(format!("no environment with a replica is active in {region}")));
+            let why = match kind {
+                SwitchKind::Failback => format!("no environment whose home is {region} is served elsewhere"),
+                _ => format!("no environment with a replica is active in {region}"),
+            };
+            return Err(Refused::not_now(why));
         }
         Ok(ids)
     }
 
-    fn check_environment(&self, now_ms: u64, id: &EnvironmentId) -> Result<(), Refused> {
+    fn check_environment(&self, turn: &Turn, kind: SwitchKind, id: &EnvironmentId) -> Result<(), Refused> {
         let Some(environment) = self.state.environments.get(id) else {
             return Err(Refused::unknown(format!("there is no environment `{id}`")));
         };
-        let kind = environment.given.kind;
-        if !kind.has_replica() {
+        if !environment.given.kind.has_replica() {
+            let kind = environment.given.kind;
             return Err(Refused::not_allowed(format!("`{id}` has no replica: environments of kind {kind} get none")));
         }
-        let operation = environment.last_operation;
-        // Past the switch of the register the region that must be ready is the active one already.
-        let target = match (&environment.task, environment.phase) {
-            (Some(task), _) if !task.stalled => {
-                return Err(Refused::not_now(format!(
-                    "operation {operation} is under way for `{id}`: wait for its end"
-                )));
+        if let Some(task) = &environment.task {
+            match task.kind {
+                _ if !task.stalled && !is_adoptable(task, kind) => {
+                    let (operation, what) = (task.operation, task.kind.name());
+                    return Err(Refused::not_now(format!(
+                        "operation {operation} ({what}) is under way for `{id}`: wait for its end"
+                    )));
+                }
+                OperationKind::Deploy => {
+                    return Err(Refused::not_now(format!(
+                        "the deployment of `{id}` has failed: there is nothing to switch"
+                    )));
+                }
+                // Past the switch of the register the region that must be ready is the active one already.
+                _ if task.stalled => return self.check_ready(turn.now_ms, id, &environment.active),
+                _ => {}
             }
-            (Some(task), _) if task.kind == OperationKind::Deploy => {
-                return Err(Refused::not_now(format!(
-                    "the deployment of `{id}` has failed: there is nothing to switch"
-                )));
+        }
+        self.check_place(kind, id, environment)?;
+        self.check_dwell(turn, id, environment)?;
+        self.check_regions(turn.now_ms, kind, id, environment)
+    }
+
+    /// Whether the order fits where the environment is.
+    fn check_place(&self, kind: SwitchKind, id: &EnvironmentId, environment: &Environment) -> Result<(), Refused> {
+        let (active, home) = (&environment.active, &environment.given.home);
+        match kind {
+            SwitchKind::Failback if active == home => {
+                Err(Refused::not_now(format!("`{id}` is at home in {home} already")))
             }
-            (Some(_), _) => Some(&environment.active),
-            (None, EnvironmentPhase::Unprotected) => {
-                return Err(Refused::not_allowed(format!(
-                    "`{id}` has no replica since its switch to {}: it can be switched again once one streams",
-                    environment.active
-                )));
+            SwitchKind::Failback if !environment.protected && environment.fork.is_none() => Err(Refused::not_allowed(
+                format!("`{id}` has no replica, and no switch is known that one could return from"),
+            )),
+            SwitchKind::Planned if active != home => Err(Refused::not_allowed(format!(
+                "`{id}` is active in {active}, away from its home {home}: order a failback"
+            ))),
+            SwitchKind::Unplanned | SwitchKind::Planned if !environment.protected => {
+                Err(Refused::not_allowed(format!(
+                    "`{id}` has no replica since its switch to {active}: it can be switched again once one streams"
+                )))
             }
-            (None, _) => self.settings.peer(&environment.active),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ordered switches of one environment keep their distance.
+    fn check_dwell(&self, turn: &Turn, id: &EnvironmentId, environment: &Environment) -> Result<(), Refused> {
+        let dwell_ms = self.settings.timers.dwell_ms;
+        let since = environment.switched_ms.map(|at| (self.age_ms + turn.now_ms).saturating_sub(at));
+        match since.map(|since| dwell_ms.saturating_sub(since)) {
+            Some(left_ms) if left_ms > 0 => {
+                Err(Refused::not_now(format!("`{id}` was switched just now: order again in {left_ms} ms")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_regions(
+        &self,
+        now_ms: u64,
+        kind: SwitchKind,
+        id: &EnvironmentId,
+        environment: &Environment,
+    ) -> Result<(), Refused> {
+        let Some(target) = self.settings.peer(&environment.active) else {
+            return Err(Refused::not_now(format!("`{id}` is in a region that is not configured")));
         };
-        match target {
-            Some(target) if self.is_ready(now_ms, target) => Ok(()),
-            Some(target) => Err(Refused::not_now(format!("region {target} is not ready to take over `{id}`"))),
-            None => Err(Refused::not_now(format!("`{id}` is in a region that is not configured"))),
+        if kind == SwitchKind::Unplanned {
+            return self.check_ready(now_ms, id, target);
+        }
+        for region in [target, &environment.active] {
+            if let Some(why) = self.unfit(now_ms, region) {
+                return Err(Refused::not_now(format!("region {region} is not fit for a switch of `{id}`: {why}")));
+            }
+        }
+        // What is not protected gets its replica first, and a planned failover finds out by its preflight.
+        let behind = (environment.protected && kind == SwitchKind::Failback).then(|| self.behind(environment));
+        match behind.flatten() {
+            Some(why) => Err(Refused::not_now(format!("`{id}` cannot be failed back yet: {why}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_ready(&self, now_ms: u64, id: &EnvironmentId, target: &Region) -> Result<(), Refused> {
+        match self.is_ready(now_ms, target) {
+            true => Ok(()),
+            false => Err(Refused::not_now(format!("region {target} is not ready to take over `{id}`"))),
         }
     }
 
@@ -179,7 +252,17 @@ impl Core {
     }
 }
 
-fn is_switchable(environment: &Environment) -> bool {
-    let is_resumable = environment.task.as_ref().is_some_and(|task| task.kind == OperationKind::UnplannedFailover);
-    environment.phase == EnvironmentPhase::Protected || is_resumable
+fn is_switchable(environment: &Environment, kind: SwitchKind) -> bool {
+    let is_resumable = environment.task.as_ref().is_some_and(|task| task.stalled && task.kind != OperationKind::Deploy);
+    // An environment under way counts, so that the order is refused and not done by half.
+    let is_under_way = environment.running().is_some_and(|task| task.kind != OperationKind::Deploy);
+    match kind {
+        SwitchKind::Failback => environment.active != environment.given.home || is_resumable,
+        _ => environment.protected || is_resumable || is_under_way,
+    }
+}
+
+/// A failback goes on with a return under way.
+fn is_adoptable(task: &Task, kind: SwitchKind) -> bool {
+    task.kind == OperationKind::Return && kind == SwitchKind::Failback
 }

@@ -4,7 +4,7 @@
 //! after its own restart, control counts from its start, which is later than any answer before. So control's own wait
 //! never ends too early, whatever the clocks of two machines say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     effect::{AskId, Effect},
@@ -27,12 +27,19 @@ pub(super) struct Given {
     peer_last: BTreeMap<EnvironmentId, u64>,
     /// Environments whose active region's compute has shown that it holds a permit since they were opened.
     opened: BTreeMap<EnvironmentId, bool>,
+    /// Environments whose active region's compute was answered with a permit since they were opened.
+    answered: BTreeSet<EnvironmentId>,
 }
 
 impl Given {
     /// When control last granted. If not since its start: at its start, since it may have done so just before.
     pub(super) fn last(&self, environment: &EnvironmentId) -> u64 {
         self.last.get(environment).copied().unwrap_or(0)
+    }
+
+    /// Milliseconds that the last permit of control's may still live; 0 if none was given since its start.
+    pub(super) fn left_ms(&self, environment: &EnvironmentId, now_ms: u64, permit_ms: u64) -> u64 {
+        self.last.get(environment).map_or(0, |at| (at + permit_ms).saturating_sub(now_ms))
     }
 
     /// The other grantor has stopped, and what it gave may live for so long from now on. Its clock may run slower.
@@ -65,6 +72,14 @@ impl Given {
     /// From now on it is asked whether a compute holds a permit.
     pub(super) fn watch_opening(&mut self, environment: &EnvironmentId) {
         self.opened.insert(environment.clone(), false);
+        self.answered.remove(environment);
+    }
+
+    /// The compute says that it has taken control's answer: if that was a permit, it holds one.
+    pub(super) fn renewed(&mut self, environment: &EnvironmentId) {
+        if let Some(opened) = self.opened.get_mut(environment).filter(|_| self.answered.contains(environment)) {
+            *opened = true;
+        }
     }
 
     /// Whether a compute has shown that it does.
@@ -95,6 +110,9 @@ impl Core {
                 continue;
             }
             self.given.last.insert(id.clone(), turn.now_ms);
+            if request.holder == Holder::Compute && self.given.opened.contains_key(id) {
+                self.given.answered.insert(id.clone());
+            }
             // That a permit was answered does not say that it has arrived: the compute says so by naming its epoch.
             let holds = request.holder == Holder::Compute && seen == Some(environment.epoch);
             if let Some(opened) = self.given.opened.get_mut(id).filter(|_| holds) {

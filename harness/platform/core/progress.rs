@@ -1,5 +1,5 @@
 //! A step is a set of calls, its *parts*; each is repeated with a growing pause until it is done, and all within the
-//! step's time. Which steps follow is the business of `deploy` and `failover`.
+//! step's time. Which steps follow is the business of the operations.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use super::{
     effect::{CallId, Effect},
     event::CallFailure,
     machine::{Core, Turn},
+    parts::{self, Part},
     record::{OperationKind, Record, Step},
     state::Task,
 };
@@ -18,30 +19,11 @@ const PAUSE_MS: u64 = 50;
 /// The longest.
 pub(super) const PAUSE_MS_MAX: u64 = 1_000;
 
-/// One call of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
-    Primary,
-    Replica,
-    Files,
-    Allow,
-    Stop,
-    Fence,
-    Promote,
-    Revoke,
-    Reconcile,
-    Route,
-    /// A route repeated for an edge that lost it; belongs to no step.
-    Level,
-    /// The second grantor told again after an undone failover; belongs to no step.
-    Repair,
-}
-
 /// How far a part is.
 enum Stand {
     Asked { tries: u32 },
     Again { at_ms: u64, tries: u32 },
-    Done,
+    Done(Answer),
 }
 
 /// How far a step is. Volatile: after a restart the step begins anew.
@@ -55,14 +37,41 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Whether every part that must be done is done; the fence of the old side is only tried.
+    fn new(now_ms: u64, notice_ms: u64) -> Self {
+        Self {
+            entered_ms: now_ms,
+            parts: BTreeMap::new(),
+            noticed: false,
+            notice_due_ms: now_ms + notice_ms,
+            last_failure: None,
+        }
+    }
+
+    /// Whether every part that must be done is done.
     pub(super) fn is_done(&self) -> bool {
-        self.parts.iter().all(|(part, stand)| *part == Part::Fence || matches!(stand, Stand::Done))
+        self.parts.iter().all(|(part, stand)| match stand {
+            Stand::Done(_) => true,
+            Stand::Again { tries, .. } if part.tries_max().is_some_and(|most| *tries >= most) => true,
+            _ => part.is_only_tried(),
+        })
+    }
+
+    /// What a part was answered.
+    pub(super) fn answer(&self, part: Part) -> Option<&Answer> {
+        match self.parts.get(&part)? {
+            Stand::Done(answer) => Some(answer),
+            _ => None,
+        }
     }
 
     /// Whether the step's time is over.
     pub(super) fn is_late(&self, now_ms: u64, limit_ms: u64) -> bool {
         now_ms.saturating_sub(self.entered_ms) > limit_ms
+    }
+
+    /// Whether a part that must be done has failed last time it was asked for.
+    pub(super) fn is_failing(&self) -> bool {
+        self.parts.iter().any(|(part, stand)| matches!(stand, Stand::Again { .. }) && !part.is_only_tried())
     }
 
     /// What it waits for, or what went wrong last.
@@ -80,42 +89,31 @@ impl Core {
 
     /// Asks for the parts of the step that the environment is in.
     pub(super) fn begin_step(&mut self, turn: &mut Turn, id: &EnvironmentId) {
-        let Some(task) = self.state.environments.get(id).and_then(|environment| environment.task.clone()) else {
-            return;
-        };
-        let mut parts: Vec<Part> = match task.step {
-            Step::CreatingPrimary => vec![Part::Primary],
-            Step::CreatingReplica => vec![Part::Replica, Part::Files],
-            Step::AllowingGrants | Step::Undoing { .. } => vec![Part::Allow],
-            Step::StoppingGrants => vec![Part::Stop],
-            Step::Notifying { .. } => vec![],
-            Step::Fencing => vec![Part::Fence],
-            Step::Promoting => vec![Part::Promote, Part::Revoke],
-            Step::Reconciling => vec![Part::Reconcile],
-            Step::Opening => vec![Part::Route],
-        };
+        let Some(environment) = self.state.environments.get(id) else { return };
+        let Some(task) = environment.task.clone() else { return };
+        let mut parts = parts::of(environment, task.kind, &task.step);
         // What the other grantor's last permit may still do is forgotten with a restart: it is asked again.
-        if matches!(task.step, Step::Notifying { .. } | Step::Fencing) && self.given.peer_clear(id).is_none() {
+        let is_unplanned = task.kind == OperationKind::UnplannedFailover;
+        if is_unplanned
+            && matches!(task.step, Step::Notifying { .. } | Step::Fencing)
+            && self.given.peer_clear(id).is_none()
+        {
             parts.push(Part::Stop);
         }
         if task.step == Step::Opening {
             self.given.watch_opening(id);
         }
-        let progress = Progress {
-            entered_ms: turn.now_ms,
-            parts: BTreeMap::new(),
-            noticed: false,
-            notice_due_ms: turn.now_ms + self.settings.timers.notice_ms,
-            last_failure: None,
-        };
-        self.progress.insert(id.clone(), progress);
+        // What an earlier step still asks for must not be taken for this one's.
+        self.calls.retain(|_, (environment, part)| environment != id || *part == Part::Level);
+        self.mended.retain(|(environment, _)| environment != id);
+        self.progress.insert(id.clone(), Progress::new(turn.now_ms, self.settings.timers.notice_ms));
         parts.into_iter().for_each(|part| self.ask(turn, id, part, 0));
     }
 
     /// After a restart: every step under way is begun again.
     pub(super) fn resume(&mut self, turn: &mut Turn) {
         let waiting: Vec<(EnvironmentId, Task)> = (self.state.environments.iter())
-            .filter_map(|(id, environment)| Some((id.clone(), environment.task.clone().filter(|task| !task.stalled)?)))
+            .filter_map(|(id, environment)| Some((id.clone(), environment.running()?.clone())))
             .collect();
         for (id, task) in waiting {
             self.begin_step(turn, &id);
@@ -128,12 +126,11 @@ impl Core {
     /// Sends the call of a part.
     pub(super) fn ask(&mut self, turn: &mut Turn, id: &EnvironmentId, part: Part, tries: u32) {
         let Some(environment) = self.state.environments.get(id) else { return };
-        let Some(peer) = self.settings.peer(&environment.active).cloned() else { return };
         self.last_call += 1;
         let call = CallId(self.last_call);
-        turn.effects.push(calls::effect(call, environment, &peer, part));
+        turn.effects.extend(calls::effect(call, environment, &self.settings, part));
         self.calls.insert(call, (id.clone(), part));
-        if let Some(progress) = self.progress.get_mut(id) {
+        if let Some(progress) = self.progress.get_mut(id).filter(|_| !part.is_background()) {
             progress.parts.insert(part, Stand::Asked { tries: tries + 1 });
         }
     }
@@ -143,35 +140,44 @@ impl Core {
         let Some((id, part)) = self.calls.remove(&call) else { return };
         match part {
             Part::Level => return,
-            Part::Repair => return self.end_repair(turn, &id, result.is_ok()),
+            _ if part.is_background() => return self.end_repair(turn, &id, part, result.is_ok()),
             _ => {}
         }
+        let is_gate = self.is_gate(&id);
         let Some(progress) = self.progress.get_mut(&id) else { return };
         let Some(Stand::Asked { tries }) = progress.parts.get(&part) else { return };
-        match result {
+        let (is_final, why) = match result {
+            Ok(Answer::Unmet { why }) => (is_gate, why),
             Ok(answer) => {
-                progress.parts.insert(part, Stand::Done);
-                self.take_answer(turn, &id, answer);
+                progress.parts.insert(part, Stand::Done(answer.clone()));
+                return self.take_answer(turn, &id, part, answer);
             }
-            Err(failure) => {
-                let pause = (PAUSE_MS << tries.saturating_sub(1).min(10)).min(PAUSE_MS_MAX);
-                let again = Stand::Again { at_ms: turn.now_ms + pause, tries: *tries };
-                progress.parts.insert(part, again);
-                if part != Part::Fence {
-                    progress.last_failure = Some(failure.why.clone());
-                }
-                if failure.outdated && part != Part::Fence {
-                    self.give_up(turn, &id, &failure.why);
-                }
+            Err(failure) => (failure.outdated, failure.why),
+        };
+        let pause = (PAUSE_MS << tries.saturating_sub(1).min(10)).min(PAUSE_MS_MAX);
+        let again = Stand::Again { at_ms: turn.now_ms + pause, tries: *tries };
+        progress.parts.insert(part, again);
+        if !part.is_only_tried() && part.tries_max().is_none() {
+            progress.last_failure = Some(why.clone());
+            if is_final {
+                self.give_up(turn, &id, &why);
             }
         }
     }
 
-    fn take_answer(&mut self, turn: &mut Turn, id: &EnvironmentId, answer: Answer) {
+    /// Whether a gate that is not met ends the step: before the switch of the register, where undoing is at hand.
+    fn is_gate(&self, id: &EnvironmentId) -> bool {
+        let task = self.state.environments.get(id).and_then(|environment| environment.running());
+        task.is_some_and(|task| task.kind.is_planned() && (task.step.is_harmless() || task.step.is_stopped()))
+    }
+
+    fn take_answer(&mut self, turn: &mut Turn, id: &EnvironmentId, part: Part, answer: Answer) {
         match answer {
             Answer::Stopped { wait_ms } => self.given.peer_stopped(id, turn.now_ms, wait_ms),
-            Answer::Promoted { timeline, fork_lsn } => self.take_promotion(id, timeline, fork_lsn),
+            Answer::Promoted { timeline, fork_lsn } => self.take_promotion(turn, id, timeline, fork_lsn),
             Answer::Marked { references, orphans } => self.take_marks(turn, id, references, orphans),
+            Answer::Secured { diverged, rows, objects } => self.take_salvage(turn, id, diverged, rows, objects),
+            Answer::Done if part == Part::Renew => self.given.renewed(id),
             _ => {}
         }
     }
@@ -193,21 +199,25 @@ impl Core {
             for (part, tries) in self.due_parts(&id, turn.now_ms) {
                 self.ask(turn, &id, part, tries);
             }
-            // A step that has nothing to wait for leads straight to the next; no operation has more than ten.
-            for _ in 0..10 {
-                let Some(task) = self.state.environments.get(&id).and_then(|environment| environment.task.clone())
-                else {
-                    break;
-                };
-                let has_moved = match task.kind {
-                    _ if task.stalled || !self.progress.contains_key(&id) => false,
-                    OperationKind::Deploy => self.advance_deploy(turn, &id, &task),
-                    OperationKind::UnplannedFailover => self.advance_failover(turn, &id, &task),
-                };
-                if !has_moved {
+            // A step that has nothing to wait for leads straight to the next; no operation has more than twenty.
+            for _ in 0..20 {
+                if !self.progress.contains_key(&id) || !self.advance(turn, &id) {
                     break;
                 }
             }
+        }
+    }
+
+    /// Goes on if the step is done; says whether it did.
+    fn advance(&mut self, turn: &mut Turn, id: &EnvironmentId) -> bool {
+        let running = self.state.environments.get(id).and_then(|environment| environment.running());
+        let Some(task) = running.cloned() else { return false };
+        match task.kind {
+            OperationKind::Deploy => self.advance_deploy(turn, id, &task),
+            _ if task.step.is_return() => self.advance_return(turn, id, &task),
+            OperationKind::UnplannedFailover => self.advance_failover(turn, id, &task),
+            OperationKind::PlannedFailover | OperationKind::Failback => self.advance_planned(turn, id, &task),
+            OperationKind::Return => false,
         }
     }
 
@@ -215,8 +225,14 @@ impl Core {
         let Some(progress) = self.progress.get(id) else { return Vec::new() };
         (progress.parts.iter())
             .filter_map(|(part, stand)| match stand {
-                // The old side is told once: its permits run out anyway.
-                Stand::Again { at_ms, tries } if *at_ms <= now_ms && *part != Part::Fence => Some((*part, *tries)),
+                // What is only tried is told once.
+                Stand::Again { at_ms, tries }
+                    if *at_ms <= now_ms
+                        && !part.is_only_tried()
+                        && part.tries_max().is_none_or(|most| *tries < most) =>
+                {
+                    Some((*part, *tries))
+                }
                 _ => None,
             })
             .collect()
@@ -225,9 +241,9 @@ impl Core {
     /// When the core next has something to do by itself; a driver may call [`super::Event::Tick`] more often.
     pub fn due_ms(&self) -> Option<u64> {
         let repeats = self.progress.values().flat_map(|progress| {
-            (progress.parts.values()).filter_map(|stand| match stand {
-                Stand::Again { at_ms, .. } => Some(*at_ms),
-                Stand::Asked { .. } | Stand::Done => None,
+            (progress.parts.iter()).filter_map(|(part, stand)| match stand {
+                Stand::Again { at_ms, .. } if !part.is_only_tried() => Some(*at_ms),
+                _ => None,
             })
         });
         let steps = self.progress.iter().filter_map(|(id, progress)| {

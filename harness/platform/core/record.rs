@@ -6,6 +6,7 @@ use crate::api::{
     EnvironmentId, Epoch, Region,
     control::{FileReference, NoticeKind, PlatformEvent, Tenant},
     environment::EnvironmentKind,
+    node::{Fork, LogEnd},
     permit::Credentials,
 };
 
@@ -64,6 +65,60 @@ pub enum Record {
         to: Epoch,
         /// The region active from now on.
         active: Region,
+        /// Every acknowledged write had arrived: a planned switch.
+        #[serde(default)]
+        clean: bool,
+    },
+    /// Commands for the environment carry this number from now on, so that none sent before can undo one sent after.
+    Ordered {
+        /// The environment.
+        environment: EnvironmentId,
+        /// The number, of the same sequence as operations.
+        order: u64,
+    },
+    /// The active side is told to stop (before it is told), or runs again.
+    Halted {
+        /// The environment.
+        environment: EnvironmentId,
+        /// When, in milliseconds since the control plane's first start; `None`: it runs again.
+        since_ms: Option<u64>,
+    },
+    /// A planned switch was undone and is tried once more within its operation.
+    Retried {
+        /// The environment.
+        environment: EnvironmentId,
+    },
+    /// The new side has been promoted.
+    Promoted {
+        /// The environment.
+        environment: EnvironmentId,
+        /// Where it forked from the old side.
+        fork: Fork,
+    },
+    /// What existed on the returning side alone is kept there.
+    Salvaged {
+        /// The environment.
+        environment: EnvironmentId,
+        /// The returning region.
+        region: Region,
+        /// Rows.
+        rows: u64,
+        /// Object versions and delete markers.
+        objects: u64,
+    },
+    /// Both stores follow the active region again.
+    Protected {
+        /// The environment.
+        environment: EnvironmentId,
+    },
+    /// A return goes on as a part of another operation.
+    TakenOver {
+        /// The environment.
+        environment: EnvironmentId,
+        /// The return.
+        operation: u64,
+        /// The operation that goes on with it.
+        by: u64,
     },
     /// References without an object, found after a switch.
     Marked {
@@ -135,16 +190,40 @@ pub struct NewNotice {
 }
 
 /// What an operation does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OperationKind {
     /// Makes an environment.
     Deploy,
     /// Switches environments to the other region, giving up the old side.
     UnplannedFailover,
+    /// Switches environments from their home to the other region without loss.
+    PlannedFailover,
+    /// Switches environments to their home without loss; what has no replica gets one first.
+    Failback,
+    /// Makes the side that was switched away from follow the live one.
+    Return,
 }
 
-/// The steps of all operations, in their order. Each may be entered again without harm.
+impl OperationKind {
+    /// The kind's name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::UnplannedFailover => "failover",
+            Self::PlannedFailover => "planned-failover",
+            Self::Failback => "failback",
+            Self::Return => "return",
+        }
+    }
+
+    /// Whether it switches with both sides online.
+    pub fn is_planned(self) -> bool {
+        matches!(self, Self::PlannedFailover | Self::Failback)
+    }
+}
+
+/// The steps of all operations. Each may be entered again without harm, and holds what its calls need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Step {
@@ -154,26 +233,62 @@ pub enum Step {
     CreatingReplica,
     /// Deploy: the other region's node may grant.
     AllowingGrants,
-    /// Failover: both grantors stop.
-    StoppingGrants,
-    /// Failover: customers are told.
+    /// Planned: both sides are looked at.
+    Preflight,
+    /// Planned: until every environment of the operation has passed, and it is this one's turn.
+    Waiting,
+    /// Switches: customers are told.
     Notifying {
         /// The notice.
         notice: u64,
     },
-    /// Failover: until no permit can be alive.
+    /// Planned: both sides write down what they hold, clients still served.
+    Checkpointing,
+    /// Planned: the compute takes nothing new and ends what is under way.
+    Draining,
+    /// Planned: the old side's Postgres is stopped cleanly, its files arrive, and nobody grants any more.
+    HandingOver {
+        /// The last number of the running account.
+        sealed: u64,
+    },
+    /// Planned: the other side replays to the end of the log.
+    CatchingUp {
+        /// The end.
+        end: LogEnd,
+    },
+    /// Unplanned: both grantors stop.
+    StoppingGrants,
+    /// Unplanned: until no permit can be alive.
     Fencing,
-    /// Failover, before the switch of the register: the grantors may grant again to the old side.
+    /// Unplanned, before the switch of the register: the grantors may grant again to the old side.
     Undoing {
         /// Why the failover is given up.
         why: String,
     },
-    /// Failover, after the switch of the register: the new side's stores open.
+    /// Planned, before the switch of the register: the old side serves again.
+    Restoring {
+        /// Why the switch is given up.
+        why: String,
+    },
+    /// Switches, after the switch of the register: the new side's stores open.
     Promoting,
-    /// Failover: rows without an object are marked.
+    /// Unplanned: rows without an object are marked.
     Reconciling,
-    /// Both: the edge routes, and the active region's compute holds a permit.
+    /// Deploy and switches: the edge routes, and the active region's compute holds a permit.
     Opening,
+    /// Return: what the returning side holds is made safe before anything starts there.
+    Securing,
+    /// Return: its Postgres follows the live side, and its store may be written to by the live one only.
+    Rejoining,
+    /// Return: the live side's files replicate to it.
+    ReplicatingBack,
+    /// Return: its files are made equal to the live side's.
+    ReturningFiles,
+    /// Return: what the live side lacks is copied to it, and the returning side's node may grant.
+    Protecting {
+        /// What the live side lacks.
+        gaps: Vec<FileReference>,
+    },
 }
 
 impl Step {
@@ -183,19 +298,52 @@ impl Step {
             Self::CreatingPrimary => "creating-primary",
             Self::CreatingReplica => "creating-replica",
             Self::AllowingGrants => "allowing-grants",
-            Self::StoppingGrants => "stopping-grants",
+            Self::Preflight => "preflight",
+            Self::Waiting => "waiting",
             Self::Notifying { .. } => "notifying",
+            Self::Checkpointing => "checkpointing",
+            Self::Draining => "draining",
+            Self::HandingOver { .. } => "handing-over",
+            Self::CatchingUp { .. } => "catching-up",
+            Self::StoppingGrants => "stopping-grants",
             Self::Fencing => "fencing",
             Self::Undoing { .. } => "undoing",
+            Self::Restoring { .. } => "restoring",
             Self::Promoting => "promoting",
             Self::Reconciling => "reconciling",
             Self::Opening => "opening",
+            Self::Securing => "securing",
+            Self::Rejoining => "rejoining",
+            Self::ReplicatingBack => "replicating-back",
+            Self::ReturningFiles => "returning-files",
+            Self::Protecting { .. } => "protecting",
         }
     }
 
-    /// Whether a failover in this step can still be undone.
-    pub fn is_before_switch(&self) -> bool {
-        matches!(self, Self::StoppingGrants | Self::Notifying { .. } | Self::Fencing)
+    /// Whether a replica comes back in this step; customers are served as before.
+    pub fn is_return(&self) -> bool {
+        matches!(
+            self,
+            Self::Securing | Self::Rejoining | Self::ReplicatingBack | Self::ReturningFiles | Self::Protecting { .. }
+        )
+    }
+
+    /// Whether a planned switch has not yet touched anything in this step.
+    pub fn is_harmless(&self) -> bool {
+        matches!(self, Self::Preflight | Self::Waiting | Self::Notifying { .. } | Self::Checkpointing)
+    }
+
+    /// Whether a planned switch holds its environment's writes back in this step, and can still be undone.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Draining | Self::HandingOver { .. } | Self::CatchingUp { .. })
+    }
+
+    /// Whether the stores of the active region may be used in this step, as far as steps go.
+    pub fn is_open(&self) -> bool {
+        !matches!(
+            self,
+            Self::CreatingPrimary | Self::CreatingReplica | Self::AllowingGrants | Self::Promoting | Self::Reconciling
+        )
     }
 }
 

@@ -1,19 +1,21 @@
-//! What is put right outside of any operation: a route that the edge has lost, and the second grantor of an environment
-//! whose failover was undone while that grantor was out of reach.
+//! What is put right outside of any operation: a route that the edge has lost, and whatever was out of reach when a switch
+//! was undone: the second grantor, the old side's node and its compute.
 
 use super::{
     calls,
     machine::{Core, Turn},
-    progress::{PAUSE_MS_MAX, Part},
+    parts::Part,
+    progress::PAUSE_MS_MAX,
     record::Record,
+    state::Environment,
 };
-use crate::api::{EnvironmentId, environment::EnvironmentPhase, route::EdgeReport};
+use crate::api::{EnvironmentId, permit::Holder, route::EdgeReport};
 
 impl Core {
     /// Sets routes anew that the edge has lost, as its report shows.
     pub(super) fn level_routes(&mut self, turn: &mut Turn, report: &EdgeReport) {
         let lost: Vec<EnvironmentId> = (self.state.environments.iter())
-            .filter(|(_, environment)| environment.task.is_none() && environment.is_open())
+            .filter(|(_, environment)| environment.is_settled())
             .map(|(id, environment)| (id, calls::route(environment)))
             .filter(|(_, wanted)| !report.routes.contains(wanted))
             .map(|(id, _)| id.clone())
@@ -22,35 +24,47 @@ impl Core {
         lost.iter().for_each(|id| self.ask(turn, id, Part::Level, 0));
     }
 
-    /// Tells a node that was out of reach when a failover was undone that it may grant again.
-    pub(super) fn repair_granting(&mut self, turn: &mut Turn) {
-        let wanting: Vec<EnvironmentId> = (self.state.environments.iter())
-            .filter(|(_, environment)| {
-                environment.phase == EnvironmentPhase::Protected
-                    && environment.task.is_none()
-                    && !environment.peer_granting
-            })
-            .filter(|(_, environment)| {
-                let peer = self.settings.peer(&environment.active);
-                peer.is_some_and(|peer| self.ears.hears_node(turn.now_ms, peer, self.settings.timers.suspect_ms))
-            })
-            .map(|(id, _)| id.clone())
-            .filter(|id| !self.is_asking(id, Part::Repair))
+    /// Tells whoever was out of reach when a switch was undone, as soon as it is heard.
+    pub(super) fn repair(&mut self, turn: &mut Turn) {
+        let due: Vec<(EnvironmentId, Part)> = (self.state.environments.iter())
+            .filter(|(_, environment)| environment.task.is_none())
+            .flat_map(|(id, environment)| self.owed(turn.now_ms, environment).map(|part| (id.clone(), part)))
+            .filter(|(id, part)| !self.is_asking(id, *part) && !self.mended.contains(&(id.clone(), *part)))
+            .filter(|key| self.repairs.get(key).copied().unwrap_or(0) <= turn.now_ms)
             .collect();
-        for id in wanting {
-            let due = self.repairs.get(&id).copied().unwrap_or(0);
-            if due <= turn.now_ms {
-                self.repairs.insert(id.clone(), turn.now_ms + PAUSE_MS_MAX);
-                self.ask(turn, &id, Part::Repair, 0);
-            }
+        for (id, part) in due {
+            self.repairs.insert((id.clone(), part), turn.now_ms + PAUSE_MS_MAX);
+            self.ask(turn, &id, part, 0);
         }
     }
 
-    /// Takes the second grantor's answer.
-    pub(super) fn end_repair(&mut self, turn: &mut Turn, id: &EnvironmentId, is_ok: bool) {
-        let is_idle = self.state.environments.get(id).is_some_and(|environment| environment.task.is_none());
-        if is_ok && is_idle {
-            self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: true });
+    /// What an environment without an operation still owes, to those who are heard.
+    fn owed(&self, now_ms: u64, environment: &Environment) -> impl Iterator<Item = Part> + use<> {
+        let hears = |region, holder| self.ears.hears(now_ms, region, holder, self.settings.timers.suspect_ms);
+        let peer = self.settings.peer(&environment.active);
+        let is_halted = environment.halted_ms.is_some();
+        let grant =
+            environment.protected && !environment.peer_granting && peer.is_some_and(|peer| hears(peer, Holder::Node));
+        let node = is_halted && hears(&environment.active, Holder::Node);
+        let compute = is_halted && hears(&environment.active, Holder::Compute);
+        let owed = [(grant, Part::Repair), (node, Part::MendNode), (compute, Part::MendCompute)];
+        owed.into_iter().filter(|(is_owed, _)| *is_owed).map(|(_, part)| part)
+    }
+
+    /// Takes the answer to a repair.
+    pub(super) fn end_repair(&mut self, turn: &mut Turn, id: &EnvironmentId, part: Part, is_ok: bool) {
+        let Some(environment) = self.state.environments.get(id) else { return };
+        if !is_ok || environment.task.is_some() {
+            return;
+        }
+        if part == Part::Repair {
+            return self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: true });
+        }
+        self.mended.insert((id.clone(), part));
+        let keys = [Part::MendNode, Part::MendCompute].map(|part| (id.clone(), part));
+        if keys.iter().all(|key| self.mended.contains(key)) {
+            self.mended.retain(|key| !keys.contains(key));
+            self.record(turn, Record::Halted { environment: id.clone(), since_ms: None });
         }
     }
 }

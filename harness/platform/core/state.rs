@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::record::{NewEnvironment, OperationKind, Outcome, Record, RegionStatus, Step};
 use crate::api::{
     EnvironmentId, Epoch, Region,
-    control::{FileReference, OperationState, Tenant},
+    control::{FileReference, OperationState, PlatformEvent, Tenant},
     environment::EnvironmentPhase,
+    node::Fork,
 };
 
 /// The durable state of a control plane.
@@ -20,6 +21,8 @@ pub struct State {
     pub operations: BTreeMap<u64, Operation>,
     /// What is thought of each region.
     pub regions: BTreeMap<Region, RegionStatus>,
+    /// The last number given to an operation or an order.
+    pub last_number: u64,
     /// Number of the last platform event.
     pub last_event: u64,
     /// Number of the last notice.
@@ -51,6 +54,31 @@ pub struct Environment {
     pub task: Option<Task>,
     /// The last operation that concerned it.
     pub last_operation: u64,
+    /// The number that its commands carry.
+    pub order: u64,
+    /// A replica follows the active region.
+    pub protected: bool,
+    /// When the active side was told to stop, in milliseconds since the control plane's first start; `None`: it runs.
+    pub halted_ms: Option<u64>,
+    /// Where the active side forked from the other, since the last switch.
+    pub fork: Option<Fork>,
+    /// The last switch was without loss.
+    pub clean: bool,
+    /// When the last switch was completed, in milliseconds since the control plane's first start.
+    pub switched_ms: Option<u64>,
+    /// What the last return found on one side alone.
+    pub salvaged: Option<Salvaged>,
+}
+
+/// What a return found on the returning side alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Salvaged {
+    /// The returning region, whose node has the list.
+    pub region: Region,
+    /// Rows.
+    pub rows: u64,
+    /// Object versions and delete markers.
+    pub objects: u64,
 }
 
 /// An operation's hold on an environment.
@@ -64,6 +92,8 @@ pub struct Task {
     pub step: Step,
     /// It has failed here and waits for an operator.
     pub stalled: bool,
+    /// It was undone once and is tried again.
+    pub retried: bool,
 }
 
 /// One operation.
@@ -75,6 +105,8 @@ pub struct Operation {
     pub kind: OperationKind,
     /// What it covers.
     pub items: Vec<Item>,
+    /// Its first environment has gone past the barrier: a failure concerns one environment alone from now on.
+    pub begun: bool,
 }
 
 /// One environment's part of an operation.
@@ -130,11 +162,21 @@ impl State {
             Record::Region { region, status } => {
                 self.regions.insert(region.clone(), *status);
             }
-            Record::Event(event) => self.last_event = event.number,
+            Record::TakenOver { environment, operation, by } => self.take_over(environment, *operation, *by),
+            Record::Ordered { environment, order } => {
+                self.last_number = self.last_number.max(*order);
+                self.environments.get_mut(environment).into_iter().for_each(|environment| environment.order = *order);
+            }
+            Record::Event(event) => self.tell(event),
             Record::Notice(notice) => self.last_notice = notice.id,
             Record::Granting { environment, .. }
             | Record::PeerGranting { environment, .. }
             | Record::Switched { environment, .. }
+            | Record::Halted { environment, .. }
+            | Record::Retried { environment }
+            | Record::Promoted { environment, .. }
+            | Record::Salvaged { environment, .. }
+            | Record::Protected { environment }
             | Record::Marked { environment, .. } => {
                 if let Some(environment) = self.environments.get_mut(environment) {
                     environment.fold(record);
@@ -157,22 +199,43 @@ impl State {
             why: None,
         };
         let items = environments.iter().map(item).collect();
-        self.operations.insert(id, Operation { id, kind, items });
+        self.last_number = self.last_number.max(id);
+        self.operations.insert(id, Operation { id, kind, items, begun: false });
+    }
+
+    fn tell(&mut self, event: &PlatformEvent) {
+        self.last_event = event.number;
+        let environment = event.environment.as_ref().and_then(|id| self.environments.get_mut(id));
+        if let Some(environment) = environment.filter(|_| event.name == "failover.completed") {
+            environment.switched_ms = Some(event.at_ms);
+        }
     }
 
     fn enter(&mut self, id: &EnvironmentId, operation: u64, step: &Step) {
         let Some(environment) = self.environments.get_mut(id) else { return };
         let Some(entry) = self.operations.get_mut(&operation) else { return };
+        entry.begun |= matches!(step, Step::Notifying { .. });
         environment.phase = match entry.kind {
             OperationKind::Deploy => EnvironmentPhase::Deploying,
-            OperationKind::UnplannedFailover => EnvironmentPhase::Switching,
+            _ if step.is_return() => EnvironmentPhase::Unprotected,
+            _ => EnvironmentPhase::Switching,
         };
         environment.why = None;
         environment.last_operation = operation;
-        environment.task = Some(Task { operation, kind: entry.kind, step: step.clone(), stalled: false });
+        environment.order = environment.order.max(operation);
+        let retried = environment.task.as_ref().is_some_and(|task| task.operation == operation && task.retried);
+        environment.task = Some(Task { operation, kind: entry.kind, step: step.clone(), stalled: false, retried });
         if let Some(item) = entry.items.iter_mut().find(|item| &item.environment == id) {
             item.step = step.name();
             item.epoch = environment.epoch;
+        }
+    }
+
+    fn take_over(&mut self, id: &EnvironmentId, operation: u64, by: u64) {
+        let Some(entry) = self.operations.get_mut(&operation) else { return };
+        if let Some(item) = entry.items.iter_mut().find(|item| &item.environment == id) {
+            item.outcome = Some(Outcome::Completed);
+            item.why = Some(format!("operation {by} goes on with it"));
         }
     }
 
@@ -191,19 +254,21 @@ impl State {
         }
         environment.why = why.cloned();
         match (outcome, entry.kind) {
+            // Without a replica an environment is served all the same: nothing is half done.
+            (Outcome::Failed, OperationKind::Return) => {}
             (Outcome::Failed, _) => {
                 environment.phase = EnvironmentPhase::Failed;
                 environment.task.iter_mut().for_each(|task| task.stalled = true);
                 return;
             }
-            (Outcome::Completed, OperationKind::UnplannedFailover) => {
-                environment.phase = EnvironmentPhase::Unprotected;
+            (Outcome::Completed, OperationKind::Deploy) => environment.protected = true,
+            (Outcome::Completed, OperationKind::Return) | (Outcome::Aborted, _) => {}
+            (Outcome::Completed, _) => {
                 environment.why = Some(format!("no replica streams since the switch to {}", environment.active));
             }
-            (Outcome::Completed, OperationKind::Deploy) | (Outcome::Aborted, _) => {
-                environment.phase = EnvironmentPhase::Protected;
-            }
         }
+        environment.phase =
+            if environment.protected { EnvironmentPhase::Protected } else { EnvironmentPhase::Unprotected };
         environment.task = None;
     }
 }
@@ -221,6 +286,13 @@ impl Environment {
             marks_revision: 0,
             task: None,
             last_operation: 0,
+            order: 0,
+            protected: false,
+            halted_ms: None,
+            fork: None,
+            clean: false,
+            switched_ms: None,
+            salvaged: None,
             given,
         }
     }
@@ -229,11 +301,26 @@ impl Environment {
         match record {
             Record::Granting { allowed, .. } => self.granting = *allowed,
             Record::PeerGranting { allowed, .. } => self.peer_granting = *allowed,
-            Record::Switched { from, to, active, .. } if *from == self.epoch && to > from => {
+            Record::Switched { from, to, active, clean, .. } if *from == self.epoch && to > from => {
                 self.epoch = *to;
                 self.active = active.clone();
                 self.granting = true;
                 self.peer_granting = false;
+                self.halted_ms = None;
+                self.protected = false;
+                self.fork = None;
+                self.clean = *clean;
+            }
+            Record::Halted { since_ms, .. } => self.halted_ms = *since_ms,
+            Record::Retried { .. } => self.task.iter_mut().for_each(|task| task.retried = true),
+            Record::Promoted { fork, .. } => self.fork = Some(*fork),
+            Record::Salvaged { region, rows, objects, .. } => {
+                self.salvaged = Some(Salvaged { region: region.clone(), rows: *rows, objects: *objects });
+            }
+            Record::Protected { .. } => {
+                self.protected = true;
+                self.phase = EnvironmentPhase::Protected;
+                self.why = None;
             }
             Record::Marked { references, .. } => {
                 self.dangling.clone_from(references);
@@ -248,7 +335,18 @@ impl Environment {
     pub fn is_open(&self) -> bool {
         match &self.task {
             None => matches!(self.phase, EnvironmentPhase::Protected | EnvironmentPhase::Unprotected),
-            Some(task) => matches!(task.step, Step::Opening | Step::Undoing { .. }),
+            Some(task) => task.step.is_open(),
         }
+    }
+
+    /// Whether the active region serves and no step is about to change that.
+    pub fn is_settled(&self) -> bool {
+        let is_idle = self.task.as_ref().is_none_or(|task| task.step.is_return() || task.step.is_harmless());
+        is_idle && self.granting && self.is_open()
+    }
+
+    /// The step under way, unless it has failed.
+    pub fn running(&self) -> Option<&Task> {
+        self.task.as_ref().filter(|task| !task.stalled)
     }
 }

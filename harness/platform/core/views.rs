@@ -60,13 +60,9 @@ impl Core {
                 epoch: item.epoch,
             })
             .collect();
-        let kind = match operation.kind {
-            OperationKind::Deploy => "deploy",
-            OperationKind::UnplannedFailover => "failover",
-        };
         Some(OperationView {
             id,
-            kind: kind.to_owned(),
+            kind: operation.kind.name().to_owned(),
             state: operation.state(),
             environments,
             why: reasons(operation),

@@ -7,7 +7,9 @@ use std::{
 };
 
 use super::{
+    files, handover,
     postgres::{PostgresError, Session},
+    preflight, returning,
     shared::{Node, Supervised},
     state::{Granting, Promotion, Record, Role, Stopped},
     store::StoreError,
@@ -97,7 +99,29 @@ pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, Comma
             Ok(Answer::Done)
         }
         Action::ReconcileReferences => reconcile(node, &environment).await,
-        other => Err(CommandError::NotNow(format!("{} is not available in this version", other.name()))),
+        Action::PreflightPrimary => preflight::primary(node, &environment, epoch).await,
+        Action::PreflightStandby => preflight::standby(node, &environment).await,
+        Action::Checkpoint => handover::checkpoint(node, &environment).await,
+        Action::HandOver => handover::hand_over(node, &environment, epoch, operation).await,
+        Action::TakeBack => handover::take_back(node, &environment, epoch, operation).await,
+        Action::AwaitLog { end, within_ms } => {
+            handover::await_log(node, &environment, &end, Duration::from_millis(within_ms)).await
+        }
+        Action::Secure { fork } => returning::secure(node, &environment, epoch, fork).await,
+        Action::Rejoin { fork } => returning::rejoin(node, &environment, epoch, fork).await,
+        Action::AwaitFiles { sealed, within_ms } => {
+            files::await_files(node, &environment, sealed, Duration::from_millis(within_ms)).await
+        }
+        Action::AllowFilesReplication { source } => {
+            node.store.allow(&spec(node, &environment)?, &source).await?;
+            Ok(Answer::Done)
+        }
+        Action::ReturnFiles { clean } => {
+            let supervised = known(node, &environment)?;
+            let _bucket = supervised.bucket.lock().await;
+            files::return_files(node, &environment, clean).await
+        }
+        Action::RepairFiles { references } => files::repair(node, &environment, references).await,
     }
 }
 
@@ -230,6 +254,8 @@ async fn promote(node: &Arc<Node>, environment: &EnvironmentId, epoch: Epoch) ->
     node.durable.change(environment, |record| {
         record.role = Role::Primary(epoch);
         record.promotion = Some(Promotion { epoch, timeline: promoted.timeline, fork_lsn: promoted.fork_lsn });
+        record.handing = None;
+        record.returning = None;
     })?;
     let record = node.durable.record(environment);
     node.stand_in(environment, &record, Duration::from_millis(node.config.timers.permit_ms));
@@ -261,7 +287,8 @@ async fn reconcile(node: &Arc<Node>, environment: &EnvironmentId) -> Result<Answ
     Ok(Answer::Marked { references: found.dangling, orphans: found.orphans })
 }
 
-fn known(node: &Node, environment: &EnvironmentId) -> Result<Arc<Supervised>, CommandError> {
+/// The environment's cluster here.
+pub(super) fn known(node: &Node, environment: &EnvironmentId) -> Result<Arc<Supervised>, CommandError> {
     node.cluster(environment)
         .ok_or_else(|| CommandError::NotNow("there is no cluster of this environment here".to_owned()))
 }

@@ -7,16 +7,27 @@
 //! | [`state`] | what must outlive a restart, in one JSON file, written before it is acted upon |
 //! | [`grants`] | the grantor of permits: pure |
 //! | [`commands`] | control's commands, each idempotent |
+//! | [`preflight`] | whether a planned switch may begin |
+//! | [`handover`] | the primary stopped for the other side, and taken back |
+//! | [`returning`] | an old primary secured, and made a standby again |
+//! | [`evidence`] | what is kept of it, and what existed there alone |
 //! | [`supervisor`] | keeps each environment's cluster as its role and permit demand |
 //! | [`postgres`] | one cluster: its folders, settings, access rules, process, roles, promotion |
+//! | [`files`] | the running account verified, gates, preflights, salvage and return of files |
 //! | [`store`] | the zone's file store: buckets, users, replication, missing references |
 //!
 //! On disk under `<data>`: `node.json`, `pg/<environment>` (data folders), `s/` (sockets), `log/`, `pass/` (libpq
-//! password files), `mc/` (the store client's own folder).
+//! password files), `mc/` (the store client's own folder), `evidence/<environment>-<epoch>` (what an old primary was when
+//! it came back), and while rows are salvaged `scratch/<environment>` and `x/` (the copy they are read from, its socket).
 
 mod commands;
+mod evidence;
+mod files;
 mod grants;
+mod handover;
 mod postgres;
+mod preflight;
+mod returning;
 mod serve;
 mod shared;
 mod state;

@@ -12,13 +12,16 @@ use tokio::task::JoinSet;
 
 use super::{
     commands::{CommandError, execute},
+    evidence::salvage,
+    files,
     shared::Node,
     supervisor::{stop_all, supervise_all},
 };
 use crate::{
     api::{
         EnvironmentId,
-        control::Dangling,
+        compute::{AccountMark, AccountPush},
+        control::{Dangling, Salvage},
         node::{Answer, Command},
         permit::{PermitReply, PermitRequest},
         role::NodeConfig,
@@ -65,12 +68,15 @@ pub(super) async fn run_until(
         tasks.spawn(async move { keep_asking(node, grantor, http, timers).await });
     }
     tasks.spawn(supervise_all(Arc::clone(&node)));
+    tasks.spawn(files::run(Arc::clone(&node)));
     tracing::info!(region = %config.region, "node is up");
 
     let router = Router::new()
         .route("/internal/command", post(command))
         .route("/internal/permits", post(permits))
+        .route("/internal/account", post(account))
         .route("/internal/marks", get(marks))
+        .route("/internal/salvage", get(salvaged))
         .with_state(Arc::clone(&node));
     let served = internal::serve(listener, router, &token, stop).await;
     // Nobody starts what is being stopped.
@@ -101,6 +107,10 @@ async fn command(State(node): State<Arc<Node>>, Json(command): Json<Command>) ->
     }
 }
 
+async fn account(State(node): State<Arc<Node>>, Json(push): Json<AccountPush>) -> Result<Json<AccountMark>, Refused> {
+    files::take(&node, push).map(Json)
+}
+
 async fn permits(State(node): State<Arc<Node>>, Json(request): Json<PermitRequest>) -> Json<PermitReply> {
     // The state is read under the lock of the grants: a stop that comes after has then seen this grant.
     let mut grants = locked(&node.grants);
@@ -109,10 +119,19 @@ async fn permits(State(node): State<Arc<Node>>, Json(request): Json<PermitReques
 }
 
 #[derive(Deserialize)]
-struct MarksOf {
+struct Of {
     environment: EnvironmentId,
 }
 
-async fn marks(State(node): State<Arc<Node>>, Query(of): Query<MarksOf>) -> Json<Dangling> {
+async fn salvaged(State(node): State<Arc<Node>>, Query(of): Query<Of>) -> Result<Json<Salvage>, Refused> {
+    let data = node.config.data.clone();
+    let none = format!("nothing of {} was ever secured here", of.environment);
+    let read = tokio::task::spawn_blocking(move || salvage(&data, &of.environment)).await;
+    let read = read.map_err(|error| Refused::failed(format!("the reading broke: {error}")))?;
+    let found = read.map_err(|error| Refused::failed(format!("cannot read the evidence: {error}")))?;
+    found.map(Json).ok_or_else(|| Refused::unknown(none))
+}
+
+async fn marks(State(node): State<Arc<Node>>, Query(of): Query<Of>) -> Json<Dangling> {
     Json(Dangling { references: node.durable.record(&of.environment).marks })
 }

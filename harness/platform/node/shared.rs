@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use super::{
+    files::Files,
     grants::{Grants, grant},
     postgres::{Cluster, Place},
     state::{Durable, Record},
@@ -55,6 +56,8 @@ pub struct Node {
     pub grants: Mutex<Grants>,
     /// The zone's file store.
     pub store: Store,
+    /// Running accounts, and whether the store answers.
+    pub files: Files,
     /// The environments that have a cluster here.
     pub supervised: Mutex<BTreeMap<EnvironmentId, Arc<Supervised>>>,
     /// Tells that an environment was added.
@@ -67,7 +70,7 @@ impl Node {
     /// # Errors
     /// The system's.
     pub fn open(config: NodeConfig) -> std::io::Result<Self> {
-        for folder in ["pg", "s", "log", "pass", "mc"] {
+        for folder in ["pg", "s", "x", "log", "pass", "mc", "evidence", "scratch"] {
             files::private_folder(&config.data.join(folder))?;
         }
         let durable = Durable::open(config.data.join("node.json"))?;
@@ -82,6 +85,7 @@ impl Node {
             permits: Mutex::new(permits),
             grants: Mutex::new(grants),
             store,
+            files: Files::default(),
             supervised: Mutex::default(),
             added: Notify::new(),
             config,
@@ -164,8 +168,8 @@ impl Holds for Node {
             region: self.config.region.clone(),
             known,
             peer_silent_ms: silent.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
-            states: supervised.iter().map(|supervised| locked(&supervised.claim).clone()).collect(),
-            files_ok: None,
+            states: supervised.iter().map(|supervised| self.files.claim(locked(&supervised.claim).clone())).collect(),
+            files_ok: Some(self.files.answers.load(Ordering::Relaxed)),
         }
     }
 

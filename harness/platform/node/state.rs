@@ -10,7 +10,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{EnvironmentId, Epoch, Region, control::FileReference, node::Spec},
+    api::{
+        EnvironmentId, Epoch, Region,
+        control::FileReference,
+        node::{Rejoin, Spec},
+    },
     os::files,
     platform::actor::locked,
 };
@@ -61,6 +65,28 @@ pub struct Promotion {
     pub fork_lsn: u64,
 }
 
+/// A primary that was, or is being, handed over: it is not started here, and not opened, while this stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handing {
+    /// The epoch under which it was the primary.
+    pub epoch: Epoch,
+    /// The operation that asked for it.
+    pub operation: u64,
+}
+
+/// The way of an old primary back to being a standby.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Returning {
+    /// The epoch of the live side.
+    pub epoch: Epoch,
+    /// Its folder may be half changed: it can only be built anew.
+    pub spoilt: bool,
+    /// How it came back, once it did.
+    pub how: Option<Rejoin>,
+}
+
 /// All a node knows of one environment.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +103,14 @@ pub struct Record {
     pub stopped: Option<Stopped>,
     /// The last promotion here.
     pub promotion: Option<Promotion>,
+    /// The hand-over in force.
+    pub handing: Option<Handing>,
+    /// The last operation whose hand-over was taken back; 0 if none. An order to hand over that was delayed on its way
+    /// may not stop the primary again.
+    #[serde(default)]
+    pub taken_back: u64,
+    /// The last way back.
+    pub returning: Option<Returning>,
     /// Rows whose object version this region does not have.
     pub marks: Vec<FileReference>,
 }
@@ -87,6 +121,11 @@ impl Record {
         let granting = self.granting.as_ref().filter(|granting| granting.primary == *region)?;
         let stopped = self.stopped.is_some_and(|stopped| granting.epoch <= stopped.epoch);
         (!stopped && granting.epoch == self.epoch).then_some(granting.epoch)
+    }
+
+    /// Whether the owner here is being handed over, or was.
+    pub fn is_handed_over(&self) -> bool {
+        self.handing.is_some_and(|handing| self.owned() == Some(handing.epoch))
     }
 
     /// The epoch under which this zone's cluster is the owner, if it is.

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    postgres::{Access, Cluster, Place, PostgresError, Session, Start},
+    postgres::{Access, Cluster, Place, PostgresError, Scratch, Session, Start},
     shared::{Node, Supervised},
     state::{Record, Role},
 };
@@ -44,7 +44,14 @@ pub async fn supervise_all(node: Arc<Node>) {
 }
 
 async fn supervise(node: Arc<Node>, supervised: Arc<Supervised>) {
-    let adopted = supervised.cluster.lock().await.adopt();
+    let adopted = {
+        let mut cluster = supervised.cluster.lock().await;
+        // What a killed node was reading rows from serves nobody any more.
+        if let Err(error) = Scratch::clear(&cluster.place).await {
+            tracing::warn!(environment = %supervised.id, %error, "cannot remove what was left of a scratch copy");
+        }
+        cluster.adopt()
+    };
     if adopted {
         tracing::info!(environment = %supervised.id, "took over a running postgres");
         // The permit of the node that was killed may still have been good: one lifetime to learn whether it is renewed.
@@ -96,6 +103,14 @@ async fn keep(node: &Node, supervised: &Supervised, cluster: &mut Cluster) -> Re
             cluster.let_in(Access::Fenced).await
         }
         (Role::Primary(_), None) => Ok(()),
+        // Handed over: what still runs is locked until the order is repeated or taken back; nothing is started.
+        (Role::Primary(_), Some(_)) if record.is_handed_over() => {
+            if running && cluster.access() != Some(Access::Fenced) {
+                cluster.let_in(Access::Fenced).await
+            } else {
+                Ok(())
+            }
+        }
         (Role::Primary(_), Some(owned)) => {
             let held = || node.terms(&supervised.id).allow(owned, Door::Ro, Instant::now()).is_ok();
             if !running {

@@ -63,7 +63,21 @@ fn five_mistakes_are_five_diagnostics() {
 fn every_shipped_scenario_is_read_and_told_in_a_sentence() {
     let all = shipped();
     let names: Vec<&str> = all.iter().map(|scenario| scenario.name).collect();
-    assert_eq!(names, ["baseline", "short-outage", "tampered", "unplanned-failover"]);
+    assert_eq!(
+        names,
+        [
+            "aborted-failover",
+            "baseline",
+            "environment-failover",
+            "failback",
+            "file-backlog",
+            "planned-failover",
+            "round-trip",
+            "short-outage",
+            "tampered",
+            "unplanned-failover"
+        ]
+    );
     for scenario in all {
         let plan = read(scenario.name, scenario.text).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
         assert_eq!(plan.name, scenario.name);
@@ -133,6 +147,34 @@ seed: 7",
 }
 
 #[test]
+fn steps_stand_side_by_side_and_wait_for_the_journal() {
+    let text = with(
+        "platform: { reference: { drain: 1s, gate: 2s, stopped: 5s, dwell: 1s, automatic_return: false, at_once: 1 } }
+timeline:
+  - id: attempt
+    parallel:
+      - { id: move, outcome: aborted, operate: { planned_failover: { scope: environment, environments: [sales] } } }
+      - { id: stall, when: { journal: checkpointing, environment: sales, nth: 1 }, inject: { link.partition: { link: \"east -> west / sql\", mode: stall, direction: forward } } }
+      - { when: { step: move, is: started }, inject: { control.crash: { at: draining, down_for: 500ms } } }
+  - { heal: stall }
+  - { id: flaps, for: 3s, inject: { link.flap: { link: \"east -> west / files\", period: 1s, duty: 70%, seed: 4 } } }
+  - { id: paused, for: 3s, inject: { postgres.replay_pause: { region: west, environment: sales } } }
+  - { id: held, for: 3s, inject: { files.replication_pause: { from: east } } }
+  - { id: cut, for: 3s, inject: { region.isolate: { region: west } } }
+  - { id: back, outcome: refused, operate: { failback: { scope: region, region: east } } }
+expect:
+  - { measure: loss.operations, step: move, at_most: 0 }
+  - { measure: salvage.missing, at_most: 0 }
+  - { guarantee: dataverse.failback.restored, step: back }",
+    );
+    let plan = read("x.yaml", &text).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+    let ids: Vec<&str> = plan.steps().map(|step| step.id.as_str()).collect();
+    assert_eq!(ids, ["attempt", "move", "stall", "step-1-3", "step-2", "flaps", "paused", "held", "cut", "back"]);
+    let crash = plan.steps().find(|step| step.id == "step-1-3").unwrap();
+    assert_eq!(crash.hold, Some(std::time::Duration::from_millis(500)), "it is started again by itself");
+}
+
+#[test]
 fn colour_comes_only_when_asked() {
     let errors = read("x.yaml", "geodrill: 2").unwrap_err();
     assert!(!errors.render(false).contains('\u{1b}'));
@@ -186,7 +228,7 @@ fn the_schema_fits_what_is_shipped_and_not_what_is_wrong() {
         assert!(fits(&schema, &schema, &value), "{}", scenario.name);
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness/scenario/tests/bad");
-    for name in ["five-mistakes", "actions", "quantities", "regions", "nothing-required", "a-list"] {
+    for name in ["five-mistakes", "actions", "side-by-side", "quantities", "regions", "nothing-required", "a-list"] {
         let text = fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap();
         // A duplicate or a broken line is no value at all.
         if let Ok(value) = serde_saphyr::from_str::<Value>(&text) {

@@ -16,6 +16,7 @@ use crate::{
 const ROLE: &str = r#"#!/usr/bin/perl
 use strict; use warnings; use IO::Socket::INET; use IO::Select;
 if ($ARGV[1] eq '--handshake') { print "HANDSHAKE\n"; exit }
+if ($ARGV[1] eq 'guardian') { $| = 1; print "watching\n"; 1 while <STDIN>; exit }
 open my $file, '<', $ARGV[3] or die; my $text = do { local $/; <$file> };
 die "told to die\n" if -e "$ARGV[3].die";
 $SIG{CHLD} = 'IGNORE';
@@ -71,6 +72,11 @@ impl Native {
     /// Folder of the Postgres programs, and the template cluster.
     pub(crate) fn postgres(&self) -> (&Path, &Path) {
         (&self.spec.programs.postgres_bin, &self.spec.programs.template)
+    }
+
+    /// The streams on which a link's proxies have toxics.
+    pub(crate) async fn toxic_streams(&self, link: &crate::model::link::Link) -> Vec<String> {
+        self.links.toxic_streams(link).await
     }
 
     /// The port of a region's first slot.

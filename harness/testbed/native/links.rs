@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::{
     launch::{Launcher, Start, tail},
-    layout::{Group, Layout, ProxyPlan},
+    layout::{Group, Layout, ProxyPlan, Service},
     probe,
 };
 use crate::{
@@ -27,7 +27,10 @@ use crate::{
         poll,
         toxiproxy::{Toxic, Toxiproxy, ToxiproxyError},
     },
-    model::{fault::PartitionMode, link::Link},
+    model::{
+        fault::{Direction, PartitionMode},
+        link::Link,
+    },
     os::{inventory, process::Identity},
     testbed::{
         contract::{Impediment, LinkTrial, TestbedError, Weighing},
@@ -159,8 +162,11 @@ impl Links {
         client.populate(&states, CALL).await.map_err(|error| error.to_string())?;
         for plan in &plans {
             let Some(how) = impeded.get(&plan.link) else { continue };
-            apply(client, &plan.name, *how).await.map_err(|error| error.to_string())?;
-            if *how != Impediment::Partition(PartitionMode::Refuse) {
+            apply(client, plan, *how).await.map_err(|error| error.to_string())?;
+            if !matches!(
+                how,
+                Impediment::Partition(PartitionMode::Refuse) | Impediment::OneWay(PartitionMode::Refuse, _)
+            ) {
                 client.switch(&plan.name, true, CALL).await.map_err(|error| error.to_string())?;
             }
         }
@@ -191,16 +197,16 @@ impl Links {
             }
             impeded.extend(links.iter().map(|link| (link.clone(), how)));
         }
-        self.change(plans, |client, name| async move { apply(&client, &name, how).await }).await
+        self.change(plans, |client, plan| async move { apply(&client, &plan, how).await }).await
     }
 
     /// Takes off what impedes links.
     pub async fn clear(&self, links: &[Link]) -> Result<(), TestbedError> {
         let plans = self.known(links)?;
         lock(&self.impeded).retain(|link, _| !links.contains(link));
-        self.change(plans, |client, name| async move {
-            client.remove_toxics(&name, CALL).await?;
-            client.switch(&name, true, CALL).await
+        self.change(plans, |client, plan| async move {
+            client.remove_toxics(&plan.name, CALL).await?;
+            client.switch(&plan.name, true, CALL).await
         })
         .await
     }
@@ -242,11 +248,22 @@ impl Links {
         Ok(join_all(trials).await)
     }
 
+    /// For tests: the streams on which toxics sit, of all proxies of a link, as Toxiproxy shows them.
+    #[cfg(test)]
+    pub async fn toxic_streams(&self, link: &Link) -> Vec<String> {
+        let mut streams = Vec::new();
+        for plan in self.known(std::slice::from_ref(link)).unwrap_or_default() {
+            let shown = self.servers[&plan.group].client.list(CALL).await.unwrap_or_default();
+            streams.extend(shown[&plan.name].toxics.iter().map(|toxic| toxic.stream.clone()));
+        }
+        streams
+    }
+
     /// Makes a change to each of these proxies, at once; those of a cut region are left to its return.
     async fn change<F>(
         &self,
         plans: Vec<ProxyPlan>,
-        change: impl Fn(Toxiproxy, String) -> F,
+        change: impl Fn(Toxiproxy, ProxyPlan) -> F,
     ) -> Result<(), TestbedError>
     where
         F: Future<Output = Result<(), ToxiproxyError>>,
@@ -259,7 +276,7 @@ impl Links {
         all(groups.iter().filter(|(group, _)| !self.is_cut(group)).map(|(group, plans)| async move {
             let Some(server) = self.servers.get(group) else { return Ok(()) };
             let _work = server.work.lock().await;
-            let done = join_all(plans.iter().map(|plan| change(server.client.clone(), plan.name.clone()))).await;
+            let done = join_all(plans.iter().map(|plan| change(server.client.clone(), plan.clone()))).await;
             let errors: Vec<&ToxiproxyError> = done.iter().filter_map(|done| done.as_ref().err()).collect();
             if errors.is_empty() || self.is_cut(group) {
                 return Ok(());
@@ -271,7 +288,7 @@ impl Links {
             tracing::warn!(group = group.name(), %text, "a Toxiproxy hangs; it is discarded and remade");
             let began = Instant::now();
             self.remake(group, server).await?;
-            Err(failed(format!(
+            Err(TestbedError::Disturbed(format!(
                 "{text}; it was discarded and remade as wanted within {:.1?}, which broke every connection of the links of {}",
                 began.elapsed(),
                 group.name()
@@ -312,14 +329,21 @@ impl Links {
     }
 }
 
-/// Does what impedes one proxy, in both directions.
-async fn apply(client: &Toxiproxy, proxy: &str, how: Impediment) -> Result<(), ToxiproxyError> {
+/// Does what impedes one proxy, in both directions or in the one that is wanted.
+async fn apply(client: &Toxiproxy, plan: &ProxyPlan, how: Impediment) -> Result<(), ToxiproxyError> {
+    let proxy = &plan.name;
+    let direction = match how {
+        Impediment::OneWay(_, direction) => direction,
+        _ => Direction::Both,
+    };
     let (kind, attributes) = match how {
-        Impediment::Partition(PartitionMode::Refuse) => return client.switch(proxy, false, CALL).await,
-        // Nothing passes and nothing is lost; `timeout` would drop what arrives.
-        Impediment::Partition(PartitionMode::Stall) => ("bandwidth", vec![("rate", 0)]),
-        Impediment::Partition(PartitionMode::Blackhole) => ("timeout", vec![("timeout", 0)]),
-        Impediment::Partition(PartitionMode::Reset) => ("reset_peer", vec![("timeout", 0)]),
+        Impediment::Partition(mode) | Impediment::OneWay(mode, _) => match mode {
+            PartitionMode::Refuse => return client.switch(proxy, false, CALL).await,
+            // Nothing passes and nothing is lost; `timeout` would drop what arrives.
+            PartitionMode::Stall => ("bandwidth", vec![("rate", 0)]),
+            PartitionMode::Blackhole => ("timeout", vec![("timeout", 0)]),
+            PartitionMode::Reset => ("reset_peer", vec![("timeout", 0)]),
+        },
         Impediment::Latency { latency, jitter } => {
             ("latency", vec![("latency", whole_ms(latency)), ("jitter", whole_ms(jitter))])
         }
@@ -333,8 +357,29 @@ async fn apply(client: &Toxiproxy, proxy: &str, how: Impediment) -> Result<(), T
         attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
     };
     let (up, down) = (toxic("upstream"), toxic("downstream"));
-    let (up, down) = tokio::join!(client.add_toxic(proxy, &up, CALL), client.add_toxic(proxy, &down, CALL));
-    up.and(down)
+    match stream_of(direction, opened_backward(plan)) {
+        Some("upstream") => client.add_toxic(proxy, &up, CALL).await,
+        Some(_) => client.add_toxic(proxy, &down, CALL).await,
+        None => {
+            let (up, down) = tokio::join!(client.add_toxic(proxy, &up, CALL), client.add_toxic(proxy, &down, CALL));
+            up.and(down)
+        }
+    }
+}
+
+/// Whether it is the second site of a link's name that opens its connections: a standby asks the other region's Postgres
+/// for its log, and the link is named by the way the log goes.
+fn opened_backward(plan: &ProxyPlan) -> bool {
+    plan.service == Service::Postgres && plan.group == Group::Between
+}
+
+/// Toxiproxy's name of a direction: `upstream` is from whoever opens the connection. `None`: both.
+fn stream_of(direction: Direction, opened_backward: bool) -> Option<&'static str> {
+    match (direction, opened_backward) {
+        (Direction::Both, _) => None,
+        (Direction::Forward, false) | (Direction::Backward, true) => Some("upstream"),
+        (Direction::Forward, true) | (Direction::Backward, false) => Some("downstream"),
+    }
 }
 
 fn whole_ms(duration: Duration) -> u64 {
@@ -342,7 +387,10 @@ fn whole_ms(duration: Duration) -> u64 {
 }
 
 async fn all<F: Future<Output = Result<(), TestbedError>>>(work: impl Iterator<Item = F>) -> Result<(), TestbedError> {
-    join_all(work).await.into_iter().collect()
+    let mut errors: Vec<TestbedError> = join_all(work).await.into_iter().filter_map(Result::err).collect();
+    // What was done with a disturbance is less than what was not done.
+    let worst = errors.iter().position(|error| !matches!(error, TestbedError::Disturbed(_))).unwrap_or(0);
+    if errors.is_empty() { Ok(()) } else { Err(errors.swap_remove(worst)) }
 }
 
 fn failed(what: String) -> TestbedError {

@@ -29,9 +29,10 @@ use crate::{
     },
     clients::poll,
     model::{link::Link, process::ProcessName},
-    os::{files::private_folder, inventory, process::Identity, spawn::ServiceUser},
+    os::{files::private_folder, inventory, process::Identity, shared_memory, spawn::ServiceUser},
     testbed::{
         contract::{Auditor, ControlAccess, Impediment, LinkTrial, StorePorts, Testbed, TestbedError, Weighing},
+        guardian::{Charge, Guardian},
         setup::{Programs, cache},
         undo::{self, Entry, Ledger},
     },
@@ -76,7 +77,8 @@ pub struct Native {
     pub(super) layout: Layout,
     secrets: Secrets,
     binary: PathBuf,
-    links: Links,
+    pub(super) links: Links,
+    guardian: Guardian,
     ledger: Arc<Ledger>,
     launcher: Arc<Launcher>,
     /// Data folders of clusters, as inventories showed them: an inventory forgets the dead, and evidence is wanted of them.
@@ -126,12 +128,38 @@ impl Native {
             private_folder(&site).map_err(|error| said(&site, error))?;
         }
         let ledger = Arc::new(Ledger::open(&folder).map_err(|error| said(&folder, error))?);
+        let charge = Charge { folder: folder.clone(), standing: ledger.standing().to_owned() };
+        let watch = layout.site("logs").join("guardian.log");
+        let guardian = match Guardian::post(&binary, &charge, &watch).await {
+            Ok(guardian) => guardian,
+            Err(error) => {
+                // Nothing was started yet, so nothing stands.
+                ledger.close().map_err(|error| said(&folder, error))?;
+                return Err(TestbedError::Failed(format!(
+                    "start the guardian: {error}; its log ends:\n{}",
+                    tail(&watch)
+                )));
+            }
+        };
         let launcher = Arc::new(Launcher::new().map_err(|error| said(&folder, error))?);
         let program = spec.programs.toxiproxy.clone();
         let links = Links::new(&layout, program, Arc::clone(&launcher), Arc::clone(&ledger));
         let secrets = Secrets::draw(&layout.regions);
         let (clusters, is_ending, is_over) = Default::default();
-        Ok(Self { spec, layout, secrets, binary, links, ledger, launcher, clusters, is_ending, is_over, _ports: ports })
+        Ok(Self {
+            spec,
+            layout,
+            secrets,
+            binary,
+            links,
+            guardian,
+            ledger,
+            launcher,
+            clusters,
+            is_ending,
+            is_over,
+            _ports: ports,
+        })
     }
 
     async fn start_all(&self) -> Result<(), TestbedError> {
@@ -349,6 +377,10 @@ impl Native {
             troubles.push(format!("the undo ledger: {error}"));
         }
         self.is_over.store(true, Ordering::SeqCst);
+        if troubles.is_empty() {
+            shared_memory::free_abandoned();
+            self.guardian.dismiss();
+        }
         troubles
     }
 
@@ -474,6 +506,10 @@ impl Testbed for Native {
             entries.iter().find(|entry| entry.service == "postgres" && entry.environment.as_ref() == Some(environment));
         let files = entries.iter().find(|entry| entry.service == "files");
         StorePorts { sql: sql.and_then(|entry| entry.port), files: files.and_then(|entry| entry.port) }
+    }
+
+    fn journal(&self) -> Option<PathBuf> {
+        Some(self.layout.site("witness").join("data"))
     }
 
     fn sql_data(&self, region: &Region, environment: &EnvironmentId) -> Option<PathBuf> {

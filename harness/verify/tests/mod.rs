@@ -5,6 +5,7 @@ mod brute;
 mod events;
 mod planted;
 mod reads;
+mod returns;
 mod speed;
 mod tampering;
 mod times;

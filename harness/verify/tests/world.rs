@@ -11,6 +11,7 @@ use crate::{
         measure::{Counts, EventMeasures, Finding, Integrity, Measures},
         observation::*,
         operation::*,
+        salvage::SalvageClaim,
         token::Seen,
     },
     verify::{Input, verify},
@@ -54,6 +55,7 @@ pub struct World {
     pub outcomes: Vec<Outcome>,
     pub events: Vec<Event>,
     pub observations: Vec<Observation>,
+    pub salvages: Vec<SalvageClaim>,
     pub rows: Vec<Effect>,
     pub objects: Vec<ObjectVersion>,
     sequences: BTreeMap<u32, u32>,
@@ -190,8 +192,22 @@ impl World {
 
     /// The region is lost, with the last `rows` transactions and the last `objects` versions.
     pub fn fail_over(&mut self, id: &str, rows: usize, objects: usize) {
+        self.switch(id, SwitchKind::Unplanned, rows, objects);
+    }
+
+    /// An attempt that is undone after all, and loses the last `rows` transactions.
+    pub fn attempt(&mut self, id: &str, rows: usize) {
         let (environment, cause) = (EnvironmentIndex(0), ms(self.now));
-        self.event(What::SwitchBegan { event: id.into(), kind: SwitchKind::Unplanned, environment, cause });
+        self.event(What::SwitchBegan { event: id.into(), kind: SwitchKind::Planned, environment, cause });
+        self.rows.truncate(self.rows.len().saturating_sub(rows));
+        self.now += 500;
+        self.event(What::SwitchEnded { event: id.into(), environment, aborted: true, why: "stalled".into() });
+    }
+
+    /// A switch of a kind, which loses as much.
+    pub fn switch(&mut self, id: &str, kind: SwitchKind, rows: usize, objects: usize) {
+        let (environment, cause) = (EnvironmentIndex(0), ms(self.now));
+        self.event(What::SwitchBegan { event: id.into(), kind, environment, cause });
         self.rows.truncate(self.rows.len().saturating_sub(rows));
         self.objects.truncate(self.objects.len().saturating_sub(objects));
         self.side = 1 - self.side;
@@ -256,8 +272,8 @@ impl World {
             self.observations.push(self.observation(Boundary::Final { pass, serving: true }));
         }
         let end = ms(self.now);
-        let World { intents, outcomes, events, observations, .. } = self;
-        Finished { history: History::new(intents, outcomes).unwrap(), events, observations, end }
+        let World { intents, outcomes, events, observations, salvages, .. } = self;
+        Finished { history: History::new(intents, outcomes).unwrap(), events, observations, salvages, end }
     }
 }
 
@@ -266,6 +282,7 @@ pub struct Finished {
     pub history: History,
     pub events: Vec<Event>,
     pub observations: Vec<Observation>,
+    pub salvages: Vec<SalvageClaim>,
     pub end: RunTime,
 }
 
@@ -277,6 +294,7 @@ impl Finished {
             history: &self.history,
             events: &self.events,
             observations: &self.observations,
+            salvages: &self.salvages,
             probe_period: Duration::from_millis(50),
             deadline: Duration::from_secs(2),
             account_balance: BALANCE,

@@ -1,12 +1,13 @@
 //! Every version and delete marker of a bucket, each body read from this region's own store.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use aws_sdk_s3::{
     Client,
     config::http::HttpRequest,
     error::{ProvideErrorMetadata, SdkError},
     operation::list_object_versions::ListObjectVersionsOutput,
+    types::{ReplicationRule, ReplicationRuleStatus},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::sleep;
@@ -56,6 +57,39 @@ pub async fn read_files(port: u16, bucket: &str, auditor: &Login, within: Durati
         Ok(FilesSnapshot { versions, marked: Vec::new() })
     };
     tokio::time::timeout(within, reading).await.unwrap_or_else(|_| Err(format!("not read whole within {within:?}")))
+}
+
+/// Key and version id of everything in the bucket, delete markers included; no body is read.
+///
+/// # Errors
+/// Why it could not be listed within `within`.
+pub async fn list_files(
+    port: u16,
+    bucket: &str,
+    auditor: &Login,
+    within: Duration,
+) -> Result<BTreeSet<(Box<str>, Box<str>)>, String> {
+    let client = s3::client(port, auditor, within.min(REQUEST_WITHIN));
+    let listed = tokio::time::timeout(within, list(&client, bucket)).await;
+    let listed = listed.unwrap_or_else(|_| Err(format!("not listed within {within:?}")))?;
+    Ok(listed.into_iter().map(|listed| (listed.object_key, listed.version_id)).collect())
+}
+
+/// Whether the bucket has a rule in force that replicates it elsewhere.
+///
+/// # Errors
+/// Why the store could not be asked within `within`.
+pub async fn replicates(port: u16, bucket: &str, auditor: &Login, within: Duration) -> Result<bool, String> {
+    let client = s3::client(port, auditor, within);
+    match client.get_bucket_replication().bucket(bucket).send().await {
+        Ok(answer) => {
+            let rules = answer.replication_configuration().map(|configuration| configuration.rules());
+            let in_force = |rule: &ReplicationRule| *rule.status() == ReplicationRuleStatus::Enabled;
+            Ok(rules.unwrap_or_default().iter().any(in_force))
+        }
+        Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => Ok(false),
+        Err(error) => Err(chain(&error)),
+    }
 }
 
 /// A version as it is listed.

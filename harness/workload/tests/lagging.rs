@@ -12,7 +12,7 @@ async fn samples(servers: &Servers, database: &str, bucket: &str) -> Vec<LagSamp
     let (load, _, clock) = start(servers, workload(20.0, 1)).await;
     let (database, bucket) = (database.to_owned(), bucket.to_owned());
     let (sql_port, files_port) = (Some(servers.sql_port), Some(servers.files_port));
-    let secondary = move |environment| {
+    let secondary = move |environment, _| {
         Some(LagProbe {
             environment,
             sql_port,

@@ -10,7 +10,7 @@ use axum::{
     Json, Router,
     extract::State,
     http::StatusCode,
-    routing::{post, put},
+    routing::{get, post, put},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -24,9 +24,9 @@ use tokio::{
 use super::super::{ControlError, run_until};
 use crate::{
     api::{
-        EnvironmentId, Epoch, Region,
-        control::{FileReference, Notice, OperationView, Subscription},
-        node::{Action, Answer, Command},
+        EnvironmentId, Epoch, Region, compute,
+        control::{FileReference, Notice, OperationView, Salvage, SalvagedRow, Subscription},
+        node::{Action, Answer, Command, LogEnd, Rejoin},
         permit::{Holder, PermitReply, PermitRequest},
         role::{ControlConfig, DoorPorts, Policy, Timers},
         route::{EdgeReport, Route},
@@ -47,6 +47,10 @@ pub struct Seen {
     pub notices: Vec<Notice>,
     /// Regions that are lost: nobody there asks, and nodes fail.
     pub lost: BTreeSet<String>,
+    /// Region and name of every command to a compute.
+    pub computed: Vec<(String, &'static str)>,
+    /// The standby does not reach the end of the log.
+    pub is_stalled: bool,
     /// Promotions do not end.
     pub promotions_hang: bool,
     /// The webhook receiver answers after so long.
@@ -91,10 +95,17 @@ impl Stage {
         let seen = Shared::default();
         let mut fakes = JoinSet::new();
         let mut nodes = std::collections::BTreeMap::new();
+        let mut all_computes = std::collections::BTreeMap::new();
         for region in regions() {
-            let router =
-                Router::new().route("/internal/command", post(command)).with_state((region.clone(), Arc::clone(&seen)));
-            nodes.insert(region, serve(&mut fakes, router).await);
+            let router = Router::new()
+                .route("/internal/command", post(command))
+                .route("/internal/salvage", get(salvage))
+                .with_state((region.clone(), Arc::clone(&seen)));
+            nodes.insert(region.clone(), serve(&mut fakes, router).await);
+            let router = Router::new()
+                .route("/internal/command", post(computes))
+                .with_state((region.clone(), Arc::clone(&seen)));
+            all_computes.insert(region, serve(&mut fakes, router).await);
         }
         let edge = Router::new().route("/internal/route", put(route)).with_state(Arc::clone(&seen));
         let edge = serve(&mut fakes, edge).await;
@@ -107,7 +118,7 @@ impl Stage {
             api_token: API_TOKEN.to_owned(),
             internal_token: INTERNAL_TOKEN.to_owned(),
             nodes,
-            computes: std::collections::BTreeMap::new(),
+            computes: all_computes,
             edge,
             doors: vec![DoorPorts { sql_rw: 1, sql_ro: 2, files_rw: 3, files_ro: 4 }; 2],
             timers: Timers {
@@ -117,6 +128,7 @@ impl Stage {
                 outage_grace_ms: 300,
                 cut_ms: 20,
                 notice_ms: 150,
+                dwell_ms: 300,
                 ..Timers::default()
             },
             policy,
@@ -242,6 +254,18 @@ async fn command(
             let reference = FileReference { object_key: "a/b".to_owned(), version_id: "v".to_owned() };
             ("reconcile", Answer::Marked { references: vec![reference], orphans: 1 })
         }
+        Action::HandOver => {
+            let end = LogEnd { system_id: "7".to_owned(), timeline: 1, lsn: 100 };
+            ("hand-over", Answer::HandedOver(end))
+        }
+        Action::AwaitLog { .. } if seen.lock().unwrap().is_stalled => {
+            ("await-log", Answer::Unmet { why: "the standby stands at 90 of 100".to_owned() })
+        }
+        Action::Secure { .. } => ("secure", Answer::Secured { diverged: true, rows: 2, objects: 1 }),
+        Action::Rejoin { .. } => ("rejoin", Answer::Rejoined(Rejoin::Rewound)),
+        Action::ReturnFiles { .. } => {
+            ("return-files", Answer::FilesReturned { removed: 1, copied: 2, gaps: Vec::new() })
+        }
         other => (other.name(), Answer::Done),
     };
     while name == "promote" && seen.lock().unwrap().promotions_hang {
@@ -249,6 +273,28 @@ async fn command(
     }
     seen.lock().unwrap().commands.push((region.to_string(), name, command.epoch));
     Ok(Json(answer))
+}
+
+async fn computes(
+    State((region, seen)): State<(Region, Shared)>,
+    Json(command): Json<compute::Command>,
+) -> Result<Json<Answer>, StatusCode> {
+    let mut seen = seen.lock().unwrap();
+    if seen.lost.contains(region.as_str()) {
+        return Err(StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    let (name, answer) = match command.action {
+        compute::Action::Stop { .. } => ("stop", Answer::Sealed { account: 9, cut: 0 }),
+        compute::Action::Resume => ("resume", Answer::Done),
+        compute::Action::Renew => ("renew", Answer::Done),
+    };
+    seen.computed.push((region.to_string(), name));
+    Ok(Json(answer))
+}
+
+async fn salvage(State((region, _)): State<(Region, Shared)>) -> Json<Salvage> {
+    let row = SalvagedRow { table: "public.orders".to_owned(), row: serde_json::json!({"token": 7}) };
+    Json(Salvage { folder: format!("/at/{region}"), rows: vec![row], objects: Vec::new() })
 }
 
 async fn route(State(seen): State<Shared>, Json(route): Json<Route>) -> StatusCode {
@@ -282,7 +328,7 @@ async fn hold(control: u16, region: Region, holder: Holder, seen: Shared) {
             known: known.clone(),
             peer_silent_ms,
             states: Vec::new(),
-            files_ok: None,
+            files_ok: (holder == Holder::Node).then_some(true),
         };
         let reply: Result<PermitReply, HttpError> = control.post("/internal/permits", &request, WITHIN).await;
         let Ok(reply) = reply else { continue };

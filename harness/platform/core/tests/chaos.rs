@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::control::SwitchKind;
+
 /// Somebody who sends or receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
@@ -24,7 +26,7 @@ impl Who {
 }
 
 /// How a run is disturbed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Chaos {
     pub seed: u64,
     /// Messages take up to this long.
@@ -44,8 +46,41 @@ pub struct Chaos {
     pub node_restarts: Vec<(usize, u64)>,
     /// Times at which an operator orders a failover of whatever is active in a region.
     pub orders: Vec<(usize, u64)>,
+    /// What the operator orders.
+    pub ordered: SwitchKind,
     /// Calls in a hundred at which a node fails without doing anything.
     pub failing: u32,
+    /// The step whose first entry stalls the west's receiver.
+    pub stall_at: Option<&'static str>,
+    /// The step whose first entry loses a region.
+    pub lose_at: Option<(&'static str, usize)>,
+    /// The west's receiver streams nothing.
+    pub stalled: bool,
+    /// Files replicate to nobody.
+    pub files_stalled: bool,
+}
+
+impl Default for Chaos {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            delay_ms: 0,
+            lost: 0,
+            repeated: 0,
+            drift: false,
+            kills: BTreeMap::new(),
+            cuts: Vec::new(),
+            outages: Vec::new(),
+            node_restarts: Vec::new(),
+            orders: Vec::new(),
+            ordered: SwitchKind::Unplanned,
+            failing: 0,
+            stall_at: None,
+            lose_at: None,
+            stalled: false,
+            files_stalled: false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,11 @@
 
 mod cases;
 mod chaos;
+mod exhaustive;
+mod orders;
+mod planned;
 mod questions;
 mod random;
 mod regions;
+mod stores;
 mod world;

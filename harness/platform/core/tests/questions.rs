@@ -9,11 +9,11 @@ use super::{
 use crate::{
     api::{
         Epoch,
-        control::{Deploy, PlatformEvent, Tenant},
+        control::{Deploy, Failover, OperationView, PlatformEvent, Scope, SwitchKind, Tenant},
         environment::{EnvironmentKind, Login, Product},
-        permit::Credentials,
+        permit::{Credentials, SqlRole},
     },
-    platform::core::{Event, Record, Settings},
+    platform::core::{AskId, Event, OrderAnswer, Record, Refused, Settings},
 };
 
 impl World {
@@ -87,6 +87,17 @@ impl World {
         self.push(self.now + ms, Due::StartControl);
     }
 
+    /// From now on replicas come back by themselves.
+    pub fn allow_returns(&mut self) {
+        self.settings.policy.automatic_return = true;
+        self.kill_control();
+    }
+
+    /// One environment's replica in the west is gone.
+    pub fn break_replica(&mut self, name: &str) {
+        self.stores[1].get_mut(&environment(name)).unwrap().sql = Some(SqlRole::Down);
+    }
+
     pub fn settings(&self) -> Settings {
         self.settings.clone()
     }
@@ -96,6 +107,20 @@ impl World {
         let pairs = all.iter().flat_map(|from| all.iter().map(move |to| (*from, *to)));
         pairs.filter(|(from, to)| from.index() != to.index()).collect()
     }
+}
+
+/// Gives an order; a control plane that is killed by it answers nothing.
+pub fn order(world: &mut World, kind: SwitchKind, scope: Scope) -> Result<OrderAnswer, Refused> {
+    let before = world.answers.len();
+    let order = Failover { kind, scope, accept_data_loss: false };
+    world.step(Event::FailoverOrdered { ask: AskId(u64::MAX), order });
+    let answers = world.answers.split_off(before);
+    answers.into_iter().next().unwrap_or_else(|| Err(Refused::not_now("no answer")))
+}
+
+/// An operation as the API shows it.
+pub fn operation_of(world: &World, operation: u64) -> OperationView {
+    world.core.as_ref().unwrap().operation_view(operation).unwrap()
 }
 
 pub fn credentials() -> Credentials {

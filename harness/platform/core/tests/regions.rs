@@ -1,13 +1,13 @@
-//! The regions' side of the world: holders, nodes, the edge. Both safety invariants are checked here.
+//! The regions' side of the world: holders, grantors, the edge. Both safety invariants are checked here.
 
 use super::{
     chaos::Who,
-    world::{Due, Message, Stores, WEST, World, region},
+    stores::Stores,
+    world::{Due, Message, WEST, World, region},
 };
 use crate::{
     api::{
         EnvironmentId, Epoch,
-        control::FileReference,
         node::{Action, Answer, Command},
         permit::{Grant, Holder, NodeState, PermitReply, PermitRequest, SqlRole},
         route::EdgeReport,
@@ -18,6 +18,11 @@ use crate::{
 impl World {
     pub(super) fn poll(&mut self, who: Who) {
         self.push(self.now + 250, Due::Poll(who));
+        self.look_around(who);
+    }
+
+    /// Asks both grantors for permits, or reports to control.
+    pub(super) fn look_around(&mut self, who: Who) {
         if !self.actors[&who].alive {
             return;
         }
@@ -37,7 +42,8 @@ impl World {
             _ => None,
         };
         let states = if holder == Holder::Node { self.states(index) } else { Vec::new() };
-        let request = PermitRequest { holder, region: region(index), known, peer_silent_ms, states, files_ok: None };
+        let files_ok = (holder == Holder::Node).then_some(true);
+        let request = PermitRequest { holder, region: region(index), known, peer_silent_ms, states, files_ok };
         for to in [Who::Control, Who::Node(1 - index)] {
             self.send(who, to, Message::Ask { sent: local, request: request.clone() });
         }
@@ -90,6 +96,9 @@ impl World {
                 let result = self.command(index, &command);
                 self.send(to, Who::Control, Message::Ended { call, life, result });
             }
+            (Who::Compute(index), Message::Compute { call, life, command }) => {
+                self.compute_command(index, call, life, &command);
+            }
             (Who::Edge, Message::Route { call, life, route }) => {
                 let seen = self.routes.get(&route.environment).map_or(Epoch(0), |route| route.epoch);
                 let result = if route.epoch < seen {
@@ -116,8 +125,11 @@ impl World {
         let local = self.clock(who);
         for (id, epoch) in &reply.refused {
             if let Who::Node(index) = who {
-                let seen = &mut self.stores[index].entry(id.clone()).or_default().seen;
-                *seen = (*seen).max(*epoch);
+                let stores = self.stores[index].entry(id.clone()).or_default();
+                if *epoch > stores.seen {
+                    stores.seen = *epoch;
+                    stores.quarantine();
+                }
             }
             self.held.entry(who).or_default().retain(|held, (old, _)| held != id || *old >= *epoch);
         }
@@ -128,7 +140,10 @@ impl World {
                 continue;
             }
             *mine = if grant.epoch > mine.0 { (grant.epoch, until) } else { (grant.epoch, until.max(mine.1)) };
-            self.check_alone(who, &grant.environment, grant.epoch);
+            // A permit that was on its way to somebody who has durably stopped lets nothing pass.
+            if !self.is_confirmed_shut(who, &grant.environment, grant.epoch) {
+                self.check_alone(who, &grant.environment, grant.epoch);
+            }
         }
     }
 
@@ -137,7 +152,8 @@ impl World {
         let (Who::Node(index) | Who::Compute(index)) = who else { return };
         for other in [Who::Node(1 - index), Who::Compute(1 - index)] {
             let Some((theirs, until)) = self.held.get(&other).and_then(|held| held.get(id)) else { continue };
-            let is_alive = self.clock(other) < until + self.settings.timers.cut_ms;
+            let is_alive =
+                self.clock(other) < until + self.settings.timers.cut_ms && !self.is_confirmed_shut(other, id, *theirs);
             assert!(
                 !is_alive || *theirs == epoch,
                 "at {} {who:?} holds {id} under {epoch} while {other:?} holds it under {theirs} (seed {})",
@@ -189,15 +205,7 @@ impl World {
             return Err(CallFailure { outdated: true, why: format!("epoch {} has been seen", stores.seen) });
         }
         stores.seen = command.epoch;
-        let answer = match &command.action {
-            Action::CreatePrimary(_) => {
-                stores.sql = Some(SqlRole::Primary);
-                Answer::Done
-            }
-            Action::CreateReplica(_) => {
-                stores.sql = Some(SqlRole::Standby);
-                Answer::Done
-            }
+        match &command.action {
             Action::AllowGranting { primary } => {
                 if stores
                     .stopped
@@ -207,27 +215,20 @@ impl World {
                 }
                 stores.stopped = None;
                 stores.allowed = Some((command.epoch, usize::from(*primary == region(WEST))));
-                Answer::Done
+                Ok(Answer::Done)
             }
             Action::StopGranting => {
                 let operation = stores.stopped.map_or(0, |(_, operation)| operation).max(command.operation);
                 stores.stopped = Some((command.epoch, operation));
                 let left = stores.answered.map_or(0, |at| (at + lives).saturating_sub(local));
-                Answer::Stopped { wait_ms: left }
+                Ok(Answer::Stopped { wait_ms: left })
             }
             Action::Promote => {
-                stores.sql = Some(SqlRole::Primary);
-                let fork_lsn = stores.lsn;
                 self.check_alone(Who::Node(index), &command.environment, command.epoch);
-                Answer::Promoted { timeline: 2, fork_lsn }
+                Ok(self.promote(index, &command.environment, command.epoch))
             }
-            Action::ReconcileReferences => {
-                let reference = FileReference { object_key: "a/b".to_owned(), version_id: "1".to_owned() };
-                Answer::Marked { references: vec![reference], orphans: 0 }
-            }
-            _ => Answer::Done,
-        };
-        Ok(answer)
+            _ => self.store_command(index, command),
+        }
     }
 
     pub(super) fn outage(&mut self, index: usize, begins: bool) {

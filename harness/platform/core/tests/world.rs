@@ -7,13 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::chaos::{Chaos, Kill, Who};
+use super::{
+    chaos::{Chaos, Kill, Who},
+    stores::{ComputeState, Customer, Stores},
+};
 use crate::{
     api::{
-        EnvironmentId, Epoch, Region,
-        control::{Failover, Scope, SwitchKind},
+        EnvironmentId, Epoch, Region, compute,
+        control::{Failover, Scope},
         node::{Action, Answer, Command},
-        permit::{PermitReply, PermitRequest, SqlRole},
+        permit::{PermitReply, PermitRequest},
         role::{DoorPorts, Policy, Timers},
         route::{EdgeReport, Route},
     },
@@ -38,6 +41,7 @@ pub(super) enum Message {
     Ask { sent: u64, request: PermitRequest },
     Told { sent: u64, life: u32, reply: PermitReply },
     Command { call: CallId, life: u32, command: Box<Command> },
+    Compute { call: CallId, life: u32, command: compute::Command },
     Route { call: CallId, life: u32, route: Route },
     Ended { call: CallId, life: u32, result: Result<Answer, CallFailure> },
     Report(EdgeReport),
@@ -53,6 +57,7 @@ pub(super) enum Due {
     Late { call: CallId, life: u32 },
     Notified { notice: u64, life: u32 },
     Order(usize),
+    Write,
     Outage { region: usize, begins: bool },
     RestartNode(usize),
 }
@@ -68,16 +73,6 @@ pub(super) struct Actor {
 
 /// What one holder holds: epoch and end by its own clock.
 pub(super) type Held = BTreeMap<EnvironmentId, (Epoch, u64)>;
-
-#[derive(Default, Clone)]
-pub(super) struct Stores {
-    pub(super) seen: Epoch,
-    pub(super) allowed: Option<(Epoch, usize)>,
-    pub(super) stopped: Option<(Epoch, u64)>,
-    pub(super) sql: Option<SqlRole>,
-    pub(super) answered: Option<u64>,
-    pub(super) lsn: u64,
-}
 
 pub struct World {
     pub now: u64,
@@ -97,6 +92,8 @@ pub struct World {
     pub(super) first_start_ms: u64,
     pub(super) held: BTreeMap<Who, Held>,
     pub(super) stores: [BTreeMap<EnvironmentId, Stores>; 2],
+    pub(super) computes: [BTreeMap<EnvironmentId, ComputeState>; 2],
+    pub(super) customers: BTreeMap<EnvironmentId, Customer>,
     /// When each node last heard the other region ask, by its own clock.
     pub(super) peer_heard: [Option<u64>; 2],
     pub(super) edge_heard: [Option<u64>; 2],
@@ -133,6 +130,8 @@ impl World {
             first_start_ms: 0,
             held: BTreeMap::new(),
             stores: [BTreeMap::new(), BTreeMap::new()],
+            computes: [BTreeMap::new(), BTreeMap::new()],
+            customers: BTreeMap::new(),
             peer_heard: [None; 2],
             edge_heard: [None; 2],
             open_calls: BTreeSet::new(),
@@ -153,6 +152,7 @@ impl World {
         }
         world.rng = rng;
         world.push(0, Due::StartControl);
+        world.push(0, Due::Write);
         for (region, begin, end) in world.chaos.outages.clone() {
             world.push(begin, Due::Outage { region, begins: true });
             world.push(end, Due::Outage { region, begins: false });
@@ -221,14 +221,12 @@ impl World {
                 }
             }
             Due::Order(region_index) => {
-                let order = Failover {
-                    kind: SwitchKind::Unplanned,
-                    scope: Scope::Region(region(region_index)),
-                    accept_data_loss: false,
-                };
+                let (kind, scope) = (self.chaos.ordered, Scope::Region(region(region_index)));
+                let order = Failover { kind, scope, accept_data_loss: false };
                 let ask = self.ask();
                 self.step(Event::FailoverOrdered { ask, order });
             }
+            Due::Write => self.write_as_customers(),
             Due::Outage { region, begins } => self.outage(region, begins),
             Due::RestartNode(region) => self.restart_node(region),
         }
@@ -306,6 +304,9 @@ impl World {
 
     pub(super) fn write(&mut self, records: Vec<Record>) {
         for record in &records {
+            if let Record::Entered { step, .. } = record {
+                self.reach(step.name());
+            }
             if let Record::Switched { environment, from, to, .. } = record {
                 let before = self.epochs.insert(environment.clone(), *to).unwrap_or(Epoch::FIRST);
                 assert_eq!((before, before.next()), (*from, *to), "the register grows by one");
@@ -324,6 +325,12 @@ impl World {
                 let within = if matches!(command.action, Action::StopGranting) { 1_000 } else { 3_000 };
                 self.push(self.now + within, Due::Late { call, life });
                 self.send(Who::Control, to, Message::Command { call, life, command });
+            }
+            Effect::Compute { call, region: to, command } => {
+                let to = Who::Compute(usize::from(to == region(WEST)));
+                self.open_calls.insert(call);
+                self.push(self.now + 2_000, Due::Late { call, life });
+                self.send(Who::Control, to, Message::Compute { call, life, command });
             }
             Effect::Route { call, route } => {
                 self.open_calls.insert(call);

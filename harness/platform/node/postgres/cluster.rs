@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use super::{
     Access, Place, PostgresError, Session,
     place::ident,
-    process::Postmaster,
+    process::{Listed, Postmaster},
     session::literal,
     text::{hba, passfile, settings},
 };
@@ -48,7 +48,7 @@ impl Cluster {
     /// Takes over a postmaster that a killed node has left; false if there is none. Whom it lets in is not known.
     pub fn adopt(&mut self) -> bool {
         let Some(ports) = self.place.ports.filter(|_| self.postmaster.is_none()) else { return false };
-        self.postmaster = Postmaster::adopt(&self.place, ports.postgres);
+        self.postmaster = Postmaster::adopt(&self.place, Listed::Store(ports.postgres));
         self.postmaster.is_some()
     }
 
@@ -102,7 +102,7 @@ impl Cluster {
             },
         }
         tracing::info!(environment = %self.place.environment, ?start, port, "starting postgres");
-        self.postmaster = Some(Postmaster::start(&self.place, port)?);
+        self.postmaster = Some(Postmaster::start(&self.place, Listed::Store(port))?);
         self.access = Some(access);
         let ready = self.ready().await;
         // From here on whoever else starts it gets a standby; the server reads this file at its start alone.
@@ -129,12 +129,27 @@ impl Cluster {
     /// # Errors
     /// [`PostgresError`].
     pub async fn stop(&mut self) -> Result<(), PostgresError> {
-        if let Some(mut postmaster) = self.postmaster.take() {
+        if let Some(postmaster) = &mut self.postmaster {
             self.access = None;
+            // Kept until it has ended: only whoever has started it can take its exit status.
             postmaster.stop(&self.place).await?;
+            self.postmaster = None;
             tracing::info!(environment = %self.place.environment, "postgres stopped");
         }
         Ok(())
+    }
+
+    /// Stops it, if it runs; whoever starts it again lets in no client. No reload comes first: a fast stop takes no new
+    /// session, and has ended those there are before the shutdown record is written.
+    ///
+    /// # Errors
+    /// [`PostgresError`].
+    pub async fn stop_locked(&mut self) -> Result<(), PostgresError> {
+        if self.is_running() {
+            self.access = None;
+            self.write_access(Access::Fenced)?;
+        }
+        self.stop().await
     }
 
     /// Lets in those given, and nobody else: new rules are in force, and sessions that they do not allow have ended, when
@@ -192,13 +207,18 @@ impl Cluster {
 
     /// Writes settings, identities and the receiver's password.
     pub(super) fn configure(&self, follow: bool) -> Result<(), PostgresError> {
-        let port = self.port()?;
         let data = &self.place.data;
         self.write_passfile()?;
-        files::write_private(&data.join("postgresql.conf"), settings(&self.place, port, follow).as_bytes())?;
+        self.write_settings(follow)?;
         files::write_private(&data.join("postgresql.auto.conf"), b"")?;
         files::write_private(&data.join("pg_ident.conf"), ident().as_bytes())?;
         Ok(())
+    }
+
+    /// Writes the settings alone.
+    pub(super) fn write_settings(&self, follow: bool) -> Result<(), PostgresError> {
+        let text = settings(&self.place, self.port()?, follow);
+        Ok(files::write_private(&self.place.data.join("postgresql.conf"), text.as_bytes())?)
     }
 
     pub(super) fn write_passfile(&self) -> io::Result<()> {

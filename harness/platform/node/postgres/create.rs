@@ -11,7 +11,9 @@ use std::{
 use super::{
     Cluster, Place, PostgresError, SUPERUSER, Session,
     cluster::Start,
+    helper,
     session::{literal, name},
+    source::ensure_slot,
 };
 use crate::{
     clients::poll,
@@ -19,7 +21,7 @@ use crate::{
 };
 
 /// How long `initdb` or a base backup may take.
-const MAKE_WITHIN: Duration = Duration::from_secs(120);
+pub(super) const MAKE_WITHIN: Duration = Duration::from_secs(120);
 /// How long a new standby may take to stream.
 const STREAM_WITHIN: Duration = Duration::from_secs(30);
 
@@ -50,6 +52,7 @@ impl Cluster {
     /// [`PostgresError`].
     pub async fn create_replica(&mut self) -> Result<(), PostgresError> {
         if !self.place.exists() {
+            helper::end_left(&self.place).await?;
             let fresh = self.fresh_folder()?;
             self.base_backup(&fresh).await?;
             fs::rename(&fresh, &self.place.data)?;
@@ -72,7 +75,7 @@ impl Cluster {
     }
 
     /// An empty folder beside the cluster's place; what an attempt before has left there is removed.
-    fn fresh_folder(&self) -> io::Result<PathBuf> {
+    pub(super) fn fresh_folder(&self) -> io::Result<PathBuf> {
         let fresh = self.place.data.with_extension("new");
         match fs::remove_dir_all(&fresh) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -100,7 +103,7 @@ impl Cluster {
         finish("initdb", command).await
     }
 
-    async fn base_backup(&self, fresh: &Path) -> Result<(), PostgresError> {
+    pub(super) async fn base_backup(&self, fresh: &Path) -> Result<(), PostgresError> {
         let place = &self.place;
         self.write_passfile()?;
         let source = place.source().ok_or(PostgresError::NoSlot(place.spec.slot))?;
@@ -109,12 +112,12 @@ impl Cluster {
         // made anew from the primary; what the standby writes afterwards it flushes.
         command.args(["--wal-method=stream", "--checkpoint=fast", "--no-sync", "--no-password", "--slot"]);
         command.arg(Place::slot_of(&place.region)).arg("-d").arg(source).arg("-D").arg(fresh);
-        finish("pg_basebackup", command).await
+        helper::run(place, "pg_basebackup", command, MAKE_WITHIN).await
     }
 }
 
 /// Runs a program to its end.
-pub(super) async fn finish(program: &'static str, command: std::process::Command) -> Result<(), PostgresError> {
+async fn finish(program: &'static str, command: std::process::Command) -> Result<(), PostgresError> {
     output(program, command, MAKE_WITHIN).await.map(drop)
 }
 
@@ -203,14 +206,23 @@ async fn make_roles(session: &mut Session, place: &Place) -> Result<(), Postgres
         )
         .await?;
     if place.spec.kind.has_replica() {
-        let slot = literal(&Place::slot_of(&place.peer));
-        let make = format!(
-            "SELECT pg_create_physical_replication_slot({slot}, true) \
-             WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = {slot})"
-        );
-        session.run("make the standby's slot", make).await?;
+        session.run("let a returning cluster be rewound", may_rewind(place)).await?;
+        ensure_slot(session, &Place::slot_of(&place.peer)).await?;
     }
     Ok(())
+}
+
+/// What `pg_rewind` and the look at the live side before it need; the session's database is the one they connect to.
+fn may_rewind(place: &Place) -> String {
+    let user = name(&place.spec.credentials.sql_replication.user);
+    let functions = [
+        "pg_ls_dir(text, boolean, boolean)",
+        "pg_stat_file(text, boolean)",
+        "pg_read_binary_file(text)",
+        "pg_read_binary_file(text, bigint, bigint, boolean)",
+    ];
+    let grants = functions.map(|function| format!("GRANT EXECUTE ON FUNCTION pg_catalog.{function} TO {user}; "));
+    format!("GRANT pg_checkpoint TO {user}; GRANT CONNECT ON DATABASE postgres TO {user}; {}", grants.concat())
 }
 
 async fn truth(session: &mut Session, what: &'static str, sql: String) -> Result<bool, PostgresError> {

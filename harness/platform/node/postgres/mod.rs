@@ -5,17 +5,29 @@
 //! by the Unix socket as the superuser `geodrill`, by way of its operating system's user.
 
 mod cluster;
+mod control;
 mod create;
+mod helper;
+mod log;
 mod place;
 mod process;
 mod promote;
+mod rejoin;
+mod scratch;
 mod session;
+mod source;
 mod text;
 
 pub use cluster::{Cluster, Start};
+pub use control::ControlData;
+pub use helper::end_left;
+pub use log::{log_end, lsn_text, newest_timeline, past, shutdown_end};
 pub use place::Place;
 pub use process::PostgresError;
+pub use rejoin::copy;
+pub use scratch::Scratch;
 pub use session::Session;
+pub use source::Source;
 pub use text::Access;
 
 /// Superuser of every cluster, reachable by the Unix socket alone.

@@ -79,6 +79,18 @@ impl Place {
         own.into_iter().chain(ServiceUser::current().map(|user| user.name)).collect()
     }
 
+    /// Where a copy of this cluster that nobody else sees stands for a while: other folders, the same port number, which
+    /// names a socket alone.
+    pub fn scratch(&self) -> Self {
+        let environment = &self.environment;
+        Self {
+            data: self.home.join("scratch").join(environment.as_str()),
+            sockets: self.home.join("x"),
+            log: self.home.join("log").join(format!("{environment}.scratch.log")),
+            ..self.clone()
+        }
+    }
+
     /// Whether a whole cluster is there: folders are made beside and renamed.
     pub fn exists(&self) -> bool {
         self.data.join("PG_VERSION").exists()

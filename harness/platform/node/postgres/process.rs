@@ -23,6 +23,9 @@ const FAST_WITHIN: Duration = Duration::from_secs(8);
 /// How long an immediate stop may take.
 const IMMEDIATE_WITHIN: Duration = Duration::from_secs(3);
 
+/// At every how-many-th look at a server that is to end, those who have not introduced themselves are sent away.
+const STRANGERS_EVERY: u32 = 20;
+
 /// What went wrong with a cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
@@ -51,12 +54,24 @@ pub enum PostgresError {
     /// Not in time.
     #[error("{0}")]
     TimedOut(#[from] poll::TimedOut),
+    /// It was not shut down in good order, so that its log has no end to be relied upon.
+    #[error("it was not shut down in good order: {0}")]
+    NotClean(String),
     /// It runs no longer.
     #[error("the server is not running")]
     NotRunning,
     /// The cluster is not in the state that the action needs.
     #[error("{0}")]
     State(String),
+}
+
+/// How a postmaster stands in the site's inventory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// As the environment's store, with the port it listens on.
+    Store(u16),
+    /// As a passing helper that nobody else reaches.
+    Scratch,
 }
 
 /// A running postmaster.
@@ -72,7 +87,7 @@ impl Postmaster {
     ///
     /// # Errors
     /// The system's.
-    pub fn start(place: &Place, port: u16) -> io::Result<Self> {
+    pub fn start(place: &Place, listed: Listed) -> io::Result<Self> {
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&place.log)?;
         files::give(&place.log)?;
         let mut command = spawn::command(place.programs.join("postgres"), &place.home);
@@ -85,17 +100,17 @@ impl Postmaster {
             let status = child.wait()?;
             return Err(io::Error::other(format!("postgres ended at once: {status}")));
         };
-        register(place, port, identity)?;
+        register(place, listed, identity)?;
         Ok(Self::Child(child, identity))
     }
 
     /// The postmaster that a killed node has left on this data folder, if it still runs.
-    pub fn adopt(place: &Place, port: u16) -> Option<Self> {
+    pub fn adopt(place: &Place, listed: Listed) -> Option<Self> {
         let text = std::fs::read_to_string(place.data.join("postmaster.pid")).ok()?;
         let pid: i32 = text.lines().next()?.trim().parse().ok()?;
         let identity = Identity::of(pid)?;
         runs_on(pid, &place.data).then_some(())?;
-        if let Err(error) = register(place, port, identity) {
+        if let Err(error) = register(place, listed, identity) {
             tracing::warn!(environment = %place.environment, %error, "cannot enter a process in the inventory");
         }
         Some(Self::Adopted(identity))
@@ -124,7 +139,21 @@ impl Postmaster {
         self.identity().signal(Signal::SIGINT)?;
         if self.ended(FAST_WITHIN).await.is_err() {
             tracing::warn!(environment = %place.environment, "fast stop takes too long");
-            self.identity().signal(Signal::SIGQUIT)?;
+            return self.stop_at_once(place).await;
+        }
+        inventory::unregister(&place.site, self.identity().pid)?;
+        Ok(())
+    }
+
+    /// Stops it without a shutdown record; whatever does not heed is killed. The inventory loses it.
+    ///
+    /// # Errors
+    /// The system's, or that it would not end.
+    pub async fn stop_at_once(&mut self, place: &Place) -> Result<(), PostgresError> {
+        self.identity().signal(Signal::SIGQUIT)?;
+        if self.ended(IMMEDIATE_WITHIN).await.is_err() {
+            tracing::warn!(environment = %place.environment, "immediate stop takes too long");
+            self.identity().signal_tree(Signal::SIGKILL)?;
             self.ended(IMMEDIATE_WITHIN).await?;
         }
         inventory::unregister(&place.site, self.identity().pid)?;
@@ -132,25 +161,46 @@ impl Postmaster {
     }
 
     async fn ended(&mut self, within: Duration) -> Result<(), poll::TimedOut> {
+        let mut looks = 0_u32;
         poll::until("the server's end", within, Duration::from_millis(5), || {
             let running = self.is_running();
+            looks += 1;
+            if running && looks.is_multiple_of(STRANGERS_EVERY) {
+                self.dismiss_strangers();
+            }
             async move { if running { Err("still running") } else { Ok(()) } }
         })
         .await
     }
+
+    /// Ends backends that still wait for their client's first word. The postmaster signals none of those that came after
+    /// the order to stop, and waits for each until its client speaks or `authentication_timeout` is over; a client on a
+    /// link that carries nothing never does. They have not set their title yet, so they bear the postmaster's own.
+    fn dismiss_strangers(&self) {
+        let postmaster = self.identity();
+        let own = command_line(postmaster.pid);
+        for child in postmaster.tree().into_iter().skip(1).filter(|child| command_line(child.pid) == own) {
+            if let Err(error) = child.signal(Signal::SIGTERM) {
+                tracing::debug!(pid = child.pid, %error, "a waiting backend was not ended");
+            }
+        }
+    }
 }
 
-fn register(place: &Place, port: u16, identity: Identity) -> io::Result<()> {
+/// A process's command line as the kernel has it; empty once it is gone.
+fn command_line(pid: i32) -> Vec<u8> {
+    std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+fn register(place: &Place, listed: Listed, identity: Identity) -> io::Result<()> {
+    let (service, environment, port, data) = match listed {
+        Listed::Store(port) => ("postgres", Some(place.environment.clone()), Some(port), Some(place.data.clone())),
+        Listed::Scratch => ("scratch", None, None, None),
+    };
+    let Identity { pid, start_ticks } = identity;
     inventory::register(
         &place.site,
-        ProcessEntry {
-            service: "postgres".to_owned(),
-            environment: Some(place.environment.clone()),
-            pid: identity.pid,
-            start_ticks: identity.start_ticks,
-            port: Some(port),
-            data: Some(place.data.clone()),
-        },
+        ProcessEntry { service: service.to_owned(), environment, pid, start_ticks, port, data },
     )
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Cluster, PostgresError, Session, create::output};
+use super::{Cluster, Place, PostgresError, Session, create::output, log::NO_RECORD, source::ensure_slot};
 use crate::os::files;
 
 /// How long the receiver may take to end.
@@ -12,12 +12,9 @@ const RECEIVER_WITHIN: Duration = Duration::from_secs(5);
 /// How long the replay of what was received may take.
 const REPLAY_WITHIN: Duration = Duration::from_secs(60);
 /// How long the promotion itself may take.
-const PROMOTE_WITHIN: Duration = Duration::from_secs(62);
+const PROMOTE_WITHIN: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
 const PERIOD: Duration = Duration::from_millis(2);
-
-/// How `pg_waldump` says that there is no whole record: nothing valid at the position, or no file of that part of the log.
-const NO_RECORD: [&str; 3] = ["could not find a valid record", "could not find file", "error in WAL record"];
 
 /// Where a promotion led.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +43,13 @@ impl Cluster {
             session.run("resume the replay", "SELECT pg_wal_replay_resume()".to_owned()).await?;
             self.cut_receiver(&mut session).await?;
             self.replay_all(&mut session).await?;
-            let (promoted,): (bool,) =
-                session.one_within("promote", "SELECT pg_promote(true, 60)", PROMOTE_WITHIN).await?;
-            if !promoted {
-                return Err(PostgresError::State("the promotion was not done within 60 s".to_owned()));
-            }
+            // Not `pg_promote(true)`: it looks every 100 ms whether it is done.
+            session.run("promote", "SELECT pg_promote(false)".to_owned()).await?;
+            promoted(&mut session).await?;
+        }
+        if self.place.spec.kind.has_replica() {
+            // Slots are not copied to a standby; the other region's is needed here as soon as it comes back.
+            ensure_slot(&mut session, &Place::slot_of(&self.place.peer)).await?;
         }
         // The promotion has removed it; from here on whoever else starts this cluster gets a standby.
         files::write_private(&self.place.data.join("standby.signal"), b"")?;
@@ -58,7 +57,7 @@ impl Cluster {
     }
 
     async fn cut_receiver(&mut self, session: &mut Session) -> Result<(), PostgresError> {
-        self.configure(false)?;
+        self.write_settings(false)?;
         self.reload(session).await?;
         let deadline = Instant::now() + RECEIVER_WITHIN;
         loop {
@@ -130,13 +129,29 @@ impl Cluster {
     }
 }
 
+async fn promoted(session: &mut Session) -> Result<(), PostgresError> {
+    let deadline = Instant::now() + PROMOTE_WITHIN;
+    loop {
+        let (in_recovery,): (bool,) = session.one("ask for the role", "SELECT pg_is_in_recovery()").await?;
+        if !in_recovery {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(PostgresError::State(format!("the promotion was not done within {PROMOTE_WITHIN:?}")));
+        }
+        sleep(PERIOD).await;
+    }
+}
+
 async fn replayed(session: &mut Session) -> Result<Replayed, PostgresError> {
     let (lsn, timeline): (String, i32) = session
         .one(
             "read the replay position",
             "SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')::text,
                     greatest((SELECT timeline_id FROM pg_control_checkpoint()),
-                             (SELECT min_recovery_end_timeline FROM pg_control_recovery()))",
+                             (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
+                             (SELECT max(('x' || substr(name, 1, 8))::bit(32)::int) FROM pg_ls_waldir()
+                               WHERE name ~ '^[0-9A-F]{24}$'))",
         )
         .await?;
     Ok(Replayed { lsn, timeline })

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use sqlx::{
     AssertSqlSafe, Connection, Executor, FromRow, PgConnection,
     postgres::{PgConnectOptions, PgRow, PgSslMode},
@@ -25,14 +26,24 @@ impl Session {
     /// [`PostgresError::Statement`].
     pub async fn open(place: &Place, database: &str) -> Result<Self, PostgresError> {
         let port = place.ports.ok_or(PostgresError::NoSlot(place.spec.slot))?.postgres;
-        let options = PgConnectOptions::new_without_pgpass()
-            .socket(&place.sockets)
-            .port(port)
-            .database(database)
-            .username(SUPERUSER)
-            .application_name("geodrill node")
-            .ssl_mode(PgSslMode::Disable)
-            .statement_cache_capacity(16);
+        let options = PgConnectOptions::new_without_pgpass().socket(&place.sockets).port(port).username(SUPERUSER);
+        Self::connect(options.database(database)).await
+    }
+
+    /// Connects to the other region's cluster as the receiver's role, which may look and replicate, no more.
+    ///
+    /// # Errors
+    /// [`PostgresError::Statement`].
+    pub async fn of_source(place: &Place) -> Result<Self, PostgresError> {
+        let port = place.ports.ok_or(PostgresError::NoSlot(place.spec.slot))?.source;
+        let login = &place.spec.credentials.sql_replication;
+        let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).database("postgres");
+        Self::connect(options.username(&login.user).password(&login.secret)).await
+    }
+
+    async fn connect(options: PgConnectOptions) -> Result<Self, PostgresError> {
+        let options =
+            options.application_name("geodrill node").ssl_mode(PgSslMode::Disable).statement_cache_capacity(16);
         let failed = |why: String| PostgresError::Statement { what: "connect", why };
         match tokio::time::timeout(STATEMENT_WITHIN, PgConnection::connect_with(&options)).await {
             Ok(Ok(connection)) => Ok(Self { connection }),
@@ -47,8 +58,37 @@ impl Session {
     /// # Errors
     /// [`PostgresError::Statement`] with `what`.
     pub async fn run(&mut self, what: &'static str, sql: String) -> Result<(), PostgresError> {
+        self.run_within(what, sql, STATEMENT_WITHIN).await
+    }
+
+    /// As [`Self::run`], with another deadline.
+    ///
+    /// # Errors
+    /// [`PostgresError::Statement`] with `what`.
+    pub async fn run_within(&mut self, what: &'static str, sql: String, within: Duration) -> Result<(), PostgresError> {
         let done = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql)));
-        bounded(what, STATEMENT_WITHIN, async { done.await.map(drop) }).await
+        bounded(what, within, async { done.await.map(drop) }).await
+    }
+
+    /// Hands each row of a query with one column of text to `take`, without holding all of them at once.
+    ///
+    /// # Errors
+    /// [`PostgresError::Statement`] with `what`, or what `take` said.
+    pub async fn each(
+        &mut self,
+        what: &'static str,
+        sql: String,
+        within: Duration,
+        mut take: impl FnMut(&str) -> std::io::Result<()>,
+    ) -> Result<(), PostgresError> {
+        bounded(what, within, async {
+            let mut rows = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).fetch(&mut self.connection);
+            while let Some(row) = rows.try_next().await? {
+                take(&row)?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Runs a query that answers with one row.

@@ -27,6 +27,8 @@ pub fn hba(place: &Place, access: Access) -> String {
     allow("all", &place.auditor.user);
     if access != Access::Nobody {
         allow("replication", &credentials.sql_replication.user);
+        // A returning cluster looks at the live one, and is rewound from it, by way of this database.
+        allow("postgres", &credentials.sql_replication.user);
     }
     if access == Access::Open {
         allow(&database, &credentials.app.user);
@@ -60,6 +62,8 @@ unix_socket_permissions = 0700
 max_connections = 200
 superuser_reserved_connections = 5
 shared_buffers = '32MB'
+# In the data folder, which goes with the run; a killed server's files in /dev/shm would stay for good.
+dynamic_shared_memory_type = 'mmap'
 fsync = on
 synchronous_commit = on
 full_page_writes = on
@@ -71,6 +75,7 @@ min_wal_size = '32MB'
 max_wal_size = '512MB'
 max_wal_senders = 10
 max_replication_slots = 10
+authentication_timeout = '10s'
 wal_sender_timeout = '5s'
 wal_receiver_timeout = '5s'
 wal_receiver_status_interval = '1s'
@@ -93,6 +98,38 @@ log_parameter_max_length_on_error = 0
 log_timezone = 'UTC'
 timezone = 'UTC'
 ";
+
+/// `postgresql.conf` of a scratch copy: nobody but the node reaches it, nothing is streamed to or from it, nothing it does
+/// must outlive it.
+pub fn scratch_settings(place: &Place, port: u16) -> String {
+    let sockets = place.sockets.to_string_lossy().replace('\'', "''");
+    format!("cluster_name = 'scratch'\nport = {port}\nunix_socket_directories = '{sockets}'\n{SCRATCH}")
+}
+
+const SCRATCH: &str = "\
+listen_addresses = ''
+unix_socket_permissions = 0700
+max_connections = 20
+max_wal_senders = 0
+shared_buffers = '32MB'
+fsync = off
+full_page_writes = off
+wal_level = replica
+autovacuum = off
+archive_mode = off
+primary_conninfo = ''
+restart_after_crash = off
+default_transaction_read_only = on
+logging_collector = off
+log_min_error_statement = panic
+log_timezone = 'UTC'
+timezone = 'UTC'
+";
+
+/// `pg_hba.conf` of a scratch copy.
+pub fn scratch_hba() -> String {
+    format!("local all {SUPERUSER} peer map=node\nlocal all all reject\n")
+}
 
 /// A password file's line, for any database of the port given.
 pub fn passfile(port: u16, user: &str, password: &str) -> String {
@@ -119,8 +156,8 @@ mod tests {
     #[test]
     fn the_auditor_is_always_let_in_and_clients_only_when_open() {
         assert_eq!(users(Access::Nobody), ["\"auditor\""]);
-        assert_eq!(users(Access::Fenced), ["\"auditor\"", "\"replicator\""]);
-        assert_eq!(users(Access::Open), ["\"auditor\"", "\"replicator\"", "\"app\"", "\"reader\""]);
+        assert_eq!(users(Access::Fenced), ["\"auditor\"", "\"replicator\"", "\"replicator\""]);
+        assert_eq!(users(Access::Open), ["\"auditor\"", "\"replicator\"", "\"replicator\"", "\"app\"", "\"reader\""]);
     }
 
     #[test]

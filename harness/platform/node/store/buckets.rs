@@ -13,7 +13,7 @@ use super::{
     mc::{Call, OWN},
 };
 use crate::{
-    api::{Region, environment::Login, node::Spec},
+    api::{environment::Login, node::Spec},
     clients::{poll, s3::classify},
     os::files::write_private,
 };
@@ -63,21 +63,19 @@ impl Store {
         Ok(())
     }
 
-    /// Disables the user with which `source` writes into the bucket.
+    /// Whether the store answers a real call.
+    pub async fn answers(&self) -> bool {
+        self.own.list_buckets().max_buckets(1).send().await.is_ok()
+    }
+
+    /// Whether a bucket is there and versioned.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn revoke(&self, spec: &Spec, source: &Region) -> Result<(), StoreError> {
-        let Some(login) = spec.credentials.files_replication.get(source) else {
-            return Err(StoreError::Order(format!("there is no key pair of {source} for this bucket")));
-        };
-        self.mc.run(Call { arguments: &["admin", "user", "disable", OWN, &login.user], ..Call::default() }).await?;
-        let answers =
-            self.mc.run(Call { arguments: &["admin", "user", "info", OWN, &login.user], ..Call::default() }).await?;
-        match answers.first().and_then(|answer| answer["userStatus"].as_str()) {
-            Some("disabled") => Ok(()),
-            other => Err(StoreError::Order(format!("the user is {other:?} after it was disabled"))),
-        }
+    pub async fn is_versioned(&self, bucket: &str) -> Result<bool, StoreError> {
+        let asked = self.own.get_bucket_versioning().bucket(bucket).send().await;
+        let shown = asked.map_err(|error| StoreError::Call { what: "read the versioning", why: classify(&error) })?;
+        Ok(shown.status() == Some(&BucketVersioningStatus::Enabled))
     }
 
     async fn make_user(&self, login: &Login, policy: String, rights: Value) -> Result<(), StoreError> {

@@ -27,6 +27,9 @@ pub enum StoreError {
     /// Not in time.
     #[error("{0}")]
     TimedOut(#[from] crate::clients::poll::TimedOut),
+    /// A file could not be written or read.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
     /// The database could not be read.
     #[error("{0}")]
     Sql(#[from] crate::platform::node::postgres::PostgresError),

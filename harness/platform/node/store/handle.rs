@@ -37,7 +37,13 @@ impl Store {
         }
     }
 
-    pub(super) fn as_user(&self, login: &Login) -> Client {
+    /// The store as root.
+    pub fn root(&self) -> &Client {
+        &self.own
+    }
+
+    /// The store as one of its users.
+    pub fn as_user(&self, login: &Login) -> Client {
         s3::client(self.port, login, CALL_WITHIN)
     }
 }

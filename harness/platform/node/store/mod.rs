@@ -1,7 +1,8 @@
 //! The zone's file store: through its S3 API what that can do, through its own client `mc` what it cannot (users,
-//! policies, replication targets). No secret is ever on a command line: `mc` reads its stores from the environment and new
+//! policies, replication targets); users are enabled and disabled through its admin API. No secret is ever on a command line: `mc` reads its stores from the environment and new
 //! users' keys from its standard input.
 
+mod admin;
 mod buckets;
 mod error;
 mod handle;
@@ -11,5 +12,6 @@ mod replication;
 
 pub use error::StoreError;
 pub use handle::Store;
+pub use replication::SOURCE_PROXY;
 
 use handle::CALL_WITHIN;

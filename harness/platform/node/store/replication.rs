@@ -1,6 +1,6 @@
 //! The rule that replicates a bucket to the other region, and the proof that it works.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_s3::{Client, error::ProvideErrorMetadata};
 
@@ -21,12 +21,15 @@ use crate::{
 const RULE_WITHIN: Duration = Duration::from_secs(20);
 /// How long the proof may take.
 const PROOF_WITHIN: Duration = Duration::from_secs(30);
+/// How long one object may take to cross. The store takes a target that failed for offline for some seconds, and what is
+/// put meanwhile waits for minutes: another object proves the rule sooner.
+const CROSSING: Duration = Duration::from_secs(2);
 /// Tells a store not to answer with the other region's object.
-const SOURCE_PROXY: &str = "x-minio-source-proxy-request";
+pub const SOURCE_PROXY: &str = "x-minio-source-proxy-request";
 
 impl Store {
-    /// Makes the rule: objects, existing ones, delete markers and version deletes go to the other region. Done when an
-    /// object of its own has been read there, unproxied, and removed again in both, all versions.
+    /// Makes the rule, if there is none: objects, existing ones, delete markers and version deletes go to the other
+    /// region. Done when an object of its own has been read there, unproxied, and removed again in both, all versions.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -64,7 +67,32 @@ impl Store {
             })
             .await?;
         }
-        self.prove(bucket, &s3::client(target, login, CALL_WITHIN)).await
+        let peer = s3::client(target, login, CALL_WITHIN);
+        let started = Instant::now();
+        loop {
+            match self.prove(bucket, &peer).await {
+                Err(error) if started.elapsed() > PROOF_WITHIN => return Err(error),
+                Err(StoreError::TimedOut(waited)) => tracing::info!(bucket, %waited, "another object is put to cross"),
+                other => return other,
+            }
+        }
+    }
+
+    /// Takes the rule off, if there is one, and its target with it. A rule that is merely disabled cannot be had here: the
+    /// store checks the target before it changes one, and the target's key pair is revoked.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rule_off(&self, bucket: &str) -> Result<(), StoreError> {
+        if !self.has_rule(bucket).await? {
+            return Ok(());
+        }
+        let deleted = self.own.delete_bucket_replication().bucket(bucket).send().await;
+        deleted.map_err(|error| StoreError::Call { what: "take the replication rule off", why: classify(&error) })?;
+        match self.has_rule(bucket).await? {
+            false => Ok(()),
+            true => Err(StoreError::Order("the replication rule is still there after it was taken off".to_owned())),
+        }
     }
 
     async fn has_rule(&self, bucket: &str) -> Result<bool, StoreError> {
@@ -87,7 +115,7 @@ impl Store {
             .await
             .map_err(|error| StoreError::Call { what: "put the proof", why: classify(&error) })?;
         let version = put.version_id().map(str::to_owned);
-        let seen = poll::until("an object to cross", PROOF_WITHIN, Duration::from_millis(10), || async {
+        let seen = poll::until("an object to cross", CROSSING, Duration::from_millis(10), || async {
             let read = peer.get_object().bucket(bucket).key(&key).set_version_id(version.clone()).customize();
             read.mutate_request(|request| {
                 request.headers_mut().insert(SOURCE_PROXY, "false");

@@ -1,12 +1,16 @@
 //! The node on real servers.
 
+mod back;
+mod diverged;
 mod stage;
+mod there;
 
 use std::{path::Path, time::Duration};
 
 use sqlx::{Connection, PgConnection};
 
-use self::stage::{Stage, sales};
+use self::stage::Stage;
+pub(super) use self::stage::sales;
 use super::postgres::Place;
 use crate::{
     api::{
@@ -29,11 +33,11 @@ use crate::{
     },
 };
 
-fn login(user: &str) -> Login {
+pub(super) fn login(user: &str) -> Login {
     Login { user: user.to_owned(), secret: format!("{user}-secret") }
 }
 
-fn spec() -> Spec {
+pub(super) fn spec() -> Spec {
     let files = [("east", "from-east"), ("west", "from-west")];
     Spec {
         kind: EnvironmentKind::DataverseProduction,
@@ -70,7 +74,7 @@ pub(super) fn place() -> Place {
     }
 }
 
-fn make_template(template: &Path) {
+pub(super) fn make_template(template: &Path) {
     let mut initdb = spawn::command(postgres_bin().join("initdb"), &"/".into());
     initdb.args(["--wal-segsize=4", "-k", "-N", "-U", "geodrill", "-D"]).arg(template);
     let made = initdb.output().unwrap();

@@ -14,7 +14,7 @@ use super::login;
 use crate::{
     api::{
         EnvironmentId, Epoch, Region,
-        node::{Action, Answer, Command as NodeCommand},
+        node::{Action, Answer, Command as NodeCommand, Fork},
         permit::{Grant, Holder, NodeState, PermitReply, PermitRequest},
         role::{NodeConfig, NodeSlot, Timers},
     },
@@ -132,6 +132,38 @@ impl Stage {
         assert_eq!(west.order(1, 1, Action::AllowGranting { primary }).await.unwrap(), Answer::Done);
     }
 
+    /// As [`Self::deploy`], without replicating files.
+    pub async fn deploy_sql(&self) {
+        {
+            let mut word = locked(&self.word);
+            word.owner = Some(("east".parse().unwrap(), Epoch(1)));
+            word.grants = true;
+        }
+        let spec = super::spec();
+        let primary = "east".parse().unwrap();
+        assert_eq!(self.east.order(1, 1, Action::CreatePrimary(spec.clone())).await.unwrap(), Answer::Done);
+        assert_eq!(self.west.order(1, 1, Action::CreateReplica(spec)).await.unwrap(), Answer::Done);
+        assert_eq!(self.west.order(1, 1, Action::AllowGranting { primary }).await.unwrap(), Answer::Done);
+    }
+
+    /// The witness's compare-and-swap: `region` is the owner under `epoch`.
+    pub fn swap(&self, region: &str, epoch: u64) {
+        locked(&self.word).owner = Some((region.parse().unwrap(), Epoch(epoch)));
+    }
+
+    /// A region's side.
+    pub fn side(&self, region: &str) -> &Side {
+        if region == "east" { &self.east } else { &self.west }
+    }
+
+    /// Promotes a region's side under an epoch that it now owns.
+    pub async fn promote(&self, region: &str, operation: u64, epoch: u64) -> Fork {
+        self.swap(region, epoch);
+        let promoted = self.side(region).order(operation, epoch, Action::Promote).await.unwrap();
+        let Answer::Promoted { timeline, fork_lsn } = promoted else { panic!("{promoted:?}") };
+        Fork { timeline, lsn: fork_lsn }
+    }
+
     /// The last claim of a region's node.
     pub async fn claimed(&self, region: &str, what: impl Fn(&NodeState) -> bool) -> NodeState {
         poll::until("the claim", Duration::from_secs(10), Duration::from_millis(20), || async {
@@ -201,6 +233,28 @@ impl Side {
     pub async fn order(&self, operation: u64, epoch: u64, action: Action) -> Result<Answer, HttpError> {
         let command = NodeCommand { operation, environment: sales(), epoch: Epoch(epoch), action };
         self.http.post("/internal/command", &command, Duration::from_secs(60)).await
+    }
+
+    /// As SIGKILL of the node and all its servers would.
+    pub async fn crash(&mut self) {
+        self.kill().await;
+        for server in self.postgres() {
+            server.signal_tree(Signal::SIGKILL).unwrap();
+            // The tests' own process stays, and with it the server's pid, which a lock file names.
+            let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(server.pid), None);
+        }
+        poll::until("the servers' end", Duration::from_secs(5), Duration::from_millis(5), || async {
+            if self.postgres().is_empty() { Ok(()) } else { Err("still running") }
+        })
+        .await
+        .unwrap();
+    }
+
+    /// A process of the environment's running Postgres, such as `walreceiver`.
+    pub fn process(&self, what: &str) -> Identity {
+        let title = |process: &Identity| std::fs::read_to_string(format!("/proc/{}/cmdline", process.pid)).unwrap();
+        let [server] = self.postgres()[..] else { panic!() };
+        server.tree().into_iter().find(|process| title(process).contains(what)).unwrap()
     }
 
     /// The environment's running Postgres, by the inventory.

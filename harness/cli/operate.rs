@@ -1,0 +1,205 @@
+//! `inject`, `heal`, `failover`, `failback`: what an operator, or bad luck, does to a lab.
+
+use std::{fmt::Write, io, time::Duration};
+
+use super::{
+    args::{Failback, Failover, Format, Heal, Inject, Which},
+    entry::{colour, complain, print},
+    exit::Exit,
+    progress,
+};
+use crate::{
+    api::{
+        EnvironmentId,
+        control::{OperationState, Scope, SwitchKind},
+    },
+    lab::{
+        self, LabFile, order_switch,
+        talk::{Answer, Healed, Request, ask},
+    },
+};
+
+/// A region's return takes the longest: its stores and roles have to come up.
+const FAULT: Duration = Duration::from_secs(90);
+
+/// Injects a fault.
+pub(super) async fn inject(arguments: Inject) -> Exit {
+    let lab = match found(arguments.lab.as_deref()) {
+        Ok(lab) => lab,
+        Err(exit) => return exit,
+    };
+    let environments: Vec<EnvironmentId> = lab.environments.iter().map(|environment| environment.id.clone()).collect();
+    let fault = match lab::fault_from_text(&arguments.fault, &lab.regions, &environments) {
+        Ok(fault) => fault,
+        Err(mistakes) => {
+            progress::raw(&mistakes.render(colour(&io::stderr())));
+            return Exit::Invalid;
+        }
+    };
+    let hold_ms = arguments.hold.map(|hold| u64::try_from(hold.as_millis()).unwrap_or(u64::MAX));
+    match asked(&lab, &Request::Inject { fault, hold_ms }).await {
+        Ok(Answer::Injected { id, record }) => {
+            let ends = arguments.hold.map_or_else(
+                || format!("until `geodrill heal {id}`"),
+                |hold| format!("for {}", humantime::format_duration(hold)),
+            );
+            let printed = print(&format!("{id}: {} {ends}: {}\n", record.fault, record.proof));
+            if record.unproven {
+                complain(&format!("{id}: its effect was not proven; heal it all the same"));
+                return printed.and(Exit::Inconclusive);
+            }
+            printed
+        }
+        other => unexpected(other),
+    }
+}
+
+/// Heals faults.
+pub(super) async fn heal(arguments: Heal) -> Exit {
+    let lab = match found(arguments.lab.as_deref()) {
+        Ok(lab) => lab,
+        Err(exit) => return exit,
+    };
+    match asked(&lab, &Request::Heal { id: arguments.id }).await {
+        Ok(Answer::Healed { healed }) if healed.is_empty() => print("no fault is in force\n"),
+        Ok(Answer::Healed { healed }) => healed.iter().map(tell).fold(Exit::Held, Exit::and),
+        other => unexpected(other),
+    }
+}
+
+fn tell(healed: &Healed) -> Exit {
+    let Healed { id, fault, proven, observed } = healed;
+    if *proven {
+        return print(&format!("{id}: {fault} healed: {observed}\n"));
+    }
+    complain(&format!("{id}: {fault}: its healing was not proven: {observed}"));
+    Exit::Inconclusive
+}
+
+/// Orders a failover.
+pub(super) async fn failover(arguments: Failover) -> Exit {
+    let kind = if arguments.planned { SwitchKind::Planned } else { SwitchKind::Unplanned };
+    switch(kind, arguments.which, arguments.accept_data_loss).await
+}
+
+/// Orders a failback.
+pub(super) async fn failback(arguments: Failback) -> Exit {
+    switch(SwitchKind::Failback, arguments.which, false).await
+}
+
+async fn switch(kind: SwitchKind, which: Which, accept_data_loss: bool) -> Exit {
+    let lab = match found(which.lab.as_deref()) {
+        Ok(lab) => lab,
+        Err(exit) => return exit,
+    };
+    let scope = match scope(&which, &lab) {
+        Ok(scope) => scope,
+        Err(why) => {
+            complain(&why);
+            return Exit::Invalid;
+        }
+    };
+    let ordered = match order_switch::order(&lab, kind, scope, accept_data_loss).await {
+        Ok(view) if which.wait.is_zero() => view,
+        Ok(view) => match order_switch::outcome(&lab, view.id, which.wait, |view| {
+            let steps: Vec<String> =
+                view.environments.iter().map(|one| format!("{} {}", one.environment, one.step)).collect();
+            progress::line(&format!("  {}: {}", view.kind, steps.join(", ")));
+        })
+        .await
+        {
+            Ok(view) => view,
+            Err(error) => return order_failed(&error),
+        },
+        Err(error) => return order_failed(&error),
+    };
+    let printed = match which.format {
+        Format::Json => {
+            serde_json::to_string_pretty(&ordered).map_or(Exit::Internal, |text| print(&format!("{text}\n")))
+        }
+        Format::Human => {
+            let state = match ordered.state {
+                OperationState::Running => "is under way",
+                OperationState::Completed => "is completed",
+                OperationState::Partial => "is done in part",
+                OperationState::Aborted => "was aborted: what was before it holds",
+                OperationState::Failed => "failed",
+            };
+            let mut text = format!("operation {} ({}) {state}", ordered.id, ordered.kind);
+            if let Some(why) = &ordered.why {
+                write!(text, ": {why}").unwrap_or_default();
+            }
+            print(&format!("{text}\n"))
+        }
+    };
+    let outcome = match ordered.state {
+        OperationState::Running if !which.wait.is_zero() => {
+            complain(&format!("not at its end within {}", humantime::format_duration(which.wait)));
+            Exit::Inconclusive
+        }
+        OperationState::Running | OperationState::Completed => Exit::Held,
+        OperationState::Partial | OperationState::Aborted | OperationState::Failed => Exit::Violated,
+    };
+    printed.and(outcome)
+}
+
+fn scope(which: &Which, lab: &LabFile) -> Result<Scope, String> {
+    let known = |text: &str| lab.environments.iter().map(|one| &one.id).find(|id| id.as_str() == text).cloned();
+    match (&which.region, &which.environment[..]) {
+        (Some(region), []) => lab
+            .regions
+            .iter()
+            .find(|known| known.as_str() == region)
+            .map(|region| Scope::Region(region.clone()))
+            .ok_or_else(|| {
+                format!("there is no region `{region}`; there are {} and {}", lab.regions[0], lab.regions[1])
+            }),
+        (None, names) => names
+            .iter()
+            .map(|name| {
+                known(name).ok_or_else(|| {
+                    let all: Vec<&str> = lab.environments.iter().map(|one| one.id.as_str()).collect();
+                    format!("there is no environment `{name}`; there is: {}", all.join(", "))
+                })
+            })
+            .collect::<Result<_, _>>()
+            .map(Scope::Environments),
+        (Some(_), _) => Err("name a region or environments, not both".to_owned()),
+    }
+}
+
+fn order_failed(error: &order_switch::OrderError) -> Exit {
+    complain(&error.to_string());
+    match error {
+        order_switch::OrderError::Refused(_) => Exit::Invalid,
+        order_switch::OrderError::Other(_) => Exit::Internal,
+    }
+}
+
+fn found(name: Option<&str>) -> Result<LabFile, Exit> {
+    lab::find(name).map_err(|error| {
+        complain(&error.to_string());
+        Exit::from(&error)
+    })
+}
+
+async fn asked(lab: &LabFile, request: &Request) -> Result<Answer, String> {
+    ask(&lab.socket(), request, FAULT).await.map_err(|error| error.to_string())
+}
+
+fn unexpected(answer: Result<Answer, String>) -> Exit {
+    match answer {
+        Ok(Answer::Refused { why }) => {
+            complain(&why);
+            Exit::Invalid
+        }
+        Ok(other) => {
+            complain(&format!("the lab's host answered something else: {other:?}"));
+            Exit::Internal
+        }
+        Err(why) => {
+            complain(&why);
+            Exit::Internal
+        }
+    }
+}

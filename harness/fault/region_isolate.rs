@@ -1,0 +1,130 @@
+//! `region.isolate`: every link of a region with the outside carries nothing; its processes run on and reach one another.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::{BoxFuture, join_all};
+
+use super::{
+    breakage::{Breakage, Proof},
+    trials::{ANSWER, Trials, answered, carries_again, settle, try_link},
+};
+use crate::{
+    api::Region,
+    model::{fault::PartitionMode, link::Link, process::ProcessName},
+    os::process::Identity,
+    testbed::{Impediment, LinkTrial, Testbed, TestbedError},
+};
+
+/// What runs in a region.
+const SERVICES: [&str; 4] = ["postgres", "files", "node", "compute"];
+
+pub(super) struct RegionIsolate {
+    region: Region,
+    links: Vec<Link>,
+    before: BTreeMap<Link, Trials>,
+    processes: Vec<Identity>,
+}
+
+impl RegionIsolate {
+    pub fn new(region: Region) -> Self {
+        Self { region, links: Vec::new(), before: BTreeMap::new(), processes: Vec::new() }
+    }
+
+    fn running(&self, testbed: &dyn Testbed) -> Vec<Identity> {
+        let name = |service: &str| ProcessName {
+            site: self.region.to_string(),
+            service: service.to_owned(),
+            environment: None,
+        };
+        SERVICES.into_iter().flat_map(|service| testbed.processes(&name(service))).collect()
+    }
+}
+
+async fn try_all(testbed: &dyn Testbed, links: &[Link]) -> Result<BTreeMap<Link, Trials>, String> {
+    let tried = join_all(links.iter().map(|link| try_link(testbed, link, ANSWER))).await;
+    links.iter().cloned().zip(tried).map(|(link, trials)| Ok((link, trials?))).collect()
+}
+
+impl Breakage for RegionIsolate {
+    fn before<'a>(&'a mut self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let outside = |link: &Link| link.touches(self.region.as_str()) && link.from != link.to;
+            self.links = testbed.links().into_iter().filter(outside).collect();
+            self.processes = self.running(testbed);
+            self.before = try_all(testbed, &self.links).await?;
+            match self.before.values().map(|trials| answered(trials).len()).sum::<usize>() {
+                0 => Err(format!("nothing answered through any link of {}", self.region)),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn act<'a>(&'a mut self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
+        testbed.impede(&self.links, Impediment::Partition(PartitionMode::Blackhole))
+    }
+
+    fn prove<'a>(&'a self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
+        Box::pin(async move {
+            if let Some(dead) = self.processes.iter().find(|process| !process.is_alive()) {
+                return Err(format!("process {} of {} has ended", dead.pid, self.region));
+            }
+            let silent = settle(|| async {
+                let now = try_all(testbed, &self.links).await?;
+                judge(&self.before, &now)
+            })
+            .await?;
+            Ok(format!("{silent}; {} processes of {} run on", self.processes.len(), self.region))
+        })
+    }
+
+    fn undo<'a>(&'a mut self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
+        testbed.clear(&self.links)
+    }
+
+    fn prove_healed<'a>(&'a self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
+        Box::pin(async move {
+            for (link, before) in &self.before {
+                carries_again(testbed, link, before).await.map_err(|why| format!("{link}: {why}"))?;
+            }
+            Ok(format!("nothing impedes its {} links any more, and what answered before answers", self.links.len()))
+        })
+    }
+}
+
+/// Every proxy that answered before is silent now.
+fn judge(before: &BTreeMap<Link, Trials>, now: &BTreeMap<Link, Trials>) -> Proof {
+    let mut silent = 0;
+    for (link, before) in before {
+        for proxy in answered(before).keys() {
+            match now.get(link).and_then(|trials| trials.get(proxy)) {
+                Some(LinkTrial::Silent) => silent += 1,
+                // Its processes may have closed a door of their own, as one without a permit does.
+                Some(LinkTrial::NoService) => {}
+                other => return Err(format!("{proxy}: {other:?}, and not silent")),
+            }
+        }
+    }
+    if silent == 0 {
+        return Err("no proxy is silent that answered before".to_owned());
+    }
+    Ok(format!("all {silent} proxies of {} links that answered before are silent", before.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn every_proxy_that_answered_must_be_silent() {
+        let link: Link = "east -> west / sql".parse().unwrap();
+        let trials = |trial: LinkTrial| BTreeMap::from([(link.clone(), Trials::from([("a".to_owned(), trial)]))]);
+        let answer = || trials(LinkTrial::Answered(Duration::from_millis(1)));
+        assert!(judge(&answer(), &trials(LinkTrial::Silent)).is_ok());
+        for wrong in [answer(), trials(LinkTrial::Reset), trials(LinkTrial::Refused), BTreeMap::new()] {
+            assert!(judge(&answer(), &wrong).is_err(), "{wrong:?}");
+        }
+        assert!(judge(&trials(LinkTrial::NoService), &trials(LinkTrial::Silent)).is_err(), "nothing to see");
+    }
+}

@@ -1,0 +1,266 @@
+//! One environment's account at work: appended by a thread of its own, one sync for all who wait, and kept in memory as far
+//! as the other region is not known to have it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, mpsc},
+};
+
+use tokio::sync::{Notify, oneshot};
+
+use super::{
+    Written,
+    file::{AccountFile, Kept},
+};
+use crate::{
+    api::{
+        EnvironmentId, Epoch,
+        compute::{AccountEntry, AccountMark, AccountPush},
+    },
+    os::files,
+    platform::actor::locked,
+};
+
+/// Entries appended with one sync, at most.
+const TOGETHER_MAX: usize = 1024;
+/// Entries of one push, at most.
+const PUSH_MAX: usize = 500;
+/// The file is written anew when it holds this many entries that are no longer needed.
+const REWRITE_AFTER: u64 = 5_000;
+
+enum Job {
+    Append(Epoch, Vec<Written>, oneshot::Sender<io::Result<()>>),
+    Rewrite,
+}
+
+/// What is not verified yet, about 200 bytes an entry.
+struct Unverified {
+    entries: VecDeque<Kept>,
+    /// Number of the next entry.
+    next: u64,
+    /// Entries in the file that are no longer needed.
+    stale: u64,
+}
+
+/// The account of one environment.
+pub struct Account {
+    /// The environment.
+    pub environment: EnvironmentId,
+    jobs: mpsc::Sender<Job>,
+    unverified: Arc<Mutex<Unverified>>,
+    /// Tells that entries have come, or an end of an epoch.
+    pub appended: Arc<Notify>,
+}
+
+impl Account {
+    fn open(environment: &EnvironmentId, path: &std::path::Path) -> io::Result<Self> {
+        let opened = AccountFile::open(path)?;
+        let (jobs, queue) = mpsc::channel();
+        let entries = VecDeque::from(opened.kept);
+        let unverified = Arc::new(Mutex::new(Unverified { entries, next: opened.next, stale: 0 }));
+        let appended = Arc::new(Notify::new());
+        appended.notify_one();
+        let (theirs, tells) = (Arc::clone(&unverified), Arc::clone(&appended));
+        std::thread::Builder::new()
+            .name(format!("account-{environment}"))
+            .spawn(move || write(opened.file, &queue, &theirs, &tells))?;
+        Ok(Self { environment: environment.clone(), jobs, unverified, appended })
+    }
+
+    /// Appends what the store acknowledged under an epoch; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// The system's: it may then not be in the account.
+    pub async fn append(&self, epoch: Epoch, written: Vec<Written>) -> io::Result<()> {
+        let (done, answer) = oneshot::channel();
+        let ended = || io::Error::other("the account's writer has ended");
+        self.jobs.send(Job::Append(epoch, written, done)).map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// The number of the last entry, which is on the disk.
+    pub fn last(&self) -> u64 {
+        locked(&self.unverified).next - 1
+    }
+
+    /// The next push of what was written under `epoch`, from entry `from` on; what was written under a smaller one is
+    /// forgotten, since the switch that ended it has settled what became of it. Empty if there is nothing new.
+    pub fn push(&self, epoch: Epoch, from: u64) -> AccountPush {
+        let mut unverified = locked(&self.unverified);
+        let over = unverified.entries.iter().take_while(|kept| kept.epoch < epoch).count();
+        self.forget(&mut unverified, over);
+        let kept_from = unverified.entries.front().map_or(unverified.next, |kept| kept.entry.number);
+        let skipped = usize::try_from(from.saturating_sub(kept_from)).unwrap_or(usize::MAX);
+        let entries = unverified.entries.iter().skip(skipped).take(PUSH_MAX).map(|kept| kept.entry.clone()).collect();
+        AccountPush { environment: self.environment.clone(), epoch, kept_from, entries }
+    }
+
+    /// Takes the node's answer.
+    pub fn take(&self, mark: AccountMark) {
+        let mut unverified = locked(&self.unverified);
+        let verified = unverified.entries.iter().take_while(|kept| kept.entry.number <= mark.verified).count();
+        self.forget(&mut unverified, verified);
+    }
+
+    /// Whether anything is not verified yet.
+    pub fn is_pending(&self) -> bool {
+        !locked(&self.unverified).entries.is_empty()
+    }
+
+    fn forget(&self, unverified: &mut Unverified, count: usize) {
+        unverified.entries.drain(..count);
+        unverified.stale += count as u64;
+        if unverified.stale >= REWRITE_AFTER {
+            unverified.stale = 0;
+            // The writer that has ended says so to whoever appends.
+            let _ = self.jobs.send(Job::Rewrite);
+        }
+    }
+}
+
+/// The writer's thread; it ends with its account.
+fn write(mut file: AccountFile, queue: &mpsc::Receiver<Job>, unverified: &Mutex<Unverified>, appended: &Notify) {
+    while let Ok(first) = queue.recv() {
+        let mut waiting = Vec::new();
+        let mut fresh = Vec::new();
+        let mut rewrite = false;
+        let mut next = locked(unverified).next;
+        for job in std::iter::once(first).chain(queue.try_iter().take(TOGETHER_MAX)) {
+            match job {
+                Job::Rewrite => rewrite = true,
+                Job::Append(epoch, written, done) => {
+                    for Written { object_key, version_id, operation } in written {
+                        fresh.push(Kept {
+                            epoch,
+                            entry: AccountEntry { number: next, object_key, version_id, operation },
+                        });
+                        next += 1;
+                    }
+                    waiting.push(done);
+                }
+            }
+        }
+        let done = if fresh.is_empty() { Ok(()) } else { file.append(&fresh) };
+        match &done {
+            Ok(()) => {
+                let mut unverified = locked(unverified);
+                unverified.entries.extend(fresh);
+                unverified.next = next;
+                drop(unverified);
+                appended.notify_one();
+            }
+            Err(error) => tracing::error!(%error, "cannot append to the account"),
+        }
+        for waits in waiting {
+            let told = match &done {
+                Ok(()) => Ok(()),
+                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            };
+            // Whoever waited may be gone; what was written stays.
+            let _ = waits.send(told);
+        }
+        if rewrite {
+            let (kept, next) = {
+                let unverified = locked(unverified);
+                (unverified.entries.clone(), unverified.next)
+            };
+            if let Err(error) = file.rewrite(kept.iter(), next) {
+                tracing::warn!(%error, "cannot shorten the account");
+            }
+        }
+    }
+}
+
+/// The accounts of a compute, one file an environment.
+pub struct Accounts {
+    folder: PathBuf,
+    open: Mutex<BTreeMap<EnvironmentId, Arc<Account>>>,
+    /// Tells that an account was opened.
+    pub opened: Notify,
+}
+
+impl Accounts {
+    /// Those in a folder.
+    ///
+    /// # Errors
+    /// The system's, or an account that cannot be read.
+    pub fn open(folder: PathBuf) -> io::Result<Self> {
+        files::private_folder(&folder)?;
+        let accounts = Self { folder, open: Mutex::default(), opened: Notify::new() };
+        for entry in std::fs::read_dir(&accounts.folder)? {
+            let name = entry?.file_name();
+            let environment = name.to_str().and_then(|name| name.strip_suffix(".ndjson")?.parse().ok());
+            if let Some(environment) = environment {
+                accounts.of(&environment)?;
+            }
+        }
+        Ok(accounts)
+    }
+
+    /// An environment's account, begun if there is none.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn of(&self, environment: &EnvironmentId) -> io::Result<Arc<Account>> {
+        let mut open = locked(&self.open);
+        if let Some(account) = open.get(environment) {
+            return Ok(Arc::clone(account));
+        }
+        let account = Arc::new(Account::open(environment, &self.folder.join(format!("{environment}.ndjson")))?);
+        open.insert(environment.clone(), Arc::clone(&account));
+        self.opened.notify_one();
+        Ok(account)
+    }
+
+    /// Every account.
+    pub fn all(&self) -> Vec<Arc<Account>> {
+        locked(&self.open).values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::compute::AccountOperation;
+
+    fn written(key: &str) -> Vec<Written> {
+        let operation = AccountOperation::Put;
+        vec![Written { object_key: key.to_owned(), version_id: "v".to_owned(), operation }]
+    }
+
+    fn numbers(push: &AccountPush) -> Vec<u64> {
+        push.entries.iter().map(|entry| entry.number).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn many_who_append_at_once_each_get_a_number_that_outlives_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let sales: EnvironmentId = "sales".parse().unwrap();
+        let accounts = Accounts::open(folder.path().to_owned()).unwrap();
+        let account = accounts.of(&sales).unwrap();
+        let appends: Vec<_> = (0..200)
+            .map(|n| {
+                let account = Arc::clone(&account);
+                tokio::spawn(async move { account.append(Epoch(1), written(&format!("k{n}"))).await })
+            })
+            .collect();
+        for append in appends {
+            append.await.unwrap().unwrap();
+        }
+        assert_eq!(account.last(), 200);
+        account.take(AccountMark { verified: 150, next: 201 });
+        assert_eq!(numbers(&account.push(Epoch(1), 0)), (151..=200).collect::<Vec<_>>());
+        assert_eq!(numbers(&account.push(Epoch(1), 199)), [199, 200]);
+        drop((accounts, account));
+        let accounts = Accounts::open(folder.path().to_owned()).unwrap();
+        let [account] = &accounts.all()[..] else { panic!() };
+        assert_eq!(account.last(), 200);
+        assert!(account.is_pending());
+        // A greater epoch has settled what was left open.
+        account.append(Epoch(2), written("new")).await.unwrap();
+        let push = account.push(Epoch(2), 1);
+        assert_eq!((push.kept_from, numbers(&push)), (201, vec![201]));
+    }
+}

@@ -1,0 +1,121 @@
+//! Every public call, once: the router and the OpenAPI document are made from this table, so none can be missing from
+//! either.
+
+use axum::routing::{MethodRouter, get, post, put};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use super::{http::Desk, public};
+use crate::api::{
+    control::{
+        Dangling, Deploy, Events, Failover, Health, Notice, OperationView, Salvage, Status, Subscription, Tenant,
+    },
+    environment::EnvironmentView,
+};
+
+/// The schema of a type, by reference into the generator's definitions.
+pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// One call.
+pub(super) struct Call {
+    /// `get`, `post`, `put`.
+    pub(super) method: &'static str,
+    /// The path, its parameters in braces.
+    pub(super) path: &'static str,
+    /// Its name, unique.
+    pub(super) name: &'static str,
+    /// A sentence.
+    pub(super) summary: &'static str,
+    /// Parameters of the query, all whole numbers that may be left out.
+    pub(super) query: &'static [(&'static str, &'static str)],
+    /// The body.
+    pub(super) body: Option<SchemaOf>,
+    /// The status of its answer.
+    pub(super) status: u16,
+    /// The answer.
+    pub(super) answer: SchemaOf,
+    /// Statuses of its refusals, beside 401 and 503.
+    pub(super) refusals: &'static [u16],
+    /// Who answers it.
+    pub(super) handler: MethodRouter<Desk>,
+}
+
+fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+impl Call {
+    fn get<T: JsonSchema>(path: &'static str, name: &'static str, handler: MethodRouter<Desk>) -> Self {
+        Self {
+            method: "get",
+            path,
+            name,
+            summary: "",
+            query: &[],
+            body: None,
+            status: 200,
+            answer: of::<T>,
+            refusals: &[],
+            handler,
+        }
+    }
+
+    fn put<B: JsonSchema>(path: &'static str, name: &'static str, handler: MethodRouter<Desk>) -> Self {
+        Self { method: "put", body: Some(of::<B>), refusals: &[400], ..Self::get::<B>(path, name, handler) }
+    }
+
+    fn order<B: JsonSchema>(path: &'static str, name: &'static str, handler: MethodRouter<Desk>) -> Self {
+        let refusals = &[400, 404, 409, 422];
+        let answered = Self::get::<OperationView>(path, name, handler);
+        Self { method: "post", body: Some(of::<B>), status: 202, refusals, ..answered }
+    }
+
+    fn says(self, summary: &'static str) -> Self {
+        Self { summary, ..self }
+    }
+
+    fn asks(self, query: &'static [(&'static str, &'static str)], refusals: &'static [u16]) -> Self {
+        Self { query, refusals, ..self }
+    }
+}
+
+const WAIT: (&str, &str) = ("wait_ms", "Longest wait, milliseconds; 30,000 at most.");
+
+/// All of them.
+pub(super) fn calls() -> Vec<Call> {
+    vec![
+        Call::get::<Health>("/v1/health", "health", get(public::health)).says("Who is up."),
+        Call::get::<Status>("/v1/status", "status", get(public::status)).says(
+            "Regions, environments with their claims and permits, operations under way: what an operator looks at.",
+        ),
+        Call::put::<Tenant>("/v1/tenants/{tenant}", "put-tenant", put(public::put_tenant))
+            .says("Sets a tenant's licences."),
+        Call::order::<Deploy>("/v1/environments", "deploy", post(public::deploy))
+            .says("Deploys an environment: done once both replicas exist and stream."),
+        Call::get::<Vec<EnvironmentView>>("/v1/environments", "environments", get(public::environments))
+            .says("Every environment, by name, with its credentials."),
+        Call::get::<EnvironmentView>("/v1/environments/{id}", "environment", get(public::environment))
+            .asks(&[], &[404])
+            .says("One environment, with its credentials."),
+        Call::get::<Dangling>("/v1/environments/{id}/dangling", "dangling", get(public::dangling))
+            .asks(&[], &[404])
+            .says("References whose object version the active region does not have."),
+        Call::get::<Salvage>("/v1/environments/{id}/salvage", "salvage", get(public::salvage))
+            .asks(&[], &[404])
+            .says("What existed on the returning side alone when it came back last, from that side's node."),
+        Call::order::<Failover>("/v1/failovers", "failover", post(public::failover))
+            .says("Orders an unplanned failover, a planned one, or a failback."),
+        Call::get::<OperationView>("/v1/operations/{id}", "operation", get(public::operation))
+            .asks(&[WAIT], &[400, 404])
+            .says("One operation; waits for its end if asked to."),
+        Call::put::<Subscription>("/v1/subscriptions/{name}", "subscribe", put(public::subscribe))
+            .says("Sets the address to which notices are posted until it answers 2xx."),
+        Call::get::<Events>("/v1/events", "events", get(public::events))
+            .asks(
+                &[("after", "Number of the last event known; a thousand after it at most are answered."), WAIT],
+                &[400],
+            )
+            .says("Platform events in order; waits for the first if asked to."),
+        Call::get::<Vec<Notice>>("/v1/notices", "notices", get(public::notices)).says("The outbox."),
+        Call::get::<serde_json::Value>("/v1/openapi.json", "openapi", get(public::document)).says("This document."),
+    ]
+}

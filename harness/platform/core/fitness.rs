@@ -1,0 +1,58 @@
+//! What a region must be to take over, to be failed back to, or to have replicas again.
+
+use super::{machine::Core, record::RegionStatus, state::Environment};
+use crate::api::{
+    Region,
+    permit::{Holder, NodeState},
+};
+
+/// Log that a standby may be behind for a failback to be accepted; the preflight is stricter.
+const BEHIND_BYTES_MAX: u64 = 64 * 1_024 * 1_024;
+
+impl Core {
+    /// Why a region is not fit; `None` if it is.
+    pub(super) fn unfit(&self, now_ms: u64, region: &Region) -> Option<String> {
+        let suspect_ms = self.settings.timers.suspect_ms;
+        let mut reasons = Vec::new();
+        match self.state.region(region) {
+            RegionStatus::Clear => {}
+            RegionStatus::Suspected => reasons.push("it is suspected to be lost"),
+            RegionStatus::Declared => reasons.push("it is declared lost"),
+        }
+        if !self.ears.hears(now_ms, region, Holder::Node, suspect_ms) {
+            reasons.push("its node is not heard");
+        } else if !self.ears.files_ok(region) {
+            reasons.push("its file store does not answer its node");
+        }
+        if !self.ears.hears(now_ms, region, Holder::Compute, suspect_ms) {
+            reasons.push("its compute is not heard");
+        }
+        (!reasons.is_empty()).then(|| reasons.join(", "))
+    }
+
+    /// Why replication has not caught up, as far as nodes say; `None` if it has.
+    pub(super) fn behind(&self, environment: &Environment) -> Option<String> {
+        let peer = self.settings.peer(&environment.active)?;
+        let claim = |region: &Region| {
+            let claim = self.claims.get(&(environment.given.id.clone(), region.clone()));
+            claim.filter(|claim| claim.epoch == environment.epoch)
+        };
+        let primary = claim(&environment.active)?;
+        if !primary.streaming || claim(peer).is_some_and(|standby| !standby.streaming) {
+            return Some(format!("the replica in {peer} does not stream"));
+        }
+        if behind_bytes(primary).is_some_and(|bytes| bytes > BEHIND_BYTES_MAX) {
+            return Some(format!("the replica in {peer} is more than 64 MiB of log behind"));
+        }
+        if primary.files_oldest_ms > self.settings.timers.gate_ms {
+            let (pending, seconds) = (primary.files_pending, primary.files_oldest_ms / 1_000);
+            return Some(format!("{pending} files are not yet in {peer}, the oldest for {seconds} s"));
+        }
+        None
+    }
+}
+
+/// Bytes of log by which the standby of a primary is behind; `None` if not known.
+pub(super) fn behind_bytes(primary: &NodeState) -> Option<u64> {
+    (primary.other_lsn > 0).then(|| primary.lsn.saturating_sub(primary.other_lsn))
+}

@@ -1,0 +1,106 @@
+//! The calls that each step consists of.
+
+use super::{
+    record::{OperationKind, Step},
+    state::Environment,
+};
+
+/// One call of a step. `Here` is the active region, `There` the other one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Primary,
+    Replica,
+    Files,
+    Allow,
+    Stop,
+    Fence,
+    /// The old side's compute stopped at once, beside the fence.
+    Cut,
+    Promote,
+    Revoke,
+    Reconcile,
+    Route,
+    /// The compute asks for its permit now rather than at its next poll.
+    Renew,
+    PreflightHere,
+    PreflightThere,
+    CheckpointHere,
+    CheckpointThere,
+    Drain,
+    HandOver,
+    AwaitFiles,
+    AwaitLog,
+    TakeBack,
+    Resume,
+    Secure,
+    Rejoin,
+    AllowFiles,
+    ReturnFiles,
+    RepairFiles,
+    /// A route repeated for an edge that lost it; belongs to no step.
+    Level,
+    /// The second grantor told again after an undone failover; belongs to no step.
+    Repair,
+    /// The old side's node told again after an undone switch; belongs to no step.
+    MendNode,
+    /// The old side's compute told again after an undone switch; belongs to no step.
+    MendCompute,
+}
+
+impl Part {
+    /// Tried once and never waited for: permits run out, and are asked for, without it.
+    pub(super) fn is_only_tried(self) -> bool {
+        matches!(self, Self::Fence | Self::Cut | Self::Renew)
+    }
+
+    /// Failures after which the step goes on without it; `None`: never.
+    pub(super) fn tries_max(self) -> Option<u32> {
+        // A version that neither region has any more must not keep a replica from coming back.
+        (self == Self::RepairFiles).then_some(3)
+    }
+
+    /// Belongs to no step.
+    pub(super) fn is_background(self) -> bool {
+        matches!(self, Self::Level | Self::Repair | Self::MendNode | Self::MendCompute)
+    }
+}
+
+/// The parts of a step, as the environment stands.
+pub(super) fn of(environment: &Environment, kind: OperationKind, step: &Step) -> Vec<Part> {
+    let mut parts = match step {
+        Step::CreatingPrimary => vec![Part::Primary],
+        Step::CreatingReplica => vec![Part::Replica, Part::Files],
+        Step::AllowingGrants | Step::Undoing { .. } => vec![Part::Allow],
+        Step::Preflight => vec![Part::PreflightHere, Part::PreflightThere],
+        Step::Waiting | Step::Notifying { .. } => vec![],
+        Step::Checkpointing => vec![Part::CheckpointHere, Part::CheckpointThere],
+        Step::Draining => vec![Part::Drain],
+        Step::HandingOver { .. } => vec![Part::HandOver, Part::AwaitFiles, Part::Stop],
+        Step::CatchingUp { .. } => vec![Part::AwaitLog],
+        Step::Restoring { .. } => vec![Part::Allow, Part::TakeBack, Part::Resume, Part::Renew],
+        Step::StoppingGrants => vec![Part::Stop],
+        Step::Fencing => vec![Part::Fence, Part::Cut],
+        // What the old side may still replicate is revoked off the customers' path where everything has arrived.
+        Step::Promoting if kind.is_planned() => vec![Part::Promote],
+        Step::Promoting => vec![Part::Promote, Part::Revoke],
+        Step::Reconciling => vec![Part::Reconcile],
+        Step::Opening => vec![Part::Route, Part::Renew],
+        Step::Securing => vec![Part::Secure],
+        Step::Rejoining => vec![Part::Rejoin, Part::AllowFiles, Part::Revoke],
+        Step::ReplicatingBack => vec![Part::Files],
+        Step::ReturningFiles => vec![Part::ReturnFiles],
+        Step::Protecting { .. } => vec![Part::Allow],
+    };
+    match step {
+        // Fenced and cut, it must be told to go on.
+        Step::Undoing { .. } if environment.halted_ms.is_some() => parts.extend([Part::TakeBack, Part::Resume]),
+        // Before the returning side gives up what it alone has: rows here may wait for it.
+        Step::ReplicatingBack if !environment.dangling.is_empty() => parts.push(Part::RepairFiles),
+        Step::Protecting { gaps } if !gaps.is_empty() => parts.push(Part::RepairFiles),
+        _ => {}
+    }
+    if matches!(step, Step::Protecting { .. }) && !environment.dangling.is_empty() {
+        parts.push(Part::Reconcile);
+    }
+    parts
+}

@@ -1,0 +1,157 @@
+//! A return, step by step: what the returning side holds is secured and itemised before anything starts there → its Postgres
+//! follows the live side, and the old direction of the files is closed → files replicate back → its files are made equal →
+//! gaps of the live side are repaired and the returning side's node may grant: protected again.
+//!
+//! It begins by itself once the other region is fit, where policy has it so, or as the first part of a failback. Customers
+//! notice nothing of it.
+
+use super::{
+    machine::{Core, Turn},
+    parts::Part,
+    record::{OperationKind, Outcome, Record, Step},
+    state::Task,
+};
+use crate::api::{
+    EnvironmentId,
+    environment::EnvironmentPhase,
+    node::{Answer, Rejoin},
+};
+
+/// The longest a step may take: more than the longest call.
+const STEP_MS_MAX: u64 = 330_000;
+/// How long a step may be repeated after failures.
+const FAILING_MS_MAX: u64 = 15_000;
+/// Returns tried by itself until the region has been lost and heard again.
+const ATTEMPTS_MAX: u32 = 8;
+/// The pause after the first return that failed; it doubles.
+const PAUSE_MS: u64 = 2_000;
+/// The longest.
+const PAUSE_MS_MAX: u64 = 60_000;
+
+impl Core {
+    /// Begins returns wherever one is due and nothing else is under way.
+    pub(super) fn return_replicas(&mut self, turn: &mut Turn) {
+        let is_idle = |task: &Task| task.stalled || task.kind == OperationKind::Return;
+        let all_idle =
+            self.state.environments.values().all(|environment| environment.task.as_ref().is_none_or(is_idle));
+        if !self.settings.policy.automatic_return || !all_idle {
+            return;
+        }
+        let ids: Vec<EnvironmentId> = (self.state.environments.iter())
+            .filter(|(_, environment)| environment.task.is_none())
+            .filter(|(_, environment)| environment.phase == EnvironmentPhase::Unprotected && environment.fork.is_some())
+            .filter(|(id, _)| {
+                let (tried, next_ms) = self.returns.get(*id).copied().unwrap_or_default();
+                tried < ATTEMPTS_MAX && next_ms <= turn.now_ms
+            })
+            .filter(|_| self.settings.regions.iter().all(|region| self.unfit(turn.now_ms, region).is_none()))
+            .map(|(id, _)| id.clone())
+            .collect();
+        if ids.is_empty() {
+            return;
+        }
+        let operation = self.state.next_operation();
+        let kind = OperationKind::Return;
+        self.record(turn, Record::Began { operation, kind, environments: ids.clone() });
+        for id in ids {
+            self.enter(turn, &id, operation, Step::Securing);
+            self.say(turn, "environment.returning", &id, "the other region is fit again");
+        }
+    }
+
+    /// A failback goes on with a return under way: its calls are not asked for a second time.
+    pub(super) fn adopt(&mut self, turn: &mut Turn, id: &EnvironmentId, task: &Task, by: u64) {
+        let (environment, operation) = (id.clone(), task.operation);
+        self.record(turn, Record::TakenOver { environment, operation, by });
+        self.record(turn, Record::Entered { environment: id.clone(), operation: by, step: task.step.clone() });
+    }
+
+    /// Goes on if the step is done; says whether it did.
+    pub(super) fn advance_return(&mut self, turn: &mut Turn, id: &EnvironmentId, task: &Task) -> bool {
+        let Some(progress) = self.progress.get(id) else { return false };
+        if !progress.is_done() {
+            let is_failing = progress.is_failing() && progress.is_late(turn.now_ms, FAILING_MS_MAX);
+            if is_failing || progress.is_late(turn.now_ms, STEP_MS_MAX) {
+                let why = progress.trouble("no answer in time");
+                self.give_up(turn, id, &why);
+                return true;
+            }
+            return false;
+        }
+        match task.step {
+            Step::Securing => self.enter(turn, id, task.operation, Step::Rejoining),
+            Step::Rejoining => {
+                let how = match progress.answer(Part::Rejoin) {
+                    Some(Answer::Rejoined(Rejoin::Followed)) => "it follows as it was",
+                    Some(Answer::Rejoined(Rejoin::Rewound)) => "it was rewound",
+                    Some(Answer::Rejoined(Rejoin::Rebuilt)) => "it was copied anew",
+                    _ => "it streams",
+                };
+                self.say(turn, "environment.rejoined", id, how);
+                self.enter(turn, id, task.operation, Step::ReplicatingBack);
+            }
+            Step::ReplicatingBack => self.enter(turn, id, task.operation, Step::ReturningFiles),
+            Step::ReturningFiles => self.fill_gaps(turn, id, task),
+            Step::Protecting { .. } => self.protect(turn, id, task),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Takes what the returning side alone had.
+    pub(super) fn take_salvage(
+        &mut self,
+        turn: &mut Turn,
+        id: &EnvironmentId,
+        diverged: bool,
+        rows: u64,
+        objects: u64,
+    ) {
+        let Some(environment) = self.state.environments.get(id) else { return };
+        let Some(region) = self.settings.peer(&environment.active).cloned() else { return };
+        self.record(turn, Record::Salvaged { environment: id.clone(), region, rows, objects });
+        let how = if diverged { "its log goes on past the fork" } else { "its log has not diverged" };
+        self.say(turn, "environment.secured", id, format!("{how}; {rows} rows and {objects} object versions salvaged"));
+    }
+
+    fn fill_gaps(&mut self, turn: &mut Turn, id: &EnvironmentId, task: &Task) {
+        let gaps = match self.progress.get(id).and_then(|progress| progress.answer(Part::ReturnFiles)) {
+            Some(Answer::FilesReturned { gaps, .. }) => gaps.clone(),
+            _ => Vec::new(),
+        };
+        if !gaps.is_empty() {
+            let detail = format!("{} object versions had not arrived at a switch without loss: repaired", gaps.len());
+            self.say(turn, "environment.gaps", id, detail);
+        }
+        self.enter(turn, id, task.operation, Step::Protecting { gaps });
+    }
+
+    fn protect(&mut self, turn: &mut Turn, id: &EnvironmentId, task: &Task) {
+        let dangling = self.state.environments.get(id).map_or(0, |environment| environment.dangling.len());
+        self.returns.remove(id);
+        self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: true });
+        self.record(turn, Record::Protected { environment: id.clone() });
+        if task.kind == OperationKind::Return {
+            self.finish(turn, id, task.operation, Outcome::Completed, None);
+        }
+        self.say(turn, "environment.protected", id, format!("both stores follow; {dangling} rows lack their object"));
+        if task.kind != OperationKind::Return {
+            self.enter(turn, id, task.operation, Step::Preflight);
+        }
+    }
+
+    /// Customers are served as before; it is tried again after a pause.
+    pub(super) fn fail_return(&mut self, turn: &mut Turn, id: &EnvironmentId, task: &Task, why: &str) {
+        let (tried, next_ms) = self.returns.entry(id.clone()).or_default();
+        *next_ms = turn.now_ms + (PAUSE_MS << (*tried).min(10)).min(PAUSE_MS_MAX);
+        *tried += 1;
+        let why = format!("{}: {why}", task.step.name());
+        if task.kind == OperationKind::Return {
+            self.finish(turn, id, task.operation, Outcome::Failed, Some(why.clone()));
+            self.say(turn, "environment.return-failed", id, why);
+        } else {
+            self.say(turn, "environment.return-failed", id, why.clone());
+            self.abort(turn, id, task.operation, why);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Control killed at every write to its journal, before and after the write is durable, and at pairs of writes, in every
+//! protocol. After each: nothing half done, nothing lost that must not be, everything served and protected.
+
+use std::collections::BTreeMap;
+
+use super::{
+    chaos::{Chaos, Kill},
+    questions::order,
+    world::{EAST, World, environment},
+};
+use crate::{
+    api::{
+        EnvironmentId,
+        control::{Scope, SwitchKind},
+        environment::EnvironmentPhase,
+        role::Policy,
+    },
+    platform::core::{OperationKind, Outcome, Record},
+};
+
+/// The longest that anything may take to be put in order, in the world's milliseconds.
+const SETTLED_MS_MAX: u64 = 300_000;
+/// Pairs of crashes tried in each protocol; all of them if there are no more.
+const PAIRS_MAX: usize = 4_000;
+
+/// Writes past the undisturbed run's last at which control is killed too: a disturbed run writes more.
+const LATER: usize = 4;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Deploy,
+    Unplanned,
+    Planned,
+    /// Of two environments, one at a time.
+    PlannedTwo,
+    /// After an unplanned failover; it brings the replica back first.
+    Failback,
+    /// The receiver stalls once everything has passed.
+    Aborted,
+    /// The old side dies once its writes are stopped.
+    OldSideDies,
+}
+
+const ALL: [Protocol; 7] = [
+    Protocol::Deploy,
+    Protocol::Unplanned,
+    Protocol::Planned,
+    Protocol::PlannedTwo,
+    Protocol::Failback,
+    Protocol::Aborted,
+    Protocol::OldSideDies,
+];
+
+impl Protocol {
+    fn names(self) -> &'static [&'static str] {
+        if self == Self::PlannedTwo { &["books", "sales"] } else { &["sales"] }
+    }
+
+    /// Plays it with control killed at these writes.
+    fn play(self, kills: BTreeMap<usize, Kill>) -> World {
+        let stall_at = (self == Self::Aborted).then_some("checkpointing");
+        let lose_at = (self == Self::OldSideDies).then_some(("handing-over", EAST));
+        let chaos = Chaos { kills, delay_ms: 5, drift: true, stall_at, lose_at, ..Chaos::default() };
+        // A failback brings the replica back by itself.
+        let automatic_return = self != Self::Failback;
+        let mut world = World::new(chaos, Policy { automatic: true, automatic_return, at_once: 1 });
+        world.deploy(self.names());
+        match self {
+            Self::Deploy => {}
+            Self::Unplanned => {
+                world.lose(EAST);
+                world.until("switched", |world| world.has_switched("sales"));
+                world.return_region(EAST);
+            }
+            Self::Failback => {
+                world.lose(EAST);
+                world.until("switched", |world| world.has_switched("sales"));
+                world.return_region(EAST);
+                world.insist(SwitchKind::Failback, self.names());
+                world.until("ended", |world| world.has_ended(OperationKind::Failback));
+                // The way back is proven; the last replica comes back by itself again.
+                world.allow_returns();
+            }
+            Self::Planned | Self::PlannedTwo => {
+                world.insist(SwitchKind::Planned, self.names());
+                world.until("ended", |world| world.has_ended(OperationKind::PlannedFailover));
+            }
+            Self::Aborted => {
+                world.insist(SwitchKind::Planned, self.names());
+                world.until("ended", |world| world.has_ended(OperationKind::PlannedFailover));
+                world.chaos.stalled = false;
+            }
+            Self::OldSideDies => {
+                world.insist(SwitchKind::Planned, self.names());
+                world.until("switched", |world| world.has_switched("sales"));
+                world.return_region(EAST);
+            }
+        }
+        world.until("in order", |world| world.is_in_order(self.names()));
+        world
+    }
+
+    fn check(self, world: &World) {
+        let (outcomes, switched) = outcomes(&world.journal);
+        for ((id, operation, kind), (outcome, has_switched)) in &outcomes {
+            if matches!(kind, OperationKind::Deploy | OperationKind::Return) {
+                continue;
+            }
+            let expected = if *has_switched { Outcome::Completed } else { Outcome::Aborted };
+            assert_eq!(*outcome, Some(expected), "{id} in operation {operation} ({kind:?})");
+        }
+        let lost: usize = self.names().iter().map(|name| world.lost(name)).sum();
+        match self {
+            Self::Deploy => assert_eq!(switched, 0),
+            Self::Planned => assert_eq!((switched, lost), (1, 0)),
+            Self::PlannedTwo => assert_eq!((switched, lost), (2, 0)),
+            Self::Aborted => assert_eq!((switched, lost), (0, 0)),
+            Self::Unplanned => assert_eq!(switched, 1),
+            Self::Failback => assert_eq!(switched, 2),
+            Self::OldSideDies => assert_eq!(switched, 1),
+        }
+    }
+}
+
+type Outcomes = BTreeMap<(EnvironmentId, u64, OperationKind), (Option<Outcome>, bool)>;
+
+/// How each operation ended for each environment, and whether it switched the register; and how many did.
+fn outcomes(journal: &[Record]) -> (Outcomes, usize) {
+    let (mut kinds, mut current, mut ends) = (BTreeMap::new(), BTreeMap::new(), Outcomes::new());
+    let mut switched = 0;
+    for record in journal {
+        match record {
+            Record::Began { operation, kind, .. } => drop(kinds.insert(*operation, *kind)),
+            Record::Entered { environment, operation, .. } => {
+                let key = (environment.clone(), *operation, kinds[operation]);
+                current.insert(environment.clone(), key.clone());
+                ends.entry(key).or_insert((None, false));
+            }
+            Record::Switched { environment, .. } => {
+                switched += 1;
+                ends.get_mut(&current[environment]).unwrap().1 = true;
+            }
+            Record::Finished { environment, operation, outcome, .. } => {
+                ends.get_mut(&(environment.clone(), *operation, kinds[operation])).unwrap().0 = Some(*outcome);
+            }
+            _ => {}
+        }
+    }
+    (ends, switched)
+}
+
+impl World {
+    fn until(&mut self, what: &str, is_enough: impl FnMut(&World) -> bool) {
+        let is_reached = self.run_until(self.now + SETTLED_MS_MAX, is_enough);
+        let events: Vec<String> = self.events("sales").into_iter().map(|event| event.name).collect();
+        assert!(is_reached, "not {what} at {}: {events:?}; {:?}", self.now, self.is_whole("sales"));
+    }
+
+    /// Orders until the order is in the journal, as an operator does whose control plane does not answer.
+    fn insist(&mut self, kind: SwitchKind, names: &[&str]) {
+        let wanted = match kind {
+            SwitchKind::Unplanned => OperationKind::UnplannedFailover,
+            SwitchKind::Planned => OperationKind::PlannedFailover,
+            SwitchKind::Failback => OperationKind::Failback,
+        };
+        for _ in 0..500 {
+            if self.has_begun(wanted) {
+                return;
+            }
+            self.run_until(self.now + 200, |_| false);
+            if self.core.is_some() && !self.has_begun(wanted) {
+                let ids = names.iter().map(|name| environment(name)).collect();
+                // What the answer was, the journal says.
+                let _ = order(self, kind, Scope::Environments(ids));
+            }
+        }
+        panic!(
+            "the order is not taken: {:?}",
+            order(self, kind, Scope::Environments(vec![environment("sales")])).err()
+        );
+    }
+
+    fn has_begun(&self, wanted: OperationKind) -> bool {
+        self.journal.iter().any(|record| matches!(record, Record::Began { kind, .. } if *kind == wanted))
+    }
+
+    fn has_ended(&self, wanted: OperationKind) -> bool {
+        let Some(core) = self.core.as_ref() else { return false };
+        let mut items = (core.state().operations.values())
+            .filter(|operation| operation.kind == wanted)
+            .flat_map(|operation| &operation.items);
+        items.all(|item| item.outcome.is_some())
+    }
+
+    fn has_switched(&self, name: &str) -> bool {
+        self.events(name).iter().any(|event| event.name == "failover.completed")
+    }
+
+    fn is_in_order(&self, names: &[&str]) -> bool {
+        let Some(core) = self.core.as_ref() else { return false };
+        names.iter().all(|name| {
+            let environment = &core.state().environments[&environment(name)];
+            environment.phase == EnvironmentPhase::Protected
+                && environment.task.is_none()
+                && environment.halted_ms.is_none()
+                && environment.granting
+                && environment.peer_granting
+                && self.is_whole(name).is_ok()
+        })
+    }
+}
+
+/// Kills for every pair of writes, or as many of them as are tried, spread evenly; and how many pairs there are.
+fn pairs(first: usize, last: usize) -> (Vec<BTreeMap<usize, Kill>>, usize) {
+    let kinds = [Kill::BeforeWrite, Kill::AfterWrite];
+    let singles: Vec<(usize, Kill)> =
+        (first..=last).flat_map(|write| kinds.into_iter().map(move |kill| (write, kill))).collect();
+    let all: Vec<_> = (singles.iter().enumerate())
+        .flat_map(|(index, one)| singles[index + 1..].iter().map(move |other| (one, other)))
+        .filter(|(one, other)| one.0 != other.0)
+        .collect();
+    let count = all.len();
+    let tried = count.min(PAIRS_MAX);
+    let chosen = (0..tried).map(|index| all[index * count / tried]);
+    (chosen.map(|(one, other)| BTreeMap::from([*one, *other])).collect(), count)
+}
+
+#[test]
+fn killed_at_every_write_and_at_pairs_of_writes_of_every_protocol_nothing_is_left_half_done() {
+    let (mut singles, mut doubles, mut product) = (0, 0, 0);
+    for protocol in ALL {
+        let calm = protocol.play(BTreeMap::new());
+        protocol.check(&calm);
+        // Everything but a deployment begins with one, whose crashes are tried once.
+        let deployment = Protocol::Deploy.play(BTreeMap::new()).writes;
+        let first = if protocol == Protocol::Deploy { 1 } else { deployment.min(calm.writes) };
+        let run = |kills: BTreeMap<usize, Kill>| {
+            let world = protocol.play(kills.clone());
+            let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| protocol.check(&world)));
+            checked.unwrap_or_else(|_| panic!("{protocol:?} with {kills:?}"));
+        };
+        let mut here = 0;
+        for write in first..=calm.writes + LATER {
+            for kill in [Kill::BeforeWrite, Kill::AfterWrite] {
+                run(BTreeMap::from([(write, kill)]));
+                here += 1;
+            }
+        }
+        let (chosen, count) = pairs(first, calm.writes + LATER);
+        println!(
+            "{protocol:?}: {} writes from {first} on, {here} single crashes, {} of {count} pairs",
+            calm.writes,
+            chosen.len()
+        );
+        singles += here;
+        doubles += chosen.len();
+        product += count;
+        chosen.into_iter().for_each(run);
+    }
+    println!("{singles} single crashes, {doubles} of {product} pairs of crashes in {} protocols", ALL.len());
+    assert!(singles >= 200 && doubles >= 5_000, "{singles} and {doubles} cases are too few");
+}

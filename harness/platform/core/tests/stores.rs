@@ -1,0 +1,358 @@
+//! The stores of the world: a log and files in each region, what replicates them, and customers who write through the edge
+//! and remember what was acknowledged. Here is checked that a switch without loss loses nothing.
+
+use std::collections::BTreeSet;
+
+use super::{
+    chaos::Who,
+    world::{Due, Message, World},
+};
+use crate::{
+    api::{
+        EnvironmentId, Epoch, compute,
+        control::FileReference,
+        node::{Action, Answer, Command, Fork, LogEnd, Rejoin},
+        permit::SqlRole,
+    },
+    platform::core::{CallFailure, CallId, Record},
+};
+
+/// One environment's stores in one region, with what its node keeps durably.
+#[derive(Default, Clone)]
+pub(super) struct Stores {
+    pub(super) seen: Epoch,
+    pub(super) allowed: Option<(Epoch, usize)>,
+    pub(super) stopped: Option<(Epoch, u64)>,
+    pub(super) sql: Option<SqlRole>,
+    pub(super) answered: Option<u64>,
+    pub(super) lsn: u64,
+    /// Numbers of writes.
+    log: Vec<u64>,
+    files: BTreeSet<u64>,
+    timeline: u32,
+    /// The number of the last command that stopped it or made it run.
+    order: u64,
+    promoted: Option<(Epoch, Fork)>,
+    /// What was salvaged under which epoch.
+    secured: Option<(Epoch, u64)>,
+}
+
+impl Stores {
+    /// Another region owns the environment.
+    pub(super) fn quarantine(&mut self) {
+        if self.sql == Some(SqlRole::Primary) {
+            self.sql = Some(SqlRole::Fenced);
+        }
+    }
+}
+
+/// What a compute keeps durably of one environment.
+#[derive(Default, Clone)]
+pub(super) struct ComputeState {
+    stopped: Option<Epoch>,
+    order: u64,
+    account: u64,
+}
+
+/// A customer's memory.
+#[derive(Default, Clone)]
+pub(super) struct Customer {
+    /// Acknowledged, and not known to be lost by an unplanned switch.
+    acked: BTreeSet<u64>,
+    pub(super) lost: usize,
+    pub(super) last_ack_ms: u64,
+    next: u64,
+}
+
+fn outdated(why: &str) -> CallFailure {
+    CallFailure { outdated: true, why: why.to_owned() }
+}
+
+fn unmet(why: &str) -> Result<Answer, CallFailure> {
+    Ok(Answer::Unmet { why: why.to_owned() })
+}
+
+impl World {
+    /// Whether somebody durably lets nothing pass under an epoch, whatever permit it holds.
+    pub(super) fn is_confirmed_shut(&self, who: Who, id: &EnvironmentId, epoch: Epoch) -> bool {
+        match who {
+            Who::Compute(index) => {
+                self.computes[index].get(id).is_some_and(|state| state.stopped.is_some_and(|stopped| stopped >= epoch))
+            }
+            // Only `Promote` and `TakeBack` open a cluster that was shut; no permit does.
+            Who::Node(index) => (self.stores[index].get(id)).is_some_and(|stores| stores.sql != Some(SqlRole::Primary)),
+            _ => false,
+        }
+    }
+
+    /// Every 40 ms: replication, then one write by each customer.
+    pub(super) fn write_as_customers(&mut self) {
+        self.push(self.now + 40, Due::Write);
+        let routes: Vec<_> = self.routes.values().cloned().collect();
+        for route in routes {
+            let id = &route.environment;
+            (0..2).for_each(|index| self.stream(index, id));
+            let index = usize::from(route.region.as_str() == "west");
+            let (compute, node) = (Who::Compute(index), Who::Node(index));
+            let is_served = self.actors[&compute].alive
+                && self.actors[&node].alive
+                && self.holds(compute, id.as_str()) == Some(route.epoch)
+                && self.holds(node, id.as_str()) == Some(route.epoch)
+                && !self.is_confirmed_shut(compute, id, route.epoch);
+            let stores = self.stores[index].entry(id.clone()).or_default();
+            if !is_served || stores.sql != Some(SqlRole::Primary) {
+                continue;
+            }
+            let customer = self.customers.entry(id.clone()).or_default();
+            customer.next += 1;
+            customer.last_ack_ms = self.now;
+            customer.acked.insert(customer.next);
+            stores.log.push(customer.next);
+            stores.files.insert(customer.next);
+            self.computes[index].entry(id.clone()).or_default().account += 1;
+        }
+    }
+
+    /// What `index` has reaches the other region, if that follows it.
+    fn stream(&mut self, index: usize, id: &EnvironmentId) {
+        let is_cut = self.is_cut(Who::Node(index), Who::Node(1 - index));
+        if is_cut || (0..2).any(|index| !self.actors[&Who::Node(index)].alive) {
+            return;
+        }
+        let Some(source) = self.stores[index].get(id).filter(|stores| stores.sql == Some(SqlRole::Primary)) else {
+            return;
+        };
+        let Some(target) = self.stores[1 - index].get(id).filter(|stores| stores.sql == Some(SqlRole::Standby)) else {
+            return;
+        };
+        let rows = source.log.get(target.log.len()..).unwrap_or_default().to_vec();
+        let is_behind = source.files.len() != target.files.len() || source.files.last() != target.files.last();
+        let files: Vec<u64> = match is_behind && !self.chaos.files_stalled {
+            true => source.files.difference(&target.files).copied().collect(),
+            false => Vec::new(),
+        };
+        let Some(target) = self.stores[1 - index].get_mut(id) else { return };
+        if !(self.chaos.stalled && index == 0) {
+            target.log.extend(rows);
+        }
+        target.files.extend(files);
+    }
+
+    /// A step is entered for the first time: trouble may begin.
+    pub(super) fn reach(&mut self, step: &str) {
+        if self.chaos.stall_at == Some(step) {
+            self.chaos.stalled = true;
+            self.chaos.stall_at = None;
+        }
+        if let Some((_, region)) = self.chaos.lose_at.take_if(|(at, _)| *at == step) {
+            self.push(self.now, Due::Outage { region, begins: true });
+        }
+    }
+
+    /// A compute as performer.
+    pub(super) fn compute_command(&mut self, index: usize, call: CallId, life: u32, command: &compute::Command) {
+        let who = Who::Compute(index);
+        let held = self.held.get(&who).and_then(|held| held.get(&command.environment)).map(|(epoch, _)| *epoch);
+        let state = self.computes[index].entry(command.environment.clone()).or_default();
+        let mut takes = 0;
+        let result = if held.is_some_and(|held| held > command.epoch) {
+            Err(outdated("a later epoch has been seen"))
+        } else {
+            match command.action {
+                compute::Action::Stop { .. } | compute::Action::Resume if command.operation < state.order => {
+                    Err(outdated("a later operation has spoken"))
+                }
+                compute::Action::Stop { .. } => {
+                    state.order = command.operation;
+                    state.stopped = state.stopped.max(Some(command.epoch));
+                    Ok(Answer::Sealed { account: state.account, cut: 0 })
+                }
+                compute::Action::Resume => {
+                    state.order = command.operation;
+                    state.stopped = None;
+                    Ok(Answer::Done)
+                }
+                compute::Action::Renew => {
+                    takes = 2 * self.chaos.delay_ms + 1;
+                    Ok(Answer::Done)
+                }
+            }
+        };
+        if takes > 0 {
+            self.look_around(who);
+        }
+        let message = Box::new(Message::Ended { call, life, result });
+        let delay = self.chaos.delay_ms.max(1);
+        self.push(self.now + takes + delay, Due::Arrives { from: who, to: Who::Control, message });
+    }
+
+    /// A node opens its stores under a new epoch. A switch without loss must have lost nothing.
+    pub(super) fn promote(&mut self, index: usize, id: &EnvironmentId, epoch: Epoch) -> Answer {
+        let is_clean = (self.journal.iter().rev())
+            .find_map(|record| match record {
+                Record::Switched { environment, clean, .. } if environment == id => Some(*clean),
+                _ => None,
+            })
+            .unwrap_or(false);
+        let stores = self.stores[index].entry(id.clone()).or_default();
+        if let Some((_, fork)) = stores.promoted.filter(|(promoted, _)| *promoted == epoch) {
+            return Answer::Promoted { timeline: fork.timeline, fork_lsn: stores.lsn };
+        }
+        stores.sql = Some(SqlRole::Primary);
+        stores.timeline += 1;
+        let fork = Fork { timeline: stores.timeline, lsn: stores.log.len() as u64 };
+        stores.promoted = Some((epoch, fork));
+        let rows: BTreeSet<u64> = stores.log.iter().copied().collect();
+        let customer = self.customers.entry(id.clone()).or_default();
+        let missing: Vec<u64> = customer
+            .acked
+            .iter()
+            .copied()
+            .filter(|write| !rows.contains(write) || !stores.files.contains(write))
+            .collect();
+        assert!(
+            !is_clean || missing.is_empty(),
+            "a switch of {id} to epoch {epoch} without loss has lost {missing:?} (seed {})",
+            self.chaos.seed
+        );
+        customer.lost += missing.len();
+        customer.acked.retain(|write| !missing.contains(write));
+        Answer::Promoted { timeline: fork.timeline, fork_lsn: stores.lsn }
+    }
+
+    /// A node as performer of everything that concerns what is stored.
+    pub(super) fn store_command(&mut self, index: usize, command: &Command) -> Result<Answer, CallFailure> {
+        let id = &command.environment;
+        if matches!(command.action, Action::HandOver | Action::AwaitFiles { .. } | Action::AwaitLog { .. }) {
+            (0..2).for_each(|index| self.stream(index, id));
+        }
+        let other_alive = self.actors[&Who::Node(1 - index)].alive;
+        let other = self.stores[1 - index].get(id).cloned().unwrap_or_default();
+        let is_stalled = self.chaos.stalled;
+        let stores = self.stores[index].entry(id.clone()).or_default();
+        let is_old = command.operation < stores.order;
+        match &command.action {
+            Action::CreatePrimary(_) => {
+                stores.sql = Some(SqlRole::Primary);
+                stores.timeline = 1;
+            }
+            Action::CreateReplica(_) => {
+                stores.sql = Some(SqlRole::Standby);
+                stores.timeline = 1;
+            }
+            Action::Fence | Action::HandOver | Action::TakeBack if is_old => {
+                return Err(outdated("a later operation has spoken"));
+            }
+            Action::Fence => {
+                stores.order = command.operation;
+                stores.quarantine();
+            }
+            Action::PreflightPrimary => {
+                let follows = other_alive && other.sql == Some(SqlRole::Standby) && !is_stalled;
+                let has_files = stores.files.difference(&other.files).count() < 10;
+                if stores.sql != Some(SqlRole::Primary) || !follows || !has_files {
+                    return unmet("the standby does not stream, or files are missing");
+                }
+            }
+            Action::PreflightStandby if stores.sql != Some(SqlRole::Standby) => return unmet("no standby"),
+            Action::HandOver => {
+                stores.order = command.operation;
+                stores.sql = Some(SqlRole::Down);
+                let (timeline, lsn) = (stores.timeline, stores.log.len() as u64);
+                return Ok(Answer::HandedOver(LogEnd { system_id: "7".to_owned(), timeline, lsn }));
+            }
+            Action::TakeBack => {
+                stores.order = command.operation;
+                stores.sql = Some(SqlRole::Primary);
+            }
+            Action::AwaitLog { end, .. } if (stores.log.len() as u64) < end.lsn => {
+                return unmet("the standby has not replayed to the end");
+            }
+            Action::AwaitFiles { .. } if !other_alive || !stores.files.is_subset(&other.files) => {
+                if !other_alive || self.chaos.files_stalled {
+                    return unmet("files have not arrived");
+                }
+                // Driven by the node, whatever the replication does.
+                let files = stores.files.clone();
+                self.stores[1 - index].entry(id.clone()).or_default().files.extend(files);
+            }
+            Action::ReconcileReferences => {
+                let lacking = stores.log.iter().filter(|write| !stores.files.contains(write));
+                let reference =
+                    |write: &u64| FileReference { object_key: write.to_string(), version_id: "1".to_owned() };
+                return Ok(Answer::Marked { references: lacking.map(reference).collect(), orphans: 0 });
+            }
+            // Sent twice and late, it must not stop what has rejoined since.
+            Action::Secure { .. } if stores.secured.is_some_and(|(epoch, _)| epoch == command.epoch) => {
+                let rows = stores.secured.map_or(0, |(_, rows)| rows);
+                return Ok(Answer::Secured { diverged: rows > 0, rows, objects: 0 });
+            }
+            Action::Secure { fork } => {
+                stores.sql = Some(SqlRole::Quarantined);
+                let rows = (stores.log.len() as u64).saturating_sub(fork.lsn.min(other.log.len() as u64));
+                stores.secured = Some((command.epoch, rows));
+                return Ok(Answer::Secured { diverged: rows > 0, rows, objects: 0 });
+            }
+            Action::Rejoin { .. } => {
+                assert_eq!(
+                    stores.secured.map(|(epoch, _)| epoch),
+                    Some(command.epoch),
+                    "rejoined before it was secured"
+                );
+                if !other_alive {
+                    return Err(CallFailure { outdated: false, why: "the live side does not answer".to_owned() });
+                }
+                stores.log = other.log;
+                stores.timeline = other.timeline;
+                stores.sql = Some(SqlRole::Standby);
+                return Ok(Answer::Rejoined(Rejoin::Rewound));
+            }
+            Action::ReturnFiles { clean } => {
+                let alone = stores.files.difference(&other.files).copied().collect::<Vec<_>>();
+                let reference =
+                    |write: &u64| FileReference { object_key: write.to_string(), version_id: "1".to_owned() };
+                let gaps = if *clean { alone.iter().map(reference).collect() } else { Vec::new() };
+                let removed = alone.len() as u64;
+                stores.files = other.files;
+                return Ok(Answer::FilesReturned { removed, copied: 0, gaps });
+            }
+            Action::RepairFiles { references } => {
+                let wanted = references.iter().filter_map(|reference| reference.object_key.parse().ok());
+                stores.files.extend(wanted.filter(|write: &u64| other.files.contains(write)));
+            }
+            _ => {}
+        }
+        Ok(Answer::Done)
+    }
+
+    /// Whether everything acknowledged and not lost by an unplanned switch is where the environment is served, the other
+    /// region follows, and a customer was served just now.
+    pub fn is_whole(&self, name: &str) -> Result<(), String> {
+        let id: EnvironmentId = name.parse().unwrap();
+        let Some(route) = self.routes.get(&id) else { return Err("no route".to_owned()) };
+        let index = usize::from(route.region.as_str() == "west");
+        let (Some(active), Some(other)) = (self.stores[index].get(&id), self.stores[1 - index].get(&id)) else {
+            return Err("no stores".to_owned());
+        };
+        let Some(customer) = self.customers.get(&id) else { return Err("no customer was served".to_owned()) };
+        if active.sql != Some(SqlRole::Primary) {
+            return Err(format!("the active side is {:?}", active.sql));
+        }
+        if other.sql != Some(SqlRole::Standby) || active.log.len().abs_diff(other.log.len()) > 5 {
+            return Err(format!("the other side is {:?} and does not follow", other.sql));
+        }
+        if self.now - customer.last_ack_ms > 1_000 {
+            return Err("nobody is served".to_owned());
+        }
+        let rows: BTreeSet<u64> = active.log.iter().copied().collect();
+        match customer.acked.iter().find(|write| !rows.contains(write) || !active.files.contains(write)) {
+            Some(write) => Err(format!("write {write} was acknowledged and is gone")),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes lost by unplanned switches.
+    pub fn lost(&self, name: &str) -> usize {
+        self.customers.get(&name.parse::<EnvironmentId>().unwrap()).map_or(0, |customer| customer.lost)
+    }
+}

@@ -1,0 +1,77 @@
+//! The store's admin API, for what is in customers' way: users are enabled and disabled over a kept connection, where a run
+//! of `mc` takes some 0.4 s. Its calls are signed as S3's are, so they are sent as calls on a bucket named `minio`.
+
+use aws_sdk_s3::{Client, config::http::HttpRequest};
+use serde_json::Value;
+
+use super::{Store, StoreError};
+use crate::{
+    api::{Region, node::Spec},
+    clients::s3::classify,
+};
+
+/// The first part of the path of every admin call.
+const ADMIN: &str = "minio";
+
+impl Store {
+    /// Disables the user with which `source` writes into the bucket.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revoke(&self, spec: &Spec, source: &Region) -> Result<(), StoreError> {
+        self.set_user(spec, source, "disabled").await
+    }
+
+    /// Enables it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn allow(&self, spec: &Spec, source: &Region) -> Result<(), StoreError> {
+        self.set_user(spec, source, "enabled").await
+    }
+
+    async fn set_user(&self, spec: &Spec, source: &Region, status: &'static str) -> Result<(), StoreError> {
+        let Some(login) = spec.credentials.files_replication.get(source) else {
+            return Err(StoreError::Order(format!("there is no key pair of {source} for this bucket")));
+        };
+        let user = login.user.clone();
+        self.own
+            .put_object()
+            .bucket(ADMIN)
+            .key("admin/v3/set-user-status")
+            .customize()
+            .mutate_request(move |request| ask(request, &[("accessKey", &user), ("status", status)]))
+            .send()
+            .await
+            .map_err(|error| StoreError::Call { what: "set a user's status", why: classify(&error) })?;
+        match user_status(&self.own, &login.user).await?.as_deref() {
+            Some(shown) if shown == status => Ok(()),
+            other => Err(StoreError::Order(format!("the user is {other:?} and not {status}"))),
+        }
+    }
+}
+
+async fn user_status(own: &Client, user: &str) -> Result<Option<String>, StoreError> {
+    let user = user.to_owned();
+    let got = own
+        .get_object()
+        .bucket(ADMIN)
+        .key("admin/v3/user-info")
+        .customize()
+        .mutate_request(move |request| ask(request, &[("accessKey", &user)]))
+        .send()
+        .await
+        .map_err(|error| StoreError::Call { what: "read a user's status", why: classify(&error) })?;
+    let broke = |error: String| StoreError::Order(format!("a user's status broke off: {error}"));
+    let text = got.body.collect().await.map_err(|error| broke(error.to_string()))?.into_bytes();
+    let answer: Value = serde_json::from_slice(&text).map_err(|error| broke(error.to_string()))?;
+    Ok(answer["status"].as_str().map(str::to_owned))
+}
+
+/// Puts the call's own parameters in place of the SDK's.
+fn ask(request: &mut HttpRequest, parameters: &[(&str, &str)]) {
+    let Ok(mut url) = reqwest::Url::parse(request.uri()) else { return };
+    url.query_pairs_mut().clear().extend_pairs(parameters);
+    // It was an address before.
+    let _ = request.set_uri(url.as_str());
+}

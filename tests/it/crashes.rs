@@ -1,0 +1,59 @@
+//! The control plane killed in the middle of switches, on real servers: before the register is switched the switch is
+//! undone, after it it goes forward; never half, and nothing is lost either way.
+//!
+//! Every step, and every pair, is covered on the pure core (`platform/core/tests`); here a few of each kind show that the
+//! servers do what the model of them does.
+
+use geodrill::{
+    conduct::Drill,
+    model::operation::{EnvironmentIndex, Side},
+};
+
+use crate::support::{alone, drill};
+
+fn scenario(step: &str, outcome: &str) -> String {
+    format!(
+        r#"
+geodrill: 1
+name: control-killed-at-{step}
+environments: [ {{ id: sales, kind: dataverse-production }} ]
+platform: {{ reference: {{ dwell: 1ms }} }}
+workload: {{ rate: 50/s, writers: 3, warm_up: 2s, settle: 2s, min_acked: 50 }}
+timeline:
+  - within: 60s
+    parallel:
+      - {{ id: move, within: 50s, outcome: {outcome}, operate: {{ planned_failover: {{ scope: region, region: east }} }} }}
+      - {{ id: killed, within: 40s, inject: {{ control.crash: {{ at: {step}, down_for: 500ms }} }} }}
+  - {{ id: after, pause: 2s }}
+expect:
+  - {{ measure: loss.operations, environment: sales, at_most: 0 }}
+  - {{ guarantee: integrity.split-brain }}
+  - {{ guarantee: integrity.books }}
+"#
+    )
+}
+
+async fn check(step: &str, outcome: &str) -> anyhow::Result<()> {
+    let text = scenario(step, outcome);
+    let finished = drill(Drill::from_text("killed.yaml", &text, &std::env::temp_dir())?).run().await?.assert_held();
+    let told = finished.human();
+    let attempt = finished.measures.events.iter().find(|event| event.id == "move").expect("the attempt is an event");
+    assert_eq!(attempt.environment, EnvironmentIndex(0), "{told}");
+    let wanted = (outcome == "completed").then_some(Side(1));
+    assert_eq!(attempt.switched.as_ref().and(attempt.to), wanted, "{step}: {told}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_point_of_no_return_the_switch_is_undone_or_done_and_after_it_done() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    for (step, outcome) in [
+        ("notifying", "completed"),
+        ("handing-over", "completed"),
+        ("promoting", "completed"),
+        ("opening", "completed"),
+    ] {
+        check(step, outcome).await?;
+    }
+    Ok(())
+}

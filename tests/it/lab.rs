@@ -1,0 +1,221 @@
+//! The lab from outside: up, look, break, heal, switch, down; runs that are kept, judged again, and taken off the disk.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use geodrill::{lab::LabFile, os::files};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{
+    stage::{Stage, mode},
+    support::{alone, geodrill},
+};
+
+fn lab(stage: &Stage) -> LabFile {
+    let folder = &stage.folders()[0];
+    files::read_json(&folder.join("lab.json")).expect("a lab stands")
+}
+
+fn status(stage: &Stage) -> serde_json::Value {
+    let (code, out, err) = stage.call(&["status", "--format", "json"]);
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str(&out).expect("JSON")
+}
+
+fn faults(stage: &Stage) -> usize {
+    status(stage)["faults"].as_array().map_or(0, Vec::len)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lab_stands_is_entered_broken_healed_switched_and_ended() {
+    let _turn = alone().await;
+    let stage = Stage::set().await;
+    let no_lab = stage.expect(4, &["status"]);
+    assert!(no_lab.contains("geodrill up"), "{no_lab}");
+
+    let up = [
+        "up",
+        "--environment",
+        "sales:dataverse-production",
+        "--environment",
+        "books:finops-production",
+        "--name",
+        "training",
+        "--load",
+        "20/s",
+    ];
+    let (code, said, progress) = stage.call(&up);
+    assert_eq!(code, 0, "{said}{progress}");
+    let stands = lab(&stage);
+    let folder = stands.folder.clone();
+    for private in ["lab.json", "lab.sock", "enter/pgpass", "enter/mc/config.json"] {
+        assert_eq!(mode(&folder.join(private)), 0o600, "{private}");
+    }
+    let endpoints = stands.environments[0].endpoints.as_ref().expect("deployed");
+    for secret in [&stands.control_token, &endpoints.app.secret, &endpoints.s3.secret] {
+        assert!(!said.contains(secret.as_str()) && !progress.contains(secret.as_str()), "a secret was shown");
+    }
+
+    // What it says of how to enter works as it stands.
+    let command = |what: &str| {
+        let line = said.lines().find(|line| line.trim_start().starts_with(what)).unwrap_or_else(|| panic!("{said}"));
+        line.trim_start()[what.len()..].trim().to_owned()
+    };
+    let shell = |line: &str| {
+        let output = Command::new("sh").args(["-c", line]).output().expect("a shell");
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (ok, rows) = shell(&format!("{} -Atc 'SELECT count(*) > 0 FROM geodrill_data'", command("sales rows")));
+    assert!(ok && rows.trim() == "t", "{rows}");
+    let (ok, objects) = shell(&command("books files"));
+    assert!(ok, "{objects}");
+
+    let twice = stage.expect(64, &up);
+    assert!(twice.contains("stands already") && twice.contains("--name"), "{twice}");
+    let unknown = stage.expect(64, &["status", "other"]);
+    assert!(unknown.contains("training"), "{unknown}");
+    let kept = stage.expect(0, &["clean", "--all"]);
+    assert!(kept.contains("it stands"), "{kept}");
+    assert!(folder.join("lab.json").exists());
+
+    let seen = stage.expect(0, &["status"]);
+    for wanted in ["training", "sales", "books", "east:", "west:", "postgres/sales", "toxiproxy", "load: 20/s"] {
+        assert!(seen.contains(wanted), "no {wanted} in:\n{seen}");
+    }
+    let running = status(&stage)["processes"].as_array().map_or(0, Vec::len);
+    assert!(running >= 4 + 2 + 2 * (3 + 2), "{running} processes: {seen}");
+
+    let wrong = stage.expect(64, &["inject", "region.outrage: {region: east}"]);
+    assert!(wrong.contains("did you mean `region.outage`"), "{wrong}");
+    let wrong = stage.expect(64, &["inject", "process.kill: {process: \"east / postgres / payroll\"}"]);
+    assert!(wrong.contains("unknown process"), "{wrong}");
+    let injected =
+        stage.expect(0, &["inject", "link.partition: {link: \"east -> west / files\", mode: refuse}", "--for", "1s"]);
+    assert!(injected.contains("fault-1"), "{injected}");
+    let paused = stage.expect(0, &["inject", "{ process.pause: { process: \"west / compute\" } }"]);
+    assert!(paused.contains("until `geodrill heal fault-2`"), "{paused}");
+    assert!(stage.expect(0, &["status"]).contains("compute") && faults(&stage) >= 1);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while faults(&stage) > 1 {
+        assert!(Instant::now() < deadline, "the fault did not heal by itself");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let seen = stage.expect(0, &["status"]);
+    assert!(seen.contains("STOPPED") && seen.contains("fault-2"), "{seen}");
+    assert!(stage.expect(64, &["heal", "fault-1"]).contains("there is: fault-2"));
+    assert!(stage.expect(0, &["heal", "fault-2"]).contains("healed"));
+    assert!(stage.expect(0, &["heal", "--all"]).contains("no fault is in force"));
+
+    let refused = stage.expect(64, &["failover", "--unplanned", "--environment", "payroll"]);
+    assert!(refused.contains("there is: sales, books"), "{refused}");
+    let switched =
+        stage.expect(0, &["failover", "--unplanned", "--environment", "sales", "--accept-data-loss", "--wait", "1m"]);
+    assert!(switched.contains("is completed"), "{switched}");
+    let lost = stage.expect(0, &["inject", "region.outage: {region: east}"]);
+    assert!(lost.contains("region.outage east"), "{lost}");
+    let (ok, rows) = shell(&format!("{} -Atc 'SELECT 1'", command("sales rows")));
+    assert!(ok && rows.trim() == "1", "{rows}");
+
+    let down = stage.expect(0, &["down"]);
+    assert!(down.contains("lab training is ended"), "{down}");
+    stage.wait_until_empty("a lab that was ended");
+    assert!(stage.standing().is_empty());
+    assert!(!folder.join("lab.json").exists() && !folder.join("enter").exists(), "secrets stay");
+    assert!(stage.expect(0, &["clean"]).contains("1 runs"));
+    assert!(stage.folders().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lab_whose_host_is_killed_is_gone_and_said_to_be() {
+    let _turn = alone().await;
+    let stage = Stage::set().await;
+    stage.expect(0, &["up"]);
+    let (code, out, _) = stage.call(&["status", "--format", "json"]);
+    assert_eq!(code, 0, "{out}");
+    let host = lab(&stage).host();
+    host.signal(Signal::SIGKILL).expect("it may be killed");
+    let (code, _, told) = stage.call(&["inject", "region.outage: {region: east}"]);
+    // Its guardian may already be done with it.
+    assert!((code == 64 && told.contains("is gone")) || (code == 4 && told.contains("no lab stands")), "{code} {told}");
+    let gone = stage.wait_until_empty("a lab without host");
+    println!("gone after {gone:.1?}");
+    assert!(stage.expect(4, &["down"]).contains("no lab stands"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_while_a_lab_comes_up_undoes_it() {
+    let _turn = alone().await;
+    let stage = Stage::set().await;
+    let mut up = stage.command().arg("up").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let lines = BufReader::new(up.stderr.take().expect("piped")).lines();
+    let mut lines = lines.map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("deploying environments")));
+    kill(Pid::from_raw(i32::try_from(up.id()).expect("a pid")), Signal::SIGINT).expect("it runs");
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(up.wait().expect("it ends").code(), Some(130), "{rest:?}");
+    stage.wait_until_empty("an interrupted start");
+    assert!(stage.standing().is_empty());
+}
+
+const KEPT: &str = "geodrill: 1\nname: kept\nenvironments: [ { id: sales, kind: dataverse-production } ]\n\
+    workload: { rate: 30/s, writers: 2, warm_up: 1s, settle: 1s }\n\
+    timeline: [ { pause: 1s } ]\nexpect: [ { measure: loss.operations, at_most: 0 } ]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_run_stands_is_judged_again_as_before_and_is_ended() {
+    let _turn = alone().await;
+    let stage = Stage::set().await;
+    let file = stage.runs().with_file_name("kept.yaml");
+    fs::write(&file, KEPT).expect("written");
+    let told = stage.expect(0, &["run", &file.display().to_string(), "--keep"]);
+    assert!(told.contains("geodrill down") && told.contains("results:"), "{told}");
+    let stands = lab(&stage);
+    let (folder, run) = (stands.folder.clone(), stands.run());
+    let seen = stage.expect(0, &["status", &run]);
+    assert!(seen.contains("postgres/sales"), "{seen}");
+    // The final readings had cut both regions off; they are reached again.
+    let lost = stage.expect(0, &["failover", "--unplanned", "--region", "east", "--accept-data-loss", "--wait"]);
+    assert!(lost.contains("is completed"), "{lost}");
+
+    let kept = fs::read(folder.join("report.json")).expect("judged");
+    let again = stage.expect(0, &["rejudge", &run]);
+    assert!(again.contains("judged as before") && again.contains("loss.operations"), "{again}");
+    assert_eq!(fs::read(folder.join("report.json")).expect("judged"), kept, "rejudging changed the run");
+    let altered =
+        String::from_utf8(kept).expect("text").replacen("\"verdict\": \"held\"", "\"verdict\": \"violated\"", 1);
+    fs::write(folder.join("report.json"), altered).expect("written");
+    assert!(stage.expect(0, &["rejudge", &folder.display().to_string()]).contains("DIFFERS from the kept one"));
+    assert!(stage.expect(64, &["rejudge", "no-such-run"]).contains("there is no run `no-such-run`"));
+
+    assert!(stage.expect(0, &["down", &run]).contains("is ended"));
+    stage.wait_until_empty("a kept run that was ended");
+    let dry = stage.expect(0, &["clean", "--dry-run"]);
+    assert!(dry.contains("would go") && dry.contains(&run), "{dry}");
+    assert!(stage.expect(0, &["clean", "--older-than", "1h"]).contains("0 runs"));
+    assert_eq!(stage.folders(), [folder] as [PathBuf; 1]);
+    assert!(stage.expect(0, &["clean"]).contains("finished"));
+    assert!(stage.folders().is_empty());
+}
+
+#[test]
+fn a_plan_is_drawn_with_what_each_step_touches() {
+    let drawn = geodrill().args(["plan", "unplanned-failover"]).assert().code(0).get_output().stdout.clone();
+    insta::assert_snapshot!(String::from_utf8(drawn).expect("text"));
+    let json =
+        geodrill().args(["plan", "short-outage", "--format", "json"]).assert().code(0).get_output().stdout.clone();
+    let plan: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    assert_eq!(plan["steps"][0]["id"], "outage");
+    assert_eq!(plan["steps"][0]["until_s"], 3.0);
+    let links = plan["steps"][0]["links"].as_array().expect("links");
+    assert!(links.iter().all(|link| link.as_str().expect("text").contains("east")) && links.len() >= 12, "{links:?}");
+    assert!(plan["steps"][0]["processes"].as_array().expect("processes").contains(&"east / postgres / sales".into()));
+    geodrill().args(["plan", "no-such"]).assert().code(64);
+}
