@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use super::recorder::Recorder;
 use crate::{
     api::{Region, environment::Endpoints},
+    clients::poll,
     ledger,
     model::{
         event::What,
@@ -16,6 +17,11 @@ use crate::{
     testbed::Testbed,
     workload::read,
 };
+
+/// How long the platform may take to say which region serves.
+const SERVING_WITHIN: Duration = Duration::from_secs(10);
+/// How often it is asked.
+const SERVING_PERIOD: Duration = Duration::from_millis(100);
 
 /// Bound of one reading of one store.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -108,7 +114,9 @@ impl Observer {
     /// The region that serves the environment, as the platform says.
     pub(super) async fn serving(&self, environment: EnvironmentIndex) -> Result<Side, String> {
         let id = &self.plan.environments[usize::from(environment.0)].id;
-        let active = self.plane.active(id).await.map_err(|error| error.to_string())?;
+        // The control plane may just have been killed and be on its way back.
+        let asked = poll::until("the platform's answer", SERVING_WITHIN, SERVING_PERIOD, || self.plane.active(id));
+        let active = asked.await.map_err(|error| error.to_string())?;
         Ok(if active == self.plan.regions.primary { Side(0) } else { Side(1) })
     }
 

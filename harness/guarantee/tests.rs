@@ -213,7 +213,7 @@ fn zero_loss_allows_no_operation_even_of_no_age() {
 }
 
 #[test]
-fn interruption_is_the_worst_access_and_a_stalled_examiner_proves_nothing() {
+fn interruption_is_the_worst_access_and_a_stalled_examiner_can_only_have_lengthened_it() {
     let id = "dataverse.failback.interruption";
     let gap = |run: &mut Run, seconds, censored, stalled| {
         let event = run.failover();
@@ -226,6 +226,8 @@ fn interruption_is_the_worst_access_and_a_stalled_examiner_proves_nothing() {
     check(id, Violated, |run| gap(run, 61.0, true, false));
     check(id, Inconclusive, |run| gap(run, 5.0, true, false));
     check(id, Inconclusive, |run| gap(run, 61.0, false, true));
+    check(id, Inconclusive, |run| gap(run, 5.0, true, true));
+    check(id, Held, |run| gap(run, 59.0, false, true));
     check(id, Inconclusive, |run| {
         gap(run, 0.0, false, false);
         run.failover().interruption = Default::default();
