@@ -20,10 +20,10 @@ environments: [ {{ id: sales, kind: dataverse-production }} ]
 platform: {{ reference: {{ dwell: 1ms }} }}
 workload: {{ rate: 50/s, writers: 3, warm_up: 2s, settle: 2s, min_acked: 50 }}
 timeline:
-  - within: 60s
+  - within: 120s
     parallel:
-      - {{ id: move, within: 50s, outcome: {outcome}, operate: {{ planned_failover: {{ scope: region, region: east }} }} }}
-      - {{ id: killed, within: 40s, inject: {{ control.crash: {{ at: {step}, down_for: 500ms }} }} }}
+      - {{ id: move, within: 120s, outcome: {outcome}, operate: {{ planned_failover: {{ scope: region, region: east }} }} }}
+      - {{ id: killed, within: 120s, inject: {{ control.crash: {{ at: {step}, down_for: 500ms }} }} }}
   - {{ id: after, pause: 2s }}
 expect:
   - {{ measure: loss.operations, environment: sales, at_most: 0 }}

@@ -44,10 +44,10 @@ platform: { reference: { dwell: 1ms } }
 workload: { rate: 40/s, writers: 3, warm_up: 2s, settle: 3s }
 timeline:
   - { id: nearly-full, exec: { command: [sh, -c, 'fallocate -l $(( $(df --output=avail -B1 "$GEODRILL_RUN_DIR" | tail -1) - 30000000 )) "$GEODRILL_RUN_DIR/fill"'] } }
-  - { id: no-room, within: 60s, outcome: aborted, operate: { planned_failover: { scope: region, region: east } } }
+  - { id: no-room, within: 120s, outcome: aborted, operate: { planned_failover: { scope: region, region: east } } }
   - { id: room, exec: { command: [sh, -c, 'rm "$GEODRILL_RUN_DIR/fill"'] } }
   - { id: recovered, pause: 1s }
-  - { id: there, within: 60s, operate: { planned_failover: { scope: region, region: east } } }
+  - { id: there, within: 120s, operate: { planned_failover: { scope: region, region: east } } }
 expect:
   - { measure: loss.operations, environment: sales, at_most: 0 }
   - { guarantee: dataverse.planned.loss, environment: sales, step: there }

@@ -36,10 +36,10 @@ platform: { reference: { dwell: 60s } }
 workload: { rate: 50/s, writers: 3, warm_up: 2s, settle: 2s }
 timeline:
   - parallel:
-      - { id: first, within: 40s, operate: { planned_failover: { scope: region, region: east } } }
+      - { id: first, within: 120s, operate: { planned_failover: { scope: region, region: east } } }
       - { id: second, when: { event: failover.started }, outcome: refused, operate: { planned_failover: { scope: region, region: east } } }
       - { id: third, when: { event: failover.started }, outcome: refused, operate: { failover: { scope: environment, environments: [sales] } } }
-  - { id: protected, when: { event: environment.protected }, within: 40s, pause: 1ms }
+  - { id: protected, when: { event: environment.protected }, within: 120s, pause: 1ms }
   - { id: too-soon, outcome: refused, operate: { failback: { scope: region, region: east } } }
 expect:
   - { guarantee: dataverse.planned.loss, environment: sales, step: first }
@@ -65,14 +65,14 @@ platform: { reference: { outage_grace: 1s, dwell: 1s } }
 workload: { rate: 50/s, writers: 3, warm_up: 2s, settle: 2s }
 timeline:
   - { id: outage, inject: { region.outage: { region: east } } }
-  - { id: over, when: { event: failover.completed, environment: sales }, within: 30s, pause: 100ms }
+  - { id: over, when: { event: failover.completed, environment: sales }, within: 120s, pause: 100ms }
   - { heal: outage }
   - { id: no-files, inject: { process.kill: { process: "east / files" } } }
   - { id: seen, pause: 1500ms }
   - { id: refused, outcome: refused, operate: { failback: { scope: region, region: east } } }
   - { heal: no-files }
   - { id: seen-again, pause: 1500ms }
-  - { id: back, within: 60s, operate: { failback: { scope: region, region: east } } }
+  - { id: back, within: 120s, operate: { failback: { scope: region, region: east } } }
 expect:
   - { guarantee: dataverse.failback.switched, environment: sales, step: back }
   - { guarantee: dataverse.failback.loss, environment: sales, step: back }

@@ -34,8 +34,8 @@ fn scenario(repetitions: usize) -> String {
         ] {
             let _ = write!(
                 text,
-                "  - {{ id: {id}-{number}, within: 60s, operate: {{ {order}: {{ scope: {scope} }} }} }}\n  \
-                 - {{ id: {id}-{number}-in-step, when: {{ event: environment.protected, environment: sales }}, within: 60s, pause: 1s }}\n"
+                "  - {{ id: {id}-{number}, within: 120s, operate: {{ {order}: {{ scope: {scope} }} }} }}\n  \
+                 - {{ id: {id}-{number}-in-step, when: {{ event: environment.protected, environment: sales }}, within: 120s, pause: 1s }}\n"
             );
         }
     }
