@@ -20,7 +20,7 @@ timeline:
   - { id: calm, when: { step: cut, is: healed }, pause: 3s }
   - id: crashed
     parallel:
-      - { id: order, within: 50s, operate: { failover: { scope: environment, environments: [sales] } } }
+      - { id: order, within: 120s, operate: { failover: { scope: environment, environments: [sales] } } }
       - { id: crash, inject: { control.crash: { at: promoting, down_for: 500ms } } }
       - { id: seen, when: { journal: promoting, environment: sales }, pause: 0s }
   - { id: back, when: { step: crash, is: healed }, pause: 1s }

@@ -41,7 +41,7 @@ name: full-disk
 about: Too little room for a planned switch, then room again.
 environments: [ { id: sales, kind: dataverse-production } ]
 platform: { reference: { dwell: 1ms } }
-workload: { rate: 40/s, writers: 3, warm_up: 2s, settle: 3s }
+workload: { rate: 40/s, writers: 3, warm_up: 2s, settle: 3s, min_acked: 40 }
 timeline:
   - { id: nearly-full, exec: { command: [sh, -c, 'fallocate -l $(( $(df --output=avail -B1 "$GEODRILL_RUN_DIR" | tail -1) - 30000000 )) "$GEODRILL_RUN_DIR/fill"'] } }
   - { id: no-room, within: 120s, outcome: aborted, operate: { planned_failover: { scope: region, region: east } } }

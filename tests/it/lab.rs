@@ -166,7 +166,7 @@ async fn ctrl_c_while_a_lab_comes_up_undoes_it() {
 }
 
 const KEPT: &str = "geodrill: 1\nname: kept\nenvironments: [ { id: sales, kind: dataverse-production } ]\n\
-    workload: { rate: 30/s, writers: 2, warm_up: 1s, settle: 1s }\n\
+    workload: { rate: 30/s, writers: 2, warm_up: 1s, settle: 1s, min_acked: 20 }\n\
     timeline: [ { pause: 1s } ]\nexpect: [ { measure: loss.operations, at_most: 0 } ]\n";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,11 +23,11 @@ geodrill: 1
 name: killed
 platform: { reference: { outage_grace: 1s } }
 environments: [ { id: sales, kind: dataverse-production } ]
-workload: { rate: 30/s, writers: 2, warm_up: 1s, settle: 1s }
+workload: { rate: 30/s, writers: 2, warm_up: 1s, settle: 1s, min_acked: 20 }
 timeline:
   - { id: own, exec: { command: [sleep, "1"] } }
   - { id: outage, inject: { region.outage: { region: east } } }
-  - { id: over, when: { event: failover.completed }, within: 20s, pause: 1s }
+  - { id: over, when: { event: failover.completed }, within: 120s, pause: 1s }
 expect: [ { guarantee: dataverse.unplanned.switched, environment: sales } ]
 "#;
 

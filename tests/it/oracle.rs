@@ -33,7 +33,7 @@ workload: { rate: 200/s, writers: 8, mix: { create: 55, overwrite: 25, delete: 1
 timeline:
   - { id: held-back, inject: { link.partition: { link: "east -> west / sql", mode: stall } } }
   - { id: outage, delay: 2s, inject: { region.outage: { region: east } } }
-  - { id: over, when: { event: failover.completed, environment: sales }, within: 30s, pause: 1s }
+  - { id: over, when: { event: failover.completed, environment: sales }, within: 120s, pause: 1s }
   - id: evidence
     when: { phase: quiesced }
     exec:

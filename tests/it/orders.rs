@@ -11,9 +11,9 @@ const ORDERED: &str = r#"
 geodrill: 1
 name: ordered
 environments: [ { id: sales, kind: dataverse-production }, { id: books, kind: finops-production } ]
-workload: { rate: 80/s, writers: 4, warm_up: 2s, settle: 2s }
+workload: { rate: 40/s, writers: 4, warm_up: 2s, settle: 2s, min_acked: 40 }
 timeline:
-  - { id: order, within: 30s, operate: { failover: { scope: environment, environments: [sales] } } }
+  - { id: order, within: 120s, operate: { failover: { scope: environment, environments: [sales] } } }
   - { id: after, pause: 1s }
 expect:
   - { guarantee: dataverse.unplanned.switched, environment: sales, step: order }
@@ -43,7 +43,7 @@ async fn an_ordered_failover_of_one_environment_fences_a_living_side_and_leaves_
 async fn several_runs_stand_side_by_side() -> anyhow::Result<()> {
     let _turn = alone().await;
     let text = "geodrill: 1\nname: beside\nenvironments: [ { id: sales, kind: dataverse-production } ]\n\
-        workload: { rate: 20/s, writers: 2, warm_up: 1s, settle: 1s }\n\
+        workload: { rate: 20/s, writers: 2, warm_up: 1s, settle: 1s, min_acked: 20 }\n\
         timeline: [ { pause: 1s } ]\nexpect: [ { measure: loss.operations, at_most: 0 } ]\n";
     let run =
         || async { anyhow::Ok(drill(Drill::from_text("beside.yaml", text, &std::env::temp_dir())?).run().await?) };

@@ -33,7 +33,7 @@ name: two-operators
 about: Two planned failovers and a forced one at once, then another in quick succession.
 environments: [ { id: sales, kind: dataverse-production } ]
 platform: { reference: { dwell: 60s } }
-workload: { rate: 50/s, writers: 3, warm_up: 2s, settle: 2s }
+workload: { rate: 50/s, writers: 3, warm_up: 2s, settle: 2s, min_acked: 40 }
 timeline:
   - parallel:
       - { id: first, within: 120s, operate: { planned_failover: { scope: region, region: east } } }
@@ -62,7 +62,7 @@ name: half-healthy
 about: The region is back, its file store is not. Failback must wait for the whole region.
 environments: [ { id: sales, kind: dataverse-production } ]
 platform: { reference: { outage_grace: 1s, dwell: 1s } }
-workload: { rate: 50/s, writers: 3, warm_up: 2s, settle: 2s }
+workload: { rate: 50/s, writers: 3, warm_up: 2s, settle: 2s, min_acked: 40 }
 timeline:
   - { id: outage, inject: { region.outage: { region: east } } }
   - { id: over, when: { event: failover.completed, environment: sales }, within: 120s, pause: 100ms }

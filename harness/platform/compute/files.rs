@@ -135,9 +135,12 @@ struct Session {
 impl Session {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Body>> {
         let is_head = request.method() == Method::HEAD;
-        let checked = match self.pass.inside.is_draining() {
-            true => Err(request::SWITCHING),
-            false => self.check(&request).await,
+        let checked = if self.pass.inside.is_draining() {
+            Err(request::SWITCHING)
+        } else if request::asks_to_unpack(request.headers()) {
+            Err(request::UNPACKED)
+        } else {
+            self.check(&request).await
         };
         if let Err(refusal) = checked {
             drain(request).await;

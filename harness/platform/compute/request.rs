@@ -82,6 +82,18 @@ pub const QUIET: Refusal = Refusal {
     message: "quiet deletes are not served: the running account needs each version; leave Quiet out",
 };
 
+/// The answer to an archive that the store would unpack into objects of its own naming; nothing was sent to the store.
+pub const UNPACKED: Refusal = Refusal {
+    status: StatusCode::BAD_REQUEST,
+    code: "InvalidRequest",
+    message: "archives to be unpacked are not served: the running account needs each version; put the objects one by one",
+};
+
+/// Whether the store is asked to unpack an archive: its answer would not name the versions.
+pub fn asks_to_unpack(headers: &HeaderMap) -> bool {
+    headers.contains_key("x-amz-meta-snowball-auto-extract")
+}
+
 /// Reads a path-style request's target; anything that cannot be decoded names nothing.
 pub fn target(uri: &Uri) -> Option<Target> {
     let path = uri.path().strip_prefix('/')?;

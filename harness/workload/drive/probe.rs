@@ -41,8 +41,10 @@ const FILE_BYTES: u32 = 256;
 /// A new connection costs a handshake of several milliseconds of computing at both ends.
 const FRESH_PERIOD_MIN: Duration = Duration::from_millis(100);
 
-/// Hands of one lane at most: each may hold a connection to the database.
-const HANDS_MAX: u128 = 16;
+/// Hands of one lane at most. A machine that falls behind must not be given ever more to do at once: everything would miss
+/// its deadline and nothing be answered at all. While nothing answers, such a lane still sends four times a deadline, more
+/// often than one with a long-lived connection.
+const HANDS_MAX: u128 = 4;
 
 /// Later than this, a probe says so: a gap in its answers may then be the examiner's own.
 const LATE: Duration = Duration::from_millis(100);

@@ -219,6 +219,8 @@ async fn every_acknowledged_version_is_in_the_account_and_a_stop_seals_it() {
         customer.delete_objects().bucket("sales").delete(delete).send()
     };
     assert_eq!(s3::classify(&many(true).await.unwrap_err()).to_string(), "400 InvalidRequest");
+    let archive = customer.put_object().bucket("sales").key("many.tar").metadata("snowball-auto-extract", "true");
+    assert_eq!(s3::classify(&archive.send().await.unwrap_err()).to_string(), "400 InvalidRequest");
     let deleted = many(false).await.unwrap();
     let marker = deleted.deleted().iter().find(|one| one.key() == Some("c")).unwrap();
     note("c", marker.delete_marker_version_id(), AccountOperation::Mark);

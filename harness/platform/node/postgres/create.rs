@@ -14,6 +14,7 @@ use super::{
     helper,
     session::{literal, name},
     source::ensure_slot,
+    verifier::verifier,
 };
 use crate::{
     clients::poll,
@@ -184,7 +185,8 @@ async fn make_roles(session: &mut Session, place: &Place) -> Result<(), Postgres
         let exists = format!("SELECT FROM pg_roles WHERE rolname = {}", literal(&login.user));
         let exists = format!("SELECT EXISTS ({exists})");
         let verb = if truth(session, "look for a role", exists).await? { "ALTER" } else { "CREATE" };
-        let (user, secret) = (name(&login.user), literal(&login.secret));
+        let verifier = verifier(&login.secret).map_err(|error| PostgresError::State(error.to_string()))?;
+        let (user, secret) = (name(&login.user), literal(&verifier));
         session.run("make a role", format!("{verb} ROLE {user} LOGIN {rights} PASSWORD {secret}")).await?;
     }
     let (app, reader) = (name(&credentials.app.user), name(&credentials.reader.user));

@@ -17,6 +17,7 @@ mod scratch;
 mod session;
 mod source;
 mod text;
+mod verifier;
 
 pub use cluster::{Cluster, Start};
 pub use control::ControlData;
