@@ -6,7 +6,7 @@ use aws_sdk_s3::{
     Client,
     config::{
         BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-        retry::RetryConfig, timeout::TimeoutConfig,
+        http::HttpRequest, retry::RetryConfig, timeout::TimeoutConfig,
     },
     error::{ProvideErrorMetadata, SdkError},
 };
@@ -28,6 +28,14 @@ pub fn client(port: u16, login: &Login, deadline: Duration) -> Client {
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .build();
     Client::from_conf(config)
+}
+
+/// Tells MinIO not to answer with the other region's object where its own is missing.
+pub const SOURCE_PROXY: &str = "x-minio-source-proxy-request";
+
+/// Asks a store for what it has itself.
+pub fn unproxied(request: &mut HttpRequest) {
+    request.headers_mut().insert(SOURCE_PROXY, "false");
 }
 
 /// What a failed call proves: 4xx except 408 and 499 is proven without effect, and so is a refused connection.

@@ -17,6 +17,8 @@ use crate::{
 
 /// Bound of one look.
 const LOOK: Duration = Duration::from_secs(5);
+/// Between two looks.
+const PERIOD: Duration = Duration::from_millis(50);
 
 /// Whether the standby streams and holds rows of the first writes, within the time given.
 pub(super) async fn sql(
@@ -27,14 +29,7 @@ pub(super) async fn sql(
     within: Duration,
 ) -> Result<(), String> {
     let look = || async {
-        let port = testbed.stores(region, id).sql.ok_or_else(|| format!("no Postgres of {id} runs in {region}"))?;
-        let target = Target {
-            port,
-            database: endpoints.database.clone(),
-            login: testbed.auditor().sql,
-            application: "geodrill-auditor".to_owned(),
-        };
-        let mut connection = postgres::connect(&target, LOOK).await.map_err(|error| error.to_string())?;
+        let mut connection = connect(testbed, region, id, endpoints).await?;
         let row = sqlx::query(
             "select pg_is_in_recovery(), (select count(*) from pg_stat_wal_receiver where status = 'streaming')",
         )
@@ -45,12 +40,11 @@ pub(super) async fn sql(
         if !standby || receivers == 0 {
             return Err(format!("{id} in {region}: standby {standby}, receivers that stream {receivers}"));
         }
+        let port = sql_port(testbed, region, id)?;
         let snapshot = read::read_sql(port, &endpoints.database, &testbed.auditor().sql, LOOK).await?;
         if snapshot.history.is_empty() { Err("the first write is not there".to_owned()) } else { Ok(()) }
     };
-    poll::until(format!("the replica of {id}'s rows"), within, Duration::from_millis(50), look)
-        .await
-        .map_err(|error| error.to_string())
+    seen(format!("the replica of {id}'s rows"), within, look).await
 }
 
 /// Whether the other bucket holds the first object, within the time given.
@@ -66,9 +60,7 @@ pub(super) async fn files(
         let snapshot = read::read_files(port, &endpoints.bucket, &testbed.auditor().s3, LOOK).await?;
         if snapshot.versions.is_empty() { Err("the first object is not there".to_owned()) } else { Ok(()) }
     };
-    poll::until(format!("the replica of {id}'s files"), within, Duration::from_millis(50), look)
-        .await
-        .map_err(|error| error.to_string())
+    seen(format!("the replica of {id}'s files"), within, look).await
 }
 
 /// Whether the other region follows the one that serves: its standby streams, on the timeline that is served.
@@ -109,9 +101,7 @@ pub(super) async fn follows(
         }
         Ok(format!("{} streams timeline {}", regions[1], timeline.unwrap_or_default()))
     };
-    poll::until(format!("the returned replica of {id}"), within, Duration::from_millis(50), look)
-        .await
-        .map_err(|error| error.to_string())
+    seen(format!("the returned replica of {id}"), within, look).await
 }
 
 /// Waits until the other region has replayed what the one that serves had written when this began.
@@ -135,9 +125,7 @@ pub(super) async fn catches_up(
             .map_err(|error| postgres::code(&error))?;
         if replayed >= written { Ok(()) } else { Err(format!("replayed to {replayed} of {written}")) }
     };
-    poll::until(format!("the replay of {id}"), within, Duration::from_millis(50), look)
-        .await
-        .map_err(|error| error.to_string())
+    seen(format!("the replay of {id}"), within, look).await
 }
 
 /// Everything that is wrong with the way replication runs: it should run from the first region to the second.
@@ -173,7 +161,7 @@ async fn connect(
     id: &EnvironmentId,
     endpoints: &Endpoints,
 ) -> Result<sqlx::PgConnection, String> {
-    let port = testbed.stores(region, id).sql.ok_or_else(|| format!("no Postgres of {id} runs in {region}"))?;
+    let port = sql_port(testbed, region, id)?;
     let target = Target {
         port,
         database: endpoints.database.clone(),
@@ -181,4 +169,17 @@ async fn connect(
         application: "geodrill-auditor".to_owned(),
     };
     postgres::connect(&target, LOOK).await.map_err(|error| error.to_string())
+}
+
+fn sql_port(testbed: &dyn Testbed, region: &Region, id: &EnvironmentId) -> Result<u16, String> {
+    testbed.stores(region, id).sql.ok_or_else(|| format!("no Postgres of {id} runs in {region}"))
+}
+
+/// Looks until what is looked for is seen.
+async fn seen<T, Look, Looking>(what: String, within: Duration, look: Look) -> Result<T, String>
+where
+    Look: FnMut() -> Looking,
+    Looking: Future<Output = Result<T, String>>,
+{
+    poll::until(what, within, PERIOD, look).await.map_err(|error| error.to_string())
 }

@@ -17,13 +17,12 @@ use tokio::{
 use super::{
     Clock, Load,
     drive::{Pulse, pulse::Heartbeat, sides::Sides},
-    read::files::unproxied,
 };
 use crate::{
     api::environment::Login,
     clients::{
         postgres::{self, code},
-        s3,
+        s3::{self, unproxied},
     },
     model::{
         RunTime,

@@ -9,6 +9,7 @@ mod lab;
 mod leftovers;
 mod oracle;
 mod orders;
+mod partial;
 mod program;
 mod races;
 mod repetitions;

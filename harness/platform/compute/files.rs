@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     api::{EnvironmentId, route::DoorStore},
+    clients::s3,
     platform::actor::{
         connection::{accept, dial},
         lease,
@@ -58,7 +59,7 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 
 /// Tells the store not to fetch a missing object from the other region: what this region lacks would otherwise be
 /// answered as if it had it, and a region's reads would depend on the other.
-const SOURCE_PROXY: HeaderName = HeaderName::from_static("x-minio-source-proxy-request");
+const SOURCE_PROXY: HeaderName = HeaderName::from_static(s3::SOURCE_PROXY);
 
 type Body = Either<Incoming, Full<Bytes>>;
 type Store = SendRequest<Body>;

@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, time::Duration};
 
 use aws_sdk_s3::{
     Client,
-    config::http::HttpRequest,
     error::{ProvideErrorMetadata, SdkError},
     operation::list_object_versions::ListObjectVersionsOutput,
     types::{ReplicationRule, ReplicationRuleStatus},
@@ -14,7 +13,10 @@ use tokio::time::sleep;
 
 use crate::{
     api::environment::Login,
-    clients::{error::chain, s3},
+    clients::{
+        error::chain,
+        s3::{self, unproxied},
+    },
     model::{
         Token,
         observation::{Content, FilesSnapshot, ObjectVersion},
@@ -35,11 +37,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Bound on one request.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
-
-/// Says to MinIO that a missing object must not be fetched from the other region.
-pub(crate) fn unproxied(request: &mut HttpRequest) {
-    request.headers_mut().insert("x-minio-source-proxy-request", "false");
-}
 
 /// Reads the bucket of the store at `127.0.0.1:port`; `marked` is left empty. A bucket that is not there holds nothing.
 ///

@@ -1,10 +1,7 @@
 //! What two listings have not in common, key by key: two pages in memory, however large the buckets.
 
-use super::{
-    listing::{Key, Listing, Version},
-    spool::Spooled,
-};
-use crate::platform::node::store::StoreError;
+use super::spool::Spooled;
+use crate::platform::node::store::{Key, Listing, StoreError, Version};
 
 /// Where a listing comes from.
 pub enum Source {

@@ -8,8 +8,8 @@ use aws_sdk_s3::{
 };
 
 use crate::{
-    clients::s3::classify,
-    platform::node::store::{SOURCE_PROXY, StoreError},
+    clients::s3::{classify, unproxied},
+    platform::node::store::StoreError,
 };
 
 /// The request is one of replication.
@@ -47,9 +47,7 @@ pub enum Held {
 /// [`StoreError::Call`].
 pub async fn held(client: &Client, bucket: &str, key: &str, version: &str) -> Result<Held, StoreError> {
     let head = client.head_object().bucket(bucket).key(key).version_id(version).customize();
-    let head = head.mutate_request(|request| {
-        request.headers_mut().insert(SOURCE_PROXY, "false");
-    });
+    let head = head.mutate_request(unproxied);
     match head.send().await {
         Ok(_) => Ok(Held::Version),
         Err(SdkError::ServiceError(answer)) if answer.raw().status().as_u16() == 404 => Ok(Held::Nothing),
@@ -77,9 +75,7 @@ pub async fn bring_version(
     let mtime = mtime(from, bucket, key, version).await?;
     let got = from.get_object().bucket(bucket).key(key).version_id(version).customize();
     let got = got
-        .mutate_request(|request| {
-            request.headers_mut().insert(SOURCE_PROXY, "false");
-        })
+        .mutate_request(unproxied)
         .send()
         .await
         .map_err(|error| StoreError::Call { what: "read a version", why: classify(&error) })?;

@@ -9,7 +9,6 @@ use tokio::{task::JoinSet, time::sleep};
 use super::{
     compare::{Comparison, Source},
     copy::{Held, bring_marker, bring_version, held},
-    listing::{Listing, Version},
     peer::Peer,
     preflight::{reachable, spec},
 };
@@ -23,7 +22,11 @@ use crate::{
     clients::s3::classify,
     platform::{
         actor::locked,
-        node::{commands::CommandError, shared::Node, store::StoreError},
+        node::{
+            commands::CommandError,
+            shared::Node,
+            store::{Listing, StoreError, Version},
+        },
     },
 };
 

@@ -8,7 +8,7 @@
 //! | [`look`] | one entry: is it there, is it here, bring it |
 //! | [`copy`] | a version, a marker or a removal put into a store with its own id |
 //! | [`peer`] | the other region's store, by whichever of its ports answers |
-//! | [`listing`], [`spool`], [`compare`] | version listings, streamed in the order of keys, and what differs |
+//! | [`spool`], [`compare`] | version listings of both stores, streamed in the order of keys, and what differs |
 //! | [`preflight`], [`gate`] | before and in a planned switch |
 //! | [`secure`], [`level`] | a region's return: salvage, then equal listings; repairs of the live side |
 //! | [`pulse`] | whether the own store answers |
@@ -19,7 +19,6 @@ mod copy;
 mod gate;
 mod ledger;
 mod level;
-mod listing;
 mod look;
 mod peer;
 mod preflight;

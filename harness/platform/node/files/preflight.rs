@@ -7,14 +7,17 @@ use tokio::time::sleep;
 use super::{
     compare::{Comparison, Difference, Source, differ},
     copy::{held, may_replicate},
-    listing::{Listing, Version},
     peer::Peer,
 };
 use crate::{
     api::{EnvironmentId, node::Spec},
     platform::{
         actor::locked,
-        node::{commands::CommandError, shared::Node, store::StoreError},
+        node::{
+            commands::CommandError,
+            shared::Node,
+            store::{Listing, StoreError, Version},
+        },
     },
 };
 

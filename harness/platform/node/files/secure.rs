@@ -6,19 +6,18 @@ use tokio::io::AsyncWriteExt;
 
 use super::{
     compare::{Comparison, Source},
-    listing::{Listing, Version},
     peer::Peer,
     preflight::{reachable, spec},
     spool::{Spooled, spool},
 };
 use crate::{
     api::{EnvironmentId, control::SalvagedObject},
-    clients::s3::classify,
+    clients::s3::{classify, unproxied},
     os::files,
     platform::node::{
         commands::CommandError,
         shared::Node,
-        store::{SOURCE_PROXY, StoreError},
+        store::{Listing, StoreError, Version},
     },
 };
 
@@ -85,9 +84,7 @@ async fn body(node: &Node, bucket: &str, version: &Version, path: &PathBuf) -> R
     let get = node.store.root().get_object().bucket(bucket).key(&version.object_key).version_id(&version.version_id);
     let got = get
         .customize()
-        .mutate_request(|request| {
-            request.headers_mut().insert(SOURCE_PROXY, "false");
-        })
+        .mutate_request(unproxied)
         .send()
         .await
         .map_err(|error| StoreError::Call { what: "read a version to salvage", why: classify(&error) })?;

@@ -7,8 +7,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufWriter, Lines},
 };
 
-use super::listing::{Key, Listing, Version};
-use crate::platform::node::store::StoreError;
+use crate::platform::node::store::{Key, Listing, StoreError, Version};
 
 /// Writes a whole listing.
 ///

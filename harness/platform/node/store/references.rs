@@ -5,10 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Store, StoreError};
+use super::{Listing, Store, StoreError, Version};
 use crate::{
     api::control::FileReference,
-    clients::s3::classify,
     platform::node::postgres::{PostgresError, Session},
 };
 
@@ -41,6 +40,14 @@ struct Key {
     is_current: bool,
 }
 
+impl From<Vec<Version>> for Key {
+    fn from(versions: Vec<Version>) -> Self {
+        let is_current = versions.iter().any(|version| version.latest && !version.delete_marker);
+        let of_objects = versions.into_iter().filter(|version| !version.delete_marker);
+        Self { versions: of_objects.map(|version| version.version_id).collect(), is_current }
+    }
+}
+
 /// Every reference in the database.
 ///
 /// # Errors
@@ -71,30 +78,12 @@ impl Store {
     }
 
     async fn versions(&self, bucket: &str) -> Result<BTreeMap<String, Key>, StoreError> {
-        let mut keys: BTreeMap<String, Key> = BTreeMap::new();
-        let (mut key_marker, mut version_marker) = (None, None);
-        loop {
-            let page = self
-                .own
-                .list_object_versions()
-                .bucket(bucket)
-                .set_key_marker(key_marker)
-                .set_version_id_marker(version_marker)
-                .send()
-                .await
-                .map_err(|error| StoreError::Call { what: "list the bucket", why: classify(&error) })?;
-            for version in page.versions() {
-                let Some(name) = version.key() else { continue };
-                let key = keys.entry(name.to_owned()).or_default();
-                key.versions.extend(version.version_id().map(str::to_owned));
-                key.is_current |= version.is_latest() == Some(true);
-            }
-            if page.is_truncated() != Some(true) {
-                return Ok(keys);
-            }
-            key_marker = page.next_key_marker().map(str::to_owned);
-            version_marker = page.next_version_id_marker().map(str::to_owned);
+        let mut keys = BTreeMap::new();
+        let mut listing = Listing::new(&self.own, bucket);
+        while let Some(listed) = listing.next().await? {
+            keys.insert(listed.name, Key::from(listed.versions));
         }
+        Ok(keys)
     }
 }
 

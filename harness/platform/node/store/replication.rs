@@ -13,7 +13,7 @@ use crate::{
     clients::{
         poll,
         postgres::Failure,
-        s3::{self, classify},
+        s3::{self, classify, unproxied},
     },
 };
 
@@ -24,8 +24,6 @@ const PROOF_WITHIN: Duration = Duration::from_secs(30);
 /// How long one object may take to cross. The store takes a target that failed for offline for some seconds, and what is
 /// put meanwhile waits for minutes: another object proves the rule sooner.
 const CROSSING: Duration = Duration::from_secs(2);
-/// Tells a store not to answer with the other region's object.
-pub const SOURCE_PROXY: &str = "x-minio-source-proxy-request";
 
 impl Store {
     /// Makes the rule, if there is none: objects, existing ones, delete markers and version deletes go to the other
@@ -117,13 +115,7 @@ impl Store {
         let version = put.version_id().map(str::to_owned);
         let seen = poll::until("an object to cross", CROSSING, Duration::from_millis(10), || async {
             let read = peer.get_object().bucket(bucket).key(&key).set_version_id(version.clone()).customize();
-            read.mutate_request(|request| {
-                request.headers_mut().insert(SOURCE_PROXY, "false");
-            })
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| classify(&error))
+            read.mutate_request(unproxied).send().await.map(drop).map_err(|error| classify(&error))
         })
         .await;
         // Removed whatever the outcome, here first: a removal here is replicated, one there is not.

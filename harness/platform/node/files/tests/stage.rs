@@ -31,10 +31,10 @@ use crate::{
             files::{
                 self,
                 compare::{Comparison, Difference, Source},
-                listing::Listing,
             },
             shared::Node,
             state::Role,
+            store::Listing,
             tests::{login, sales, spec},
         },
     },

@@ -5,7 +5,8 @@ use std::{collections::VecDeque, time::Duration};
 use aws_sdk_s3::{Client, config::timeout::TimeoutConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::{clients::s3::classify, platform::node::store::StoreError};
+use super::StoreError;
+use crate::clients::s3::classify;
 
 /// A store that serves clients may take long for a page: it walks a folder for each key.
 const PAGE_WITHIN: Duration = Duration::from_secs(60);
