@@ -175,11 +175,11 @@ async fn a_stalled_database_holds_nobody_longer_than_the_deadline() {
         let took = outcome.unwrap().at.since(intent.sent);
         assert!(took < deadline + Duration::from_millis(400), "{took:?} {intent:?}");
     }
-    // Ticks of a new connection, and of files, are kept although every one before still waits.
+    // A lane of several hands goes on while those before still wait: four for each deadline.
     for (store, connection) in [(Store::Sql, Connection::Fresh), (Store::Files, Connection::LongLived)] {
         let lane = Lane::Probe { store, access: Access::Write, connection };
         let sent = books.pairs().iter().filter(|(intent, _)| intent.lane == lane && intent.sent > stalled).count();
-        assert!((20..=26).contains(&sent), "{sent} of {lane:?} in 2.5 s");
+        assert!((16..=24).contains(&sent), "{sent} of {lane:?} in 2.5 s");
     }
     // What was in doubt may be carried out only now.
     sleep(Duration::from_millis(500)).await;
