@@ -21,6 +21,9 @@ use crate::{
 
 /// A region's return takes the longest: its stores and roles have to come up.
 const FAULT: Duration = Duration::from_secs(90);
+/// How often, and how many times, it is looked whether a host that does not answer is still there.
+const GONE_PERIOD: Duration = Duration::from_millis(50);
+const GONE_LOOKS: u32 = 20;
 
 /// Injects a fault.
 pub(super) async fn inject(arguments: Inject) -> Exit {
@@ -184,7 +187,16 @@ fn found(name: Option<&str>) -> Result<LabFile, Exit> {
 }
 
 async fn asked(lab: &LabFile, request: &Request) -> Result<Answer, String> {
-    ask(&lab.socket(), request, FAULT).await.map_err(|error| error.to_string())
+    let answer = ask(&lab.socket(), request, FAULT).await;
+    let Err(error) = answer else { return answer.map_err(|error| error.to_string()) };
+    // A process that was killed closes its connections before it is gone.
+    for _ in 0..GONE_LOOKS {
+        if lab::find(Some(&lab.run())).is_err() {
+            return Ok(Answer::Refused { why: lab::FindError::Gone(lab.name.clone()).to_string() });
+        }
+        tokio::time::sleep(GONE_PERIOD).await;
+    }
+    Err(error.to_string())
 }
 
 fn unexpected(answer: Result<Answer, String>) -> Exit {

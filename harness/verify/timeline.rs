@@ -83,14 +83,18 @@ pub(super) fn switches(input: &Input<'_>, environment: EnvironmentIndex, acks: &
     }
     for place in 0..switches.len() {
         let from = switches[place].from;
-        let back = switches[place + 1..].iter().find(|later| later.to == from).and_then(|later| later.switched);
+        let returning = switches[place + 1..].iter().find(|later| later.to == from);
+        let back = returning.and_then(|later| later.switched);
+        // Once it is being switched back to, what the old side acknowledges is the other event's: a read may well come
+        // from there before the first write does.
+        let others = returning.map_or(RunTime(u64::MAX), |later| later.began);
         let switch = &mut switches[place];
         switch.back = back.unwrap_or(switch.back);
         if switch.switched.is_none() {
             // Nothing was switched: the old side serves on, and what comes later is another event's.
             switch.back = switch.back.min(switch.until);
         }
-        let old = |ack: &&Ack| ack.side == from && ack.side.is_some() && ack.at < switch.back;
+        let old = |ack: &&Ack| ack.side == from && ack.side.is_some() && ack.at < switch.back.min(others);
         switch.cut = acks.iter().rev().find(old).map(|ack| ack.at);
     }
     switches.push(end(input, acks));

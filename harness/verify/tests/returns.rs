@@ -49,6 +49,8 @@ fn every_switch_is_judged_by_its_own_window() {
     creates(&mut world, 2, 10);
     world.observe("failover-1");
     world.switch("back", SwitchKind::Failback, 0, 0);
+    // The side that serves again may answer a read before it is seen to take a write.
+    world.read(9, "nothing", None);
     creates(&mut world, 3, 10);
     world.observe("back");
     world.switch("there", SwitchKind::Planned, 1, 0);
@@ -67,6 +69,7 @@ fn every_switch_is_judged_by_its_own_window() {
     assert_eq!(told("end").3, 0);
     let at = |id| event(&measures, id).cut;
     assert!(at("failover-1") < at("back") && at("back") < at("there"));
+    assert!(at("failover-1") < Some(event(&measures, "back").began), "service was not cut by what came back");
     for id in ["failover-1", "back", "there"] {
         let event = event(&measures, id);
         assert_eq!((event.sql.zombie, event.sql.late, event.sql.hole), (0, 0, 0), "{id}");
