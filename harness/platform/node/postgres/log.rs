@@ -1,22 +1,37 @@
 //! The log of a stopped cluster, read by `pg_waldump`: where it ends, and who committed past a fork.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    fmt::Display,
+    io::{self, Read},
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     time::timeout,
 };
 
 use super::{ControlData, Place, PostgresError, create::output, promote::parse_lsn};
-use crate::{api::node::LogEnd, os::spawn};
+use crate::{
+    api::node::LogEnd,
+    os::{files, spawn},
+};
 
 /// How long the reading of one record may take.
 const RECORD_WITHIN: Duration = Duration::from_secs(10);
 /// How long the reading of all that is past a fork may take.
 const PAST_WITHIN: Duration = Duration::from_secs(300);
 
+/// Characters of a segment's name.
+const SEGMENT_NAME: usize = 24;
+
 /// How `pg_waldump` says that there is no whole record: nothing valid at the position, or no file of that part of the log.
-pub(super) const NO_RECORD: [&str; 3] = ["could not find a valid record", "could not find file", "error in WAL record"];
+pub(super) const NO_RECORD: [&str; 4] =
+    ["could not find a valid record", "could not find file", "could not find any WAL file", "error in WAL record"];
 
 /// What a cluster's log holds past a fork.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,9 +60,9 @@ pub async fn log_end(place: &Place) -> Result<LogEnd, PostgresError> {
 /// # Errors
 /// As [`log_end`].
 pub async fn shutdown_end(place: &Place, data: &Path, control: &ControlData) -> Result<u64, PostgresError> {
-    let mut command = waldump(place, data, control.timeline, control.checkpoint);
-    command.args(["-n", "1"]);
-    let text = output("pg_waldump", command, RECORD_WITHIN).await?;
+    let mut waldump = waldump(place, data, control.timeline, &lsn_text(control.checkpoint))?;
+    waldump.command.args(["-n", "1"]);
+    let text = output("pg_waldump", waldump.command, RECORD_WITHIN).await?;
     let record = text.lines().find_map(Record::parse);
     match record {
         Some(record) if record.start == control.checkpoint && record.what.starts_with("CHECKPOINT_SHUTDOWN") => {
@@ -63,7 +78,8 @@ pub async fn shutdown_end(place: &Place, data: &Path, control: &ControlData) -> 
 /// The program's, or that it takes too long.
 pub async fn past(place: &Place, data: &Path, timeline: u32, from: u64) -> Result<PastFork, PostgresError> {
     let failed = |why: String| PostgresError::Program { program: "pg_waldump", why };
-    let mut command = tokio::process::Command::from(waldump(place, data, timeline, from));
+    let Waldump { command, _view } = waldump(place, data, timeline, &lsn_text(from))?;
+    let mut command = tokio::process::Command::from(command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     let (Some(out), Some(mut err)) = (child.stdout.take(), child.stderr.take()) else {
@@ -104,17 +120,46 @@ pub fn newest_timeline(data: &Path) -> Result<u32, PostgresError> {
     let mut newest = None;
     for entry in std::fs::read_dir(data.join("pg_wal"))? {
         let name = entry?.file_name();
-        let Some(name) = name.to_str().filter(|name| name.len() == 24) else { continue };
+        let Some(name) = name.to_str().filter(|name| name.len() == SEGMENT_NAME) else { continue };
         newest = newest.max(name.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok()));
     }
     newest.ok_or_else(|| PostgresError::State(format!("there is no log in {}", data.display())))
 }
 
-fn waldump(place: &Place, data: &Path, timeline: u32, from: u64) -> std::process::Command {
+/// `pg_waldump`, and the folder that it reads.
+pub(super) struct Waldump {
+    pub(super) command: Command,
+    _view: TempDir,
+}
+
+/// `pg_waldump` of a timeline from a position on. It takes the size of a segment from whichever file it happens to find
+/// first and gives up if that one was made for later and holds nothing yet: so it is shown, by links, only those that have
+/// a header.
+///
+/// # Errors
+/// The system's.
+pub(super) fn waldump(place: &Place, data: &Path, timeline: impl Display, from: &str) -> io::Result<Waldump> {
+    let view = tempfile::Builder::new().prefix("log-").tempdir_in(&place.home)?;
+    files::give(view.path())?;
+    for entry in std::fs::read_dir(data.join("pg_wal"))? {
+        let entry = entry?;
+        if entry.file_name().len() == SEGMENT_NAME && has_header(&entry.path())? {
+            symlink(entry.path(), view.path().join(entry.file_name()))?;
+        }
+    }
     let mut command = spawn::command(place.programs.join("pg_waldump"), &place.home);
-    command.arg("-p").arg(data.join("pg_wal"));
-    command.args(["-t", &timeline.to_string(), "-s", &lsn_text(from)]);
-    command
+    command.arg("-p").arg(view.path()).args(["-t", &timeline.to_string(), "-s", from]);
+    Ok(Waldump { command, _view: view })
+}
+
+/// Whether a segment begins with a page's magic number. One that has just been removed has nothing.
+fn has_header(path: &Path) -> io::Result<bool> {
+    let mut magic = [0; 2];
+    match std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)) {
+        Ok(()) => Ok(magic != [0; 2]),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// A position as Postgres writes it.
@@ -223,7 +268,13 @@ mod tests {
         place.programs = trial::postgres_bin();
         place.home = folder.path().to_path_buf();
         // A segment has 4 MiB.
-        let output = waldump(&place, &data, 1, first << 22).output().unwrap();
+        // Segments made for later, of which `pg_waldump` would learn no size.
+        for later in first + 100..first + 200 {
+            let file =
+                std::fs::File::create(data.join("pg_wal").join(format!("{:024X}", (1u128 << 64) | u128::from(later))));
+            file.unwrap().set_len(4 << 20).unwrap();
+        }
+        let output = waldump(&place, &data, 1, &lsn_text(first << 22)).unwrap().command.output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let records: Vec<Record> = text.lines().filter_map(Record::parse).collect();
         assert!(records.len() > 1000, "{output:?}", output = output.stderr);

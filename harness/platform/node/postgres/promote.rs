@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Cluster, Place, PostgresError, Session, create::output, log::NO_RECORD, source::ensure_slot};
+use super::{
+    Cluster, Place, PostgresError, Session,
+    create::output,
+    log::{NO_RECORD, waldump},
+    source::ensure_slot,
+};
 use crate::os::files;
 
 /// How long the receiver may take to end.
@@ -101,10 +106,9 @@ impl Cluster {
     /// Whether `pg_waldump` finds a whole record at the position or after.
     async fn record_exists_at(&self, position: &Replayed) -> Result<bool, PostgresError> {
         let place = &self.place;
-        let mut command = crate::os::spawn::command(place.programs.join("pg_waldump"), &place.home);
-        command.arg("-p").arg(place.data.join("pg_wal"));
-        command.args(["-n", "1", "-t", &position.timeline.to_string(), "-s", &position.lsn]);
-        match output("pg_waldump", command, Duration::from_secs(10)).await {
+        let mut waldump = waldump(place, &place.data, position.timeline, &position.lsn)?;
+        waldump.command.args(["-n", "1"]);
+        match output("pg_waldump", waldump.command, Duration::from_secs(10)).await {
             Ok(text) => Ok(!text.trim().is_empty()),
             Err(PostgresError::Program { why, .. }) if NO_RECORD.iter().any(|sign| why.contains(sign)) => Ok(false),
             Err(other) => Err(other),
