@@ -80,6 +80,7 @@ impl Progress {
                     None => line(&format!("  {:>7.2} s    {rates}", event.at.seconds())),
                 }
             }
+            What::Prefill { detail, .. } => self.say(&format!("  {:>7.2} s  prefill: {detail}", event.at.seconds())),
             What::Step { id, state, detail } => {
                 let state = match state {
                     StepState::Started => "started",

@@ -14,6 +14,7 @@ use super::{
     folder::Layout,
     notices::Receiver,
     observe::Observer,
+    prefill,
     recorder::{Recorder, deadline},
     replica,
     timeline::{Orders, Timeline},
@@ -78,6 +79,7 @@ impl Course {
             recorder: self.recorder.clone(),
             endpoints: Arc::clone(&endpoints),
             reads: self.layout.reads(),
+            bodies: Default::default(),
         });
         let _watcher = watch::start(
             Arc::clone(&self.plan),
@@ -98,6 +100,8 @@ impl Course {
             journal: Arc::clone(&journal) as Arc<dyn workload::Journal>,
         };
         self.first_writes(&spec, &took_s).await?;
+        let filled = prefill::fill(&observer, &spec).await;
+        filled.map_err(|why| DrillError::Failed(format!("what the scenario wants there before the load: {why}")))?;
         self.phase(RunPhase::WarmUp);
         let load = Load::start(spec);
         let followers = self.follow(&load, &endpoints);

@@ -20,6 +20,7 @@ pub mod drill;
 pub mod folder;
 pub mod judge;
 pub mod places;
+mod prefill;
 
 mod converge;
 mod course;

@@ -1,6 +1,11 @@
 //! Readings of the stores, past the platform, its fences and every link.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use super::recorder::Recorder;
 use crate::{
@@ -15,7 +20,7 @@ use crate::{
     },
     plane::Plane,
     testbed::Testbed,
-    workload::read,
+    workload::read::{self, Bodies},
 };
 
 /// How long the platform may take to say which region serves.
@@ -23,7 +28,7 @@ const SERVING_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is asked.
 const SERVING_PERIOD: Duration = Duration::from_millis(100);
 
-/// Bound of one reading of one store.
+/// Bound of a reading of rows, and of each piece of a reading of files.
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// Reads, and keeps what it read in the run's folder.
@@ -34,6 +39,8 @@ pub(super) struct Observer {
     pub(super) recorder: Recorder,
     pub(super) endpoints: Arc<Vec<Endpoints>>,
     pub(super) reads: PathBuf,
+    /// What boundary readings have read of each bucket.
+    pub(super) bodies: Mutex<BTreeMap<(EnvironmentIndex, Side), Bodies>>,
 }
 
 impl Observer {
@@ -49,6 +56,21 @@ impl Observer {
                 self.recorder.say(What::Problem(format!("{event}: the serving region could not be told: {why}")));
             }
         }
+    }
+
+    /// Reads a bucket for what later boundary readings need not read again. A region without a store has nothing to read.
+    ///
+    /// # Errors
+    /// Why it could not be read.
+    pub(super) async fn acquaint(&self, environment: EnvironmentIndex, side: Side) -> Result<(), String> {
+        let place = usize::from(environment.0);
+        let stores = self.testbed.stores(self.region(side), &self.plan.environments[place].id);
+        let Some(port) = stores.files else { return Ok(()) };
+        let mut bodies = self.known(environment, side);
+        let bucket = &self.endpoints[place].bucket;
+        let read = read::read_files(port, bucket, &self.testbed.auditor().s3, WITHIN, &mut bodies).await;
+        self.keep_known(environment, side, bodies);
+        read.map(drop)
     }
 
     /// The final readings: each region cut off and read twice. References that look dangling are asked for at the
@@ -138,14 +160,29 @@ impl Observer {
             Some(port) => whole(read::read_sql(port, &endpoints.database, &auditor.sql, WITHIN).await),
             None => Reading::Down,
         };
+        let mut bodies = match boundary {
+            Boundary::Event(_) | Boundary::Final { pass: 0, .. } => self.known(environment, side),
+            Boundary::Final { .. } => Bodies::default(),
+        };
         let mut files = match stores.files {
-            Some(port) => whole(read::read_files(port, &endpoints.bucket, &auditor.s3, WITHIN).await),
+            Some(port) => whole(read::read_files(port, &endpoints.bucket, &auditor.s3, WITHIN, &mut bodies).await),
             None => Reading::Down,
         };
+        self.keep_known(environment, side, bodies);
         if let (true, Reading::Whole(sql), Reading::Whole(files)) = (doors, &sql, &mut files) {
             files.marked = self.marked(environment, sql, files).await;
         }
         Observation { environment, side, boundary, began, ended: clock.now(), sql, files }
+    }
+
+    /// What is known of a bucket, taken out: another reading of it at the same time begins with nothing.
+    fn known(&self, environment: EnvironmentIndex, side: Side) -> Bodies {
+        let mut bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
+        bodies.remove(&(environment, side)).unwrap_or_default()
+    }
+
+    fn keep_known(&self, environment: EnvironmentIndex, side: Side, known: Bodies) {
+        self.bodies.lock().unwrap_or_else(PoisonError::into_inner).insert((environment, side), known);
     }
 
     /// References whose version is not in the bucket, answered with 409 at the customer's door and listed by the platform.

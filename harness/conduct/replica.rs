@@ -56,11 +56,24 @@ pub(super) async fn files(
     within: Duration,
 ) -> Result<(), String> {
     let look = || async {
-        let port = testbed.stores(region, id).files.ok_or_else(|| format!("no file store runs in {region}"))?;
-        let snapshot = read::read_files(port, &endpoints.bucket, &testbed.auditor().s3, LOOK).await?;
-        if snapshot.versions.is_empty() { Err("the first object is not there".to_owned()) } else { Ok(()) }
+        if held(testbed, region, id, endpoints).await? == 0 {
+            Err("the first object is not there".to_owned())
+        } else {
+            Ok(())
+        }
     };
     seen(format!("the replica of {id}'s files"), within, look).await
+}
+
+/// How much the other bucket holds, delete markers included.
+pub(super) async fn held(
+    testbed: &dyn Testbed,
+    region: &Region,
+    id: &EnvironmentId,
+    endpoints: &Endpoints,
+) -> Result<usize, String> {
+    let port = testbed.stores(region, id).files.ok_or_else(|| format!("no file store runs in {region}"))?;
+    Ok(read::list_files(port, &endpoints.bucket, &testbed.auditor().s3, LOOK).await?.len())
 }
 
 /// Whether the other region follows the one that serves: its standby streams, on the timeline that is served.

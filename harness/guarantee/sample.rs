@@ -140,6 +140,7 @@ pub(crate) fn plan() -> Plan {
             mix: Mix { create: 60, overwrite: 25, delete: 10, transfer: 5 },
             file_share: 0.1,
             file_bytes: 4096,
+            prefill: 0,
             deadline: Duration::from_secs(1),
             probe_period: Duration::from_millis(50),
             warm_up: Duration::from_secs(3),

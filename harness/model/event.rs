@@ -128,6 +128,13 @@ pub enum What {
         /// Seconds.
         seconds: f64,
     },
+    /// How far the writing before the load is; not used by any verdict.
+    Prefill {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// How far.
+        detail: String,
+    },
     /// Deployment of an environment was answered as done; what the examiner then saw of its replicas.
     Deployed {
         /// Environment.

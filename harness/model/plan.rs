@@ -82,6 +82,8 @@ pub struct Workload {
     pub file_share: f64,
     /// Bytes of a file.
     pub file_bytes: u32,
+    /// Rows with an object each that are written, and seen in both regions, before the load starts.
+    pub prefill: u32,
     /// Hard deadline of every operation.
     pub deadline: Duration,
     /// Period of every probe; also the resolution of every interruption.

@@ -91,6 +91,7 @@ fn workload() -> Value {
     closed(&workload::FIELDS, &[], |field| match field {
         "rate" => reference("rate"),
         "writers" | "min_acked" => json!({ "type": "integer", "minimum": 1 }),
+        "prefill" => json!({ "type": "integer", "minimum": 0, "maximum": workload::PREFILL_MAX }),
         "mix" => closed(&workload::MIX_FIELDS, &[], |_| json!({ "type": "integer", "minimum": 0 })),
         "file_share" => reference("share"),
         "file_size" => reference("size"),

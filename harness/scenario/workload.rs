@@ -10,8 +10,21 @@ use super::{
 use crate::model::plan::{Mix, Workload};
 
 /// Fields of `workload`.
-pub(super) const FIELDS: [&str; 10] =
-    ["rate", "writers", "mix", "file_share", "file_size", "deadline", "probe_period", "warm_up", "settle", "min_acked"];
+pub(super) const FIELDS: [&str; 11] = [
+    "rate",
+    "writers",
+    "mix",
+    "file_share",
+    "file_size",
+    "prefill",
+    "deadline",
+    "probe_period",
+    "warm_up",
+    "settle",
+    "min_acked",
+];
+/// Most rows and objects written before the load: they take some hours.
+pub(super) const PREFILL_MAX: u32 = 1_000_000;
 /// Kinds of write in `mix`.
 pub(super) const MIX_FIELDS: [&str; 4] = ["create", "overwrite", "delete", "transfer"];
 
@@ -23,6 +36,7 @@ pub(super) fn default() -> Workload {
         mix: Mix { create: 60, overwrite: 25, delete: 10, transfer: 5 },
         file_share: 0.1,
         file_bytes: 4096,
+        prefill: 0,
         deadline: Duration::from_secs(2),
         probe_period: Duration::from_millis(100),
         warm_up: Duration::from_secs(3),
@@ -46,6 +60,9 @@ pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Workload>
     let file_bytes = field.read("file_size", default.file_bytes, |node, sink| {
         scalars::size(node, 64..=16 * 1024 * 1024, sink).and_then(|bytes| u32::try_from(bytes).ok())
     });
+    let prefill = field.read("prefill", default.prefill, |node, sink| {
+        scalars::count(node, 0..=u64::from(PREFILL_MAX), sink).and_then(|count| u32::try_from(count).ok())
+    });
     let deadline = field.read("deadline", default.deadline, |node, sink| {
         scalars::duration(node, Duration::from_millis(50)..=Duration::from_secs(60), sink)
     });
@@ -61,6 +78,7 @@ pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Workload>
         mix: mix?,
         file_share: file_share?,
         file_bytes: file_bytes?,
+        prefill: prefill?,
         deadline: deadline?,
         probe_period: probe_period?,
         warm_up: warm_up?,

@@ -7,6 +7,7 @@ mod full_disk;
 mod house;
 mod lab;
 mod leftovers;
+mod many;
 mod oracle;
 mod orders;
 mod partial;

@@ -37,8 +37,6 @@ pub(super) fn start(program: &Path, site: &Path, log: &Path, port: u16, root: &L
             ("MINIO_ROOT_PASSWORD", root.secret.clone()),
             ("MINIO_BROWSER", "off".to_owned()),
             ("MINIO_UPDATE", "off".to_owned()),
-            // At the default speed what a broken link left behind waits for minutes.
-            ("MINIO_SCANNER_SPEED", "fastest".to_owned()),
         ],
         folder: site.to_owned(),
         log: log.to_owned(),

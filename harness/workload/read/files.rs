@@ -1,6 +1,9 @@
 //! Every version and delete marker of a bucket, each body read from this region's own store.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use aws_sdk_s3::{
     Client,
@@ -8,8 +11,8 @@ use aws_sdk_s3::{
     operation::list_object_versions::ListObjectVersionsOutput,
     types::{ReplicationRule, ReplicationRuleStatus},
 };
-use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::time::sleep;
+use futures_util::{StreamExt, stream};
+use tokio::time::{sleep, timeout};
 
 use crate::{
     api::environment::Login,
@@ -38,28 +41,62 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Bound on one request.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
-/// Reads the bucket of the store at `127.0.0.1:port`; `marked` is left empty. A bucket that is not there holds nothing.
+/// Bodies that were read whole in one store. Such a one is not read again while it is listed with the same version id, ETag
+/// and length: versions are not written twice, and reading everything at every boundary would keep the store busier than
+/// its clients do. That a body still is what it was is seen by a reading without any, as the final ones are.
+#[derive(Debug, Default)]
+pub struct Bodies(HashMap<(Box<str>, Box<str>), (Listed, Content)>);
+
+impl Bodies {
+    fn of(&self, listed: &Listed) -> Option<Content> {
+        let (read, content) = self.0.get(&(listed.object_key.clone(), listed.version_id.clone()))?;
+        (read == listed).then(|| content.clone())
+    }
+}
+
+/// Reads the bucket of the store at `127.0.0.1:port`, bodies that are not among those `read` before, and adds them to
+/// these; `marked` is left empty. A bucket that is not there holds nothing. `within` bounds each page of the listing and
+/// each wait for a body; how long the whole takes is a matter of the bucket's size.
 ///
 /// # Errors
-/// Why it could not be read whole within `within`.
-pub async fn read_files(port: u16, bucket: &str, auditor: &Login, within: Duration) -> Result<FilesSnapshot, String> {
+/// Why it could not be read whole.
+pub async fn read_files(
+    port: u16,
+    bucket: &str,
+    auditor: &Login,
+    within: Duration,
+    bodies: &mut Bodies,
+) -> Result<FilesSnapshot, String> {
     let client = s3::client(port, auditor, within.min(REQUEST_WITHIN));
-    let reading = async {
-        let listed = list(&client, bucket).await?;
-        let versions = stream::iter(listed)
-            .map(|version| read(&client, bucket, version))
-            .buffer_unordered(READERS)
-            .try_collect()
-            .await?;
-        Ok(FilesSnapshot { versions, marked: Vec::new() })
-    };
-    tokio::time::timeout(within, reading).await.unwrap_or_else(|_| Err(format!("not read whole within {within:?}")))
+    let listed = list(&client, bucket, within).await?;
+    let mut versions = Vec::with_capacity(listed.len());
+    let mut unread = Vec::new();
+    for listed in listed {
+        match if listed.marker { Some(Content::DeleteMarker) } else { bodies.of(&listed) } {
+            Some(content) => versions.push(listed.version(content)),
+            None => unread.push(listed),
+        }
+    }
+    let mut reading = stream::iter(unread).map(|listed| read(&client, bucket, listed)).buffer_unordered(READERS);
+    loop {
+        match timeout(within, reading.next()).await {
+            Ok(Some(read)) => {
+                let (listed, content) = read?;
+                versions.push(listed.version(content.clone()));
+                if matches!(content, Content::Body { .. }) {
+                    bodies.0.insert((listed.object_key.clone(), listed.version_id.clone()), (listed, content));
+                }
+            }
+            Ok(None) => return Ok(FilesSnapshot { versions, marked: Vec::new() }),
+            Err(_) => return Err(format!("no body came within {within:?}")),
+        }
+    }
 }
 
 /// Key and version id of everything in the bucket, delete markers included; no body is read.
 ///
 /// # Errors
-/// Why it could not be listed within `within`.
+/// Why it could not be listed; `within` bounds each page.
 pub async fn list_files(
     port: u16,
     bucket: &str,
@@ -67,8 +104,7 @@ pub async fn list_files(
     within: Duration,
 ) -> Result<BTreeSet<(Box<str>, Box<str>)>, String> {
     let client = s3::client(port, auditor, within.min(REQUEST_WITHIN));
-    let listed = tokio::time::timeout(within, list(&client, bucket)).await;
-    let listed = listed.unwrap_or_else(|_| Err(format!("not listed within {within:?}")))?;
+    let listed = list(&client, bucket, within).await?;
     Ok(listed.into_iter().map(|listed| (listed.object_key, listed.version_id)).collect())
 }
 
@@ -90,24 +126,42 @@ pub async fn replicates(port: u16, bucket: &str, auditor: &Login, within: Durati
 }
 
 /// A version as it is listed.
+#[derive(Debug, PartialEq, Eq)]
 struct Listed {
     object_key: Box<str>,
     version_id: Box<str>,
     marker: bool,
+    /// Empty for a marker.
+    etag: Box<str>,
+    /// 0 for a marker.
+    bytes: i64,
 }
 
-async fn list(client: &Client, bucket: &str) -> Result<Vec<Listed>, String> {
+impl Listed {
+    fn version(&self, content: Content) -> ObjectVersion {
+        ObjectVersion { object_key: self.object_key.clone(), version_id: self.version_id.clone(), content }
+    }
+}
+
+async fn list(client: &Client, bucket: &str, within: Duration) -> Result<Vec<Listed>, String> {
     let mut listed = Vec::new();
     let (mut key, mut version) = (None, None);
     loop {
-        let page = page(client, bucket, key, version).await?;
+        let page = timeout(within, page(client, bucket, key, version)).await;
+        let page = page.unwrap_or_else(|_| Err(format!("no page of the listing came within {within:?}")))?;
         let Some(page) = page else { return Ok(listed) };
         let named = |key: Option<&str>, version: Option<&str>, marker| Listed {
             object_key: key.unwrap_or_default().into(),
             version_id: version.unwrap_or("null").into(),
             marker,
+            etag: Box::default(),
+            bytes: 0,
         };
-        listed.extend(page.versions().iter().map(|version| named(version.key(), version.version_id(), false)));
+        listed.extend(page.versions().iter().map(|version| Listed {
+            etag: version.e_tag().unwrap_or_default().into(),
+            bytes: version.size().unwrap_or_default(),
+            ..named(version.key(), version.version_id(), false)
+        }));
         listed.extend(page.delete_markers().iter().map(|marker| named(marker.key(), marker.version_id(), true)));
         if page.is_truncated() != Some(true) {
             return Ok(listed);
@@ -140,10 +194,9 @@ async fn page(
     Err(format!("list {bucket}: {last}"))
 }
 
-async fn read(client: &Client, bucket: &str, listed: Listed) -> Result<ObjectVersion, String> {
-    let Listed { object_key, version_id, marker } = listed;
-    let content = if marker { Content::DeleteMarker } else { body(client, bucket, &object_key, &version_id).await? };
-    Ok(ObjectVersion { object_key, version_id, content })
+async fn read(client: &Client, bucket: &str, listed: Listed) -> Result<(Listed, Content), String> {
+    let content = body(client, bucket, &listed.object_key, &listed.version_id).await?;
+    Ok((listed, content))
 }
 
 /// The body, or the store's own word that it cannot give it. That no word came is an error, since it proves nothing.
@@ -175,4 +228,27 @@ async fn body(client: &Client, bucket: &str, object_key: &str, version_id: &str)
 /// Statuses that say "not now" (too many requests, unavailable, a time-out on the way) and nothing of the object.
 fn busy(status: u16) -> bool {
     matches!(status, 408 | 429 | 499 | 503 | 504)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_known_only_while_its_version_is_listed_as_it_was() {
+        let listed = |version: &str, etag: &str, bytes| Listed {
+            object_key: "k".into(),
+            version_id: version.into(),
+            marker: false,
+            etag: etag.into(),
+            bytes,
+        };
+        let content = Content::Body { token: None, sha256: "aa".into(), bytes: 4 };
+        let mut bodies = Bodies::default();
+        bodies.0.insert(("k".into(), "1".into()), (listed("1", "e", 4), content.clone()));
+        assert_eq!(bodies.of(&listed("1", "e", 4)), Some(content));
+        for other in [listed("2", "e", 4), listed("1", "f", 4), listed("1", "e", 5)] {
+            assert_eq!(bodies.of(&other), None, "{other:?}");
+        }
+    }
 }

@@ -20,6 +20,7 @@ fn workload(rate_per_s: f64, writers: u16, mix: Mix, file_share: f64) -> Workloa
         mix,
         file_share,
         file_bytes: 100,
+        prefill: 0,
         deadline: Duration::from_secs(1),
         probe_period: Duration::from_millis(100),
         warm_up: Duration::ZERO,

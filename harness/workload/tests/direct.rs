@@ -36,6 +36,7 @@ pub fn workload(rate_per_s: f64, writers: u16) -> Workload {
         mix: Mix { create: 60, overwrite: 25, delete: 10, transfer: 5 },
         file_share: 0.2,
         file_bytes: 4096,
+        prefill: 0,
         deadline: Duration::from_secs(1),
         probe_period: Duration::from_millis(100),
         warm_up: Duration::ZERO,
@@ -55,8 +56,15 @@ pub async fn start(servers: &Servers, workload: Workload) -> (Load, Arc<Books>, 
 
 async fn agree(servers: &Servers, books: &Books) {
     let sql = read::read_sql(servers.sql_port, "sales", &auditor(), WITHIN).await.unwrap();
-    let files = read::read_files(servers.files_port, "sales", &auditor(), WITHIN).await.unwrap();
+    let mut bodies = read::Bodies::default();
+    let mut files = read::read_files(servers.files_port, "sales", &auditor(), WITHIN, &mut bodies).await.unwrap();
     books.agree(&sql, Some(&files));
+    // Once more, from what was read.
+    let mut again = read::read_files(servers.files_port, "sales", &auditor(), WITHIN, &mut bodies).await.unwrap();
+    for files in [&mut files, &mut again] {
+        files.versions.sort_by(|a, b| a.version_id.cmp(&b.version_id));
+    }
+    assert_eq!(files, again);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +111,7 @@ async fn stores_without_table_or_bucket_are_read_as_empty() {
     let servers = Servers::start(true).await;
     let sql = read::read_sql(servers.sql_port, "sales", &auditor(), WITHIN).await;
     assert_eq!(sql, Ok(SqlSnapshot::default()));
-    let files = read::read_files(servers.files_port, "nowhere", &auditor(), WITHIN).await;
+    let files = read::read_files(servers.files_port, "nowhere", &auditor(), WITHIN, &mut read::Bodies::default()).await;
     assert_eq!(files, Ok(FilesSnapshot::default()));
     let nobody = read::read_sql(free_port(), "sales", &auditor(), WITHIN).await;
     assert!(nobody.is_err_and(|why| why.contains("refused")));

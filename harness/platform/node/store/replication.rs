@@ -17,6 +17,8 @@ use crate::{
     },
 };
 
+/// What a rule replicates beside new versions.
+const RULE: &str = "delete,delete-marker";
 /// How long the other region may take to accept the rule: its bucket and user may be under way.
 const RULE_WITHIN: Duration = Duration::from_secs(20);
 /// How long the proof may take.
@@ -26,8 +28,14 @@ const PROOF_WITHIN: Duration = Duration::from_secs(30);
 const CROSSING: Duration = Duration::from_secs(2);
 
 impl Store {
-    /// Makes the rule, if there is none: objects, existing ones, delete markers and version deletes go to the other
-    /// region. Done when an object of its own has been read there, unproxied, and removed again in both, all versions.
+    /// Makes the rule, if there is none: objects, delete markers and version deletes go to the other region. Done when an
+    /// object of its own has been read there, unproxied, and removed again in both, all versions.
+    ///
+    /// What is in the bucket already is not left to the rule (`existing-objects`): the node levels it itself, and MinIO
+    /// would lose delete markers. Its scanner, walking with the rule that held when its round began, queues the markers it
+    /// sees for that rule's target; where the rule has been replaced meanwhile, `replicateDelete` finds no such target
+    /// ("failed to get target"), takes the empty outcome for "nothing left to do" and deletes the marker *here*, for good
+    /// (`cmd/bucket-replication.go`, seen with RELEASE.2026-02-12: deleted objects came back to life).
     ///
     /// # Errors
     /// [`StoreError`].
@@ -48,7 +56,7 @@ impl Store {
                 "--remote-bucket",
                 &remote,
                 "--replicate",
-                "delete,delete-marker,existing-objects",
+                RULE,
                 "--priority",
                 "1",
                 "--healthcheck-seconds",
