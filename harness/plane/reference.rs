@@ -68,7 +68,7 @@ impl ReferencePlane {
 impl From<HttpError> for PlaneError {
     fn from(error: HttpError) -> Self {
         match error {
-            HttpError::Refused { status, ref why, .. } if (400..500).contains(&status) => {
+            HttpError::Refused { status, ref why, .. } if (400..500).contains(&status) || status == 507 => {
                 Self::Refused(format!("{why} (HTTP {status})"))
             }
             HttpError::Refused { .. } => Self::Failed(error.to_string()),

@@ -66,6 +66,13 @@ pub enum JournalError {
     Content(#[from] serde_json::Error),
 }
 
+impl JournalError {
+    /// There was no room: SQLite's `SQLITE_FULL`. What was to be written has been rolled back.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("13"))
+    }
+}
+
 /// An open journal.
 pub struct Journal {
     connection: Mutex<SqliteConnection>,
@@ -326,6 +333,27 @@ mod tests {
     fn owed_notice(id: u64) -> Record {
         let (environment, kind) = ("sales".parse().unwrap(), NoticeKind::Warning);
         Record::Notice(NewNotice { id, operation: 7, environment, kind, text: "told".to_owned() })
+    }
+
+    #[tokio::test]
+    async fn without_room_nothing_is_written_and_with_room_again_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path()).await.unwrap().journal;
+        journal.write(&[event(1, 1)]).await.unwrap();
+        let room = async |pages: u32| {
+            let connection = &mut *journal.connection.lock().await;
+            sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"))).execute(connection).await
+        };
+        room(1).await.unwrap();
+        let many: Vec<Record> = (2..=200).map(|number| event(number, number)).collect();
+        for _ in 0..2 {
+            assert!(journal.write(&many).await.unwrap_err().is_full());
+        }
+        assert_eq!(journal.events_after(0).await.unwrap().len(), 1, "all or none");
+        room(1_000_000).await.unwrap();
+        journal.write(&many).await.unwrap();
+        drop(journal);
+        assert_eq!(Journal::open(folder.path()).await.unwrap().records.len(), 200);
     }
 
     #[tokio::test]

@@ -38,6 +38,9 @@ pub(super) struct Refuse {
     error: String,
 }
 
+/// "Insufficient storage" (RFC 4918).
+const NO_ROOM: u16 = 507;
+
 impl Refuse {
     /// With a status and the reason.
     pub(super) fn new(status: u16, error: impl Into<String>) -> Self {
@@ -60,13 +63,14 @@ impl From<Refused> for Refuse {
 
 impl From<Unavailable> for Refuse {
     fn from(unavailable: Unavailable) -> Self {
-        Self::new(503, unavailable.to_string())
+        let status = if let Unavailable::Full = unavailable { NO_ROOM } else { 503 };
+        Self::new(status, unavailable.to_string())
     }
 }
 
 impl From<JournalError> for Refuse {
     fn from(error: JournalError) -> Self {
-        Self::new(503, error.to_string())
+        Self::new(if error.is_full() { NO_ROOM } else { 503 }, error.to_string())
     }
 }
 

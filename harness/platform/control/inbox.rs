@@ -1,6 +1,12 @@
 //! What reaches the core's task, and how its answers come back.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -62,25 +68,51 @@ pub(super) enum Message {
     Look(Look),
 }
 
-/// The core's task has ended or is stuck.
+/// Why the core's task gives no answer.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the control plane is ending or its disk is stuck: try again")]
-pub(super) struct Unavailable;
+pub(super) enum Unavailable {
+    /// It has ended, or waits for its disk.
+    #[error("the control plane is ending or its disk is stuck: try again")]
+    Stuck,
+    /// What it decides cannot be written.
+    #[error(
+        "the control plane's disk is full: nothing is done until there is room on it; look at what is under way before ordering again"
+    )]
+    Full,
+}
+
+/// Whether the journal's disk is full.
+#[derive(Clone, Default)]
+pub(super) struct Full(Arc<AtomicBool>);
+
+impl Full {
+    /// Tells it.
+    pub(super) fn set(&self, full: bool) {
+        self.0.store(full, Relaxed);
+    }
+
+    fn why(&self) -> Unavailable {
+        if self.0.load(Relaxed) { Unavailable::Full } else { Unavailable::Stuck }
+    }
+}
 
 /// The way to the core's task.
 #[derive(Clone)]
-pub(super) struct Inbox(mpsc::Sender<Message>);
+pub(super) struct Inbox {
+    sender: mpsc::Sender<Message>,
+    full: Full,
+}
 
 impl Inbox {
     /// A way and its end.
-    pub(super) fn new() -> (Self, mpsc::Receiver<Message>) {
+    pub(super) fn new(full: Full) -> (Self, mpsc::Receiver<Message>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        (Self(sender), receiver)
+        (Self { sender, full }, receiver)
     }
 
     /// Tells an event; that the core's task has ended is no concern of the teller's.
     pub(super) async fn tell(&self, event: Event) {
-        let _ = self.0.send(Message::Event(event)).await;
+        let _ = self.sender.send(Message::Event(event)).await;
     }
 
     /// Asks for permits.
@@ -109,11 +141,15 @@ impl Inbox {
     }
 
     async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, Unavailable> {
+        // Refused now is better than queued, answered as unavailable, and done when there is room again.
+        if let why @ Unavailable::Full = self.full.why() {
+            return Err(why);
+        }
         let (sender, receiver) = oneshot::channel();
         let asked = async {
-            self.0.send(message(sender)).await.map_err(|_| Unavailable)?;
-            receiver.await.map_err(|_| Unavailable)
+            self.sender.send(message(sender)).await.ok()?;
+            receiver.await.ok()
         };
-        timeout(ANSWER_WITHIN, asked).await.unwrap_or(Err(Unavailable))
+        timeout(ANSWER_WITHIN, asked).await.ok().flatten().ok_or_else(|| self.full.why())
     }
 }

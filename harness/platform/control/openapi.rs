@@ -53,7 +53,7 @@ fn operation(call: &Call, generator: &mut SchemaGenerator) -> Value {
     let answer = (call.answer)(generator);
     responses.insert(call.status.to_string(), content("Done, or taken.", &answer));
     let refusal = generator.subschema_for::<Refusal>();
-    for status in [401, 503].iter().chain(call.refusals) {
+    for status in [401, 503, 507].iter().chain(call.refusals) {
         responses.insert(status.to_string(), content(reason(*status), &refusal));
     }
     responses.sort_keys();
@@ -79,6 +79,7 @@ fn reason(status: u16) -> &'static str {
         404 => "There is no such thing.",
         409 => "Not now.",
         422 => "Not allowed.",
+        507 => "Its disk is full: nothing is done until there is room on it.",
         _ => "The control plane, or a node it has to ask, does not answer: try again.",
     }
 }

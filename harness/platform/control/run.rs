@@ -15,7 +15,7 @@ use super::{
     driver::Driver,
     error::ControlError,
     http::{Desk, router},
-    inbox::{Clock, Inbox, QUEUE},
+    inbox::{Clock, Full, Inbox, QUEUE},
     outbox::Outbox,
     scribe::Scribe,
 };
@@ -63,7 +63,8 @@ pub async fn run_until(config: ControlConfig, told: impl Future<Output = ()>) ->
         .map_err(|source| ControlError::Listen { port: config.listen, source })?;
 
     let journal = Arc::new(journal);
-    let (inbox, messages) = Inbox::new();
+    let full = Full::default();
+    let (inbox, messages) = Inbox::new(full.clone());
     let (to_scribe, batches) = mpsc::channel(QUEUE);
     let (changes, news) = watch::channel(0);
     let (stop, stopped) = oneshot::channel();
@@ -74,6 +75,7 @@ pub async fn run_until(config: ControlConfig, told: impl Future<Output = ()>) ->
         outbox: Arc::new(Outbox::new(Arc::clone(&journal), inbox.clone())),
         inbox: inbox.clone(),
         changes,
+        full,
     };
     let desk = Desk { inbox, journal, calls, changes: news, regions };
     let router = router(desk, &config.api_token, &config.internal_token);

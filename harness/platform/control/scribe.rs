@@ -1,16 +1,17 @@
 //! Persists what the core has decided, then performs it: nothing is done, and nothing answered, whose reason is not on
 //! the disk. What waits together is written in one transaction, so a permit waits for two flushes at most.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
+    time::sleep,
 };
 
 use super::{
     calls::Calls,
-    inbox::{Inbox, Reply},
+    inbox::{Full, Inbox, Reply},
     outbox::Outbox,
 };
 use crate::{
@@ -23,6 +24,9 @@ use crate::{
 
 /// Decisions written together at most.
 const TOGETHER_MAX: usize = 64;
+
+/// Between two tries to write where there is no room.
+const NO_ROOM: Duration = Duration::from_millis(200);
 
 /// Something to do once its reason is on the disk.
 pub(super) enum Deed {
@@ -55,13 +59,16 @@ pub(super) struct Scribe {
     pub(super) inbox: Inbox,
     /// Grows with every write, for those who wait for news.
     pub(super) changes: watch::Sender<u64>,
+    /// Told while there is no room for what was decided.
+    pub(super) full: Full,
 }
 
 impl Scribe {
     /// Works until the driver has ended and its last decision is written.
     ///
     /// # Errors
-    /// The journal's: a control plane that cannot write must end.
+    /// The journal's: a control plane that cannot write must end, unless all it lacks is room: then nothing was written and
+    /// nothing done, and it waits for room.
     pub(super) async fn work(
         self,
         mut batches: mpsc::Receiver<Batch>,
@@ -90,7 +97,15 @@ impl Scribe {
         if records.is_empty() {
             return Ok(());
         }
-        self.journal.write(&records).await?;
+        while let Err(error) = self.journal.write(&records).await {
+            if !error.is_full() {
+                return Err(error);
+            }
+            tracing::warn!(%error, "the journal's disk is full: waiting for room");
+            self.full.set(true);
+            sleep(NO_ROOM).await;
+        }
+        self.full.set(false);
         for record in &records {
             if let Record::Event(event) = record {
                 let environment = event.environment.as_ref().map(ToString::to_string);

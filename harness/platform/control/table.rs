@@ -33,7 +33,7 @@ pub(super) struct Call {
     pub(super) status: u16,
     /// The answer.
     pub(super) answer: SchemaOf,
-    /// Statuses of its refusals, beside 401 and 503.
+    /// Statuses of its refusals, beside 401, 503 and 507.
     pub(super) refusals: &'static [u16],
     /// Who answers it.
     pub(super) handler: MethodRouter<Desk>,
