@@ -100,7 +100,7 @@ impl Course {
             journal: Arc::clone(&journal) as Arc<dyn workload::Journal>,
         };
         self.first_writes(&spec, &took_s).await?;
-        let filled = prefill::fill(&observer, &spec).await;
+        let filled = prefill::fill(&observer, &spec, PREPARE).await;
         filled.map_err(|why| DrillError::Failed(format!("what the scenario wants there before the load: {why}")))?;
         self.phase(RunPhase::WarmUp);
         let load = Load::start(spec);

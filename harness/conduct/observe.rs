@@ -63,14 +63,10 @@ impl Observer {
     /// # Errors
     /// Why it could not be read.
     pub(super) async fn acquaint(&self, environment: EnvironmentIndex, side: Side) -> Result<(), String> {
-        let place = usize::from(environment.0);
-        let stores = self.testbed.stores(self.region(side), &self.plan.environments[place].id);
-        let Some(port) = stores.files else { return Ok(()) };
-        let mut bodies = self.known(environment, side);
-        let bucket = &self.endpoints[place].bucket;
-        let read = read::read_files(port, bucket, &self.testbed.auditor().s3, WITHIN, &mut bodies).await;
-        self.keep_known(environment, side, bodies);
-        read.map(drop)
+        match self.read_unknown(environment, side).await {
+            Reading::Failed(why) => Err(why),
+            Reading::Whole(_) | Reading::Down | Reading::Destroyed(_) => Ok(()),
+        }
     }
 
     /// The final readings: each region cut off and read twice. References that look dangling are asked for at the
@@ -160,29 +156,37 @@ impl Observer {
             Some(port) => whole(read::read_sql(port, &endpoints.database, &auditor.sql, WITHIN).await),
             None => Reading::Down,
         };
-        let mut bodies = match boundary {
-            Boundary::Event(_) | Boundary::Final { pass: 0, .. } => self.known(environment, side),
-            Boundary::Final { .. } => Bodies::default(),
+        let mut files = match boundary {
+            Boundary::Event(_) | Boundary::Final { pass: 0, .. } => self.read_unknown(environment, side).await,
+            Boundary::Final { .. } => self.read_files(environment, side, &mut Bodies::default()).await,
         };
-        let mut files = match stores.files {
-            Some(port) => whole(read::read_files(port, &endpoints.bucket, &auditor.s3, WITHIN, &mut bodies).await),
-            None => Reading::Down,
-        };
-        self.keep_known(environment, side, bodies);
         if let (true, Reading::Whole(sql), Reading::Whole(files)) = (doors, &sql, &mut files) {
             files.marked = self.marked(environment, sql, files).await;
         }
         Observation { environment, side, boundary, began, ended: clock.now(), sql, files }
     }
 
-    /// What is known of a bucket, taken out: another reading of it at the same time begins with nothing.
-    fn known(&self, environment: EnvironmentIndex, side: Side) -> Bodies {
-        let mut bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
-        bodies.remove(&(environment, side)).unwrap_or_default()
+    /// Reads a bucket, but for bodies that such a reading has read before.
+    async fn read_unknown(&self, environment: EnvironmentIndex, side: Side) -> Reading<FilesSnapshot> {
+        let known = || self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken out: another reading of it at the same time begins with nothing.
+        let mut bodies = known().remove(&(environment, side)).unwrap_or_default();
+        let files = self.read_files(environment, side, &mut bodies).await;
+        known().insert((environment, side), bodies);
+        files
     }
 
-    fn keep_known(&self, environment: EnvironmentIndex, side: Side, known: Bodies) {
-        self.bodies.lock().unwrap_or_else(PoisonError::into_inner).insert((environment, side), known);
+    async fn read_files(
+        &self,
+        environment: EnvironmentIndex,
+        side: Side,
+        bodies: &mut Bodies,
+    ) -> Reading<FilesSnapshot> {
+        let place = usize::from(environment.0);
+        let stores = self.testbed.stores(self.region(side), &self.plan.environments[place].id);
+        let Some(port) = stores.files else { return Reading::Down };
+        let bucket = &self.endpoints[place].bucket;
+        whole(read::read_files(port, bucket, &self.testbed.auditor().s3, WITHIN, bodies).await)
     }
 
     /// References whose version is not in the bucket, answered with 409 at the customer's door and listed by the platform.

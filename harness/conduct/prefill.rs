@@ -15,8 +15,6 @@ use crate::{
     workload::{self, LoadSpec, Target},
 };
 
-/// Bound of each operation.
-const OPERATION: Duration = Duration::from_secs(10);
 /// Between two words on how far it is.
 const WORD: Duration = Duration::from_secs(5);
 /// Between two looks at the other region's bucket: a listing of a large one takes seconds.
@@ -27,18 +25,18 @@ const CROSSED_PER_S: u32 = 20;
 const CROSSED: Duration = Duration::from_secs(30);
 
 /// Writes what the scenario wants there before the load, waits until the other region has it, and reads it once on both
-/// sides, so that no boundary reading, made while the load runs, has to.
+/// sides, so that no boundary reading, made while the load runs, has to. `deadline` bounds each operation.
 ///
 /// # Errors
 /// What went wrong, in words.
-pub(super) async fn fill(observer: &Observer, spec: &LoadSpec) -> Result<(), String> {
+pub(super) async fn fill(observer: &Observer, spec: &LoadSpec, deadline: Duration) -> Result<(), String> {
     if spec.workload.prefill == 0 {
         return Ok(());
     }
-    try_join_all(spec.targets.iter().map(|target| one(observer, spec, target))).await.map(drop)
+    try_join_all(spec.targets.iter().map(|target| one(observer, spec, target, deadline))).await.map(drop)
 }
 
-async fn one(observer: &Observer, spec: &LoadSpec, target: &Target) -> Result<(), String> {
+async fn one(observer: &Observer, spec: &LoadSpec, target: &Target, deadline: Duration) -> Result<(), String> {
     let (environment, count) = (target.environment, spec.workload.prefill);
     let plan = &observer.plan.environments[usize::from(environment.0)];
     let say = |detail: String| {
@@ -48,7 +46,7 @@ async fn one(observer: &Observer, spec: &LoadSpec, target: &Target) -> Result<()
     let written = AtomicU32::new(0);
     let mut words = interval(WORD);
     words.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let writing = workload::prefill(target, spec, OPERATION, &written);
+    let writing = workload::prefill(target, spec, deadline, &written);
     tokio::pin!(writing);
     loop {
         tokio::select! {

@@ -2,14 +2,9 @@
 //!
 //! `GEODRILL_OBJECTS` says how many rows and objects are there before the load (2,000 unless set).
 
-use std::fmt::Write;
+use geodrill::{conduct::Drill, model::SwitchKind};
 
-use geodrill::{
-    conduct::Drill,
-    model::{SwitchKind, measure::EventMeasures},
-};
-
-use crate::support::{alone, drill};
+use crate::support::{alone, drill, longest, there_and_back};
 
 const OBJECTS: u32 = 2_000;
 /// Switches of each kind, with the objects and without.
@@ -26,23 +21,11 @@ fn scenario(objects: u32) -> String {
          workload: {{ rate: 50/s, writers: 4, file_size: 256B, prefill: {objects}, warm_up: 3s, settle: 2s, min_acked: 60 }}\n\
          timeline:\n"
     );
-    for number in 1..=SWITCHES {
-        for (id, order) in [("there", "planned_failover"), ("back", "failback")] {
-            let _ = write!(
-                text,
-                "  - {{ id: {id}-{number}, within: 900s, operate: {{ {order}: {{ scope: environment, environments: [sales] }} }} }}\n  \
-                 - {{ id: {id}-{number}-in-step, when: {{ event: environment.protected, environment: sales }}, within: 1800s, pause: 1s }}\n"
-            );
-        }
-    }
+    text.push_str(&there_and_back(SWITCHES, ["900s", "1800s"]));
     text.push_str(
         "expect:\n  - { measure: loss.operations, at_most: 0 }\n  - { measure: regions.differ, at_most: 0 }\n",
     );
     text
-}
-
-fn longest(event: &EventMeasures) -> f64 {
-    event.interruption.each().into_iter().filter_map(|(_, gap)| gap).map(|gap| gap.seconds).fold(0.0, f64::max)
 }
 
 /// Median interruption of each kind of switch, seconds, and what the run said.

@@ -5,12 +5,9 @@
 
 use std::fmt::Write;
 
-use geodrill::{
-    conduct::Drill,
-    model::{SwitchKind, measure::EventMeasures},
-};
+use geodrill::{conduct::Drill, model::SwitchKind};
 
-use crate::support::{alone, drill};
+use crate::support::{alone, drill, longest, there_and_back};
 
 /// Planned switchover by hand on the real stack, without a platform: median, seconds (`floors.md` of the design).
 const FLOOR_S: f64 = 0.054;
@@ -27,18 +24,7 @@ fn scenario(repetitions: usize) -> String {
         workload: { rate: 200/s, writers: 8, file_share: 5%, warm_up: 3s, settle: 2s, min_acked: 200 }\n\
         timeline:\n"
         .to_owned();
-    for number in 1..=repetitions {
-        for (id, order, scope) in [
-            ("there", "planned_failover", "environment, environments: [sales]"),
-            ("back", "failback", "environment, environments: [sales]"),
-        ] {
-            let _ = write!(
-                text,
-                "  - {{ id: {id}-{number}, within: 120s, operate: {{ {order}: {{ scope: {scope} }} }} }}\n  \
-                 - {{ id: {id}-{number}-in-step, when: {{ event: environment.protected, environment: sales }}, within: 120s, pause: 1s }}\n"
-            );
-        }
-    }
+    text.push_str(&there_and_back(repetitions, ["120s", "120s"]));
     text.push_str(
         "expect:\n  - { measure: loss.operations, at_most: 0 }\n  - { measure: regions.differ, at_most: 0 }\n",
     );
@@ -51,10 +37,6 @@ fn scenario(repetitions: usize) -> String {
         );
     }
     text
-}
-
-fn longest(event: &EventMeasures) -> f64 {
-    event.interruption.each().into_iter().filter_map(|(_, gap)| gap).map(|gap| gap.seconds).fold(0.0, f64::max)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,9 @@
 //! What the tests share.
 
-use std::{path::PathBuf, sync::OnceLock};
+use std::{fmt::Write, path::PathBuf, sync::OnceLock};
 
 use assert_cmd::Command;
-use geodrill::conduct::Drill;
+use geodrill::{conduct::Drill, model::measure::EventMeasures};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// The program under test.
@@ -41,4 +41,26 @@ pub fn example(name: &str) -> PathBuf {
         assert!(built.is_ok_and(|status| status.success()), "the example {name} could not be built");
     }
     path
+}
+
+/// Steps that move `sales` there and back so many times, each time once both stores follow again. `within`: of a switch, and
+/// of the wait after it.
+pub fn there_and_back(times: usize, within: [&str; 2]) -> String {
+    let mut steps = String::new();
+    let [switch, wait] = within;
+    for number in 1..=times {
+        for (id, order) in [("there", "planned_failover"), ("back", "failback")] {
+            let _ = write!(
+                steps,
+                "  - {{ id: {id}-{number}, within: {switch}, operate: {{ {order}: {{ scope: environment, environments: [sales] }} }} }}\n  \
+                 - {{ id: {id}-{number}-in-step, when: {{ event: environment.protected, environment: sales }}, within: {wait}, pause: 1s }}\n"
+            );
+        }
+    }
+    steps
+}
+
+/// The longest interruption of an event, seconds.
+pub fn longest(event: &EventMeasures) -> f64 {
+    event.interruption.each().into_iter().filter_map(|(_, gap)| gap).map(|gap| gap.seconds).fold(0.0, f64::max)
 }

@@ -13,11 +13,12 @@ use super::{
     desk::{Desk, House, Stream},
     hand::Hand,
     load::LoadSpec,
+    prepare,
     sql::Sql,
     stop::stop,
 };
 use crate::{
-    model::operation::{Connection, Lane, OpKind, Told},
+    model::operation::{Connection, Lane, OpKind},
     workload::schedule::Wanted,
 };
 
@@ -38,24 +39,18 @@ pub async fn prefill(
 ) -> Result<(), String> {
     let (switch, _) = stop();
     let house = Arc::new(House::new(spec.journal.clone(), spec.clock, spec.run, deadline, switch));
-    let desk = Arc::new(Desk::new(house.clone(), target.clone()));
+    let desk = Arc::new(Desk::new(house, target.clone()));
     let (count, bytes) = (spec.workload.prefill, spec.workload.file_bytes);
     let write = |number: u16| {
         let sql = Sql::new(desk.app("prefill"), Connection::LongLived);
         let mut hand = Hand::new(&desk, Lane::Writer(number), sql, desk.files(true, Connection::LongLived));
         let place = u32::from(target.environment.0) * u32::from(HANDS) + u32::from(number);
         hand.stream = Stream::new(STREAM_FIRST + place);
-        let house = &house;
         async move {
             for key in (u32::from(number)..count).step_by(usize::from(HANDS)) {
                 let wanted = Wanted::write(OpKind::Create, format!("prefilled-{key}").into(), false, true);
-                match hand.write(&wanted, bytes).await.map(|done| done.told) {
-                    Some(Told::Ok { .. }) => written.fetch_add(1, Relaxed),
-                    Some(Told::Fail { code } | Told::InDoubt { code }) => {
-                        return Err(format!("write the key {}: {code}", wanted.key));
-                    }
-                    None => return Err(house.problem().unwrap_or_default()),
-                };
+                prepare::written(&mut hand, &wanted, bytes).await?;
+                written.fetch_add(1, Relaxed);
             }
             Ok(())
         }

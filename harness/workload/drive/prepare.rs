@@ -65,15 +65,21 @@ pub async fn prepare(
     // The object comes first, so that its token is known: see `seeded_object`.
     let object = Wanted::write(OpKind::Create, "seeded-object".into(), false, true);
     for wanted in std::iter::once(object).chain(contended) {
-        match hand.write(&wanted, OBJECT_BYTES).await.map(|done| done.told) {
-            Some(Told::Ok { .. }) => {}
-            Some(Told::Fail { code } | Told::InDoubt { code }) => {
-                return Err(format!("write the key {}: {code}", wanted.key));
-            }
-            None => return Err(house.problem().unwrap_or_default()),
-        }
+        written(&mut hand, &wanted, OBJECT_BYTES).await?;
     }
     Ok(())
+}
+
+/// Sends a write that has to be acknowledged.
+///
+/// # Errors
+/// What it was told instead, or why the load ends.
+pub(super) async fn written(hand: &mut Hand, wanted: &Wanted, file_bytes: u32) -> Result<(), String> {
+    match hand.write(wanted, file_bytes).await.map(|done| done.told) {
+        Some(Told::Ok { .. }) => Ok(()),
+        Some(Told::Fail { code } | Told::InDoubt { code }) => Err(format!("write the key {}: {code}", wanted.key)),
+        None => Err(hand.desk.house.problem().unwrap_or_default()),
+    }
 }
 
 /// The object that [`prepare`] writes for reads to ask for, and the token in it.
