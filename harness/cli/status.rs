@@ -177,12 +177,12 @@ fn show_environment(text: &mut String, environment: &EnvironmentStatus) {
     for claim in &environment.claims {
         let StoreClaim { region, sql, timeline, sql_behind_bytes, files_pending, files_oldest_ms, streaming } = claim;
         let sql = format!("{sql:?}").to_lowercase();
-        let behind = sql_behind_bytes.map_or_else(|| "?".to_owned(), |bytes| bytes.to_string());
+        let behind = sql_behind_bytes.map_or_else(String::new, |bytes| format!(" behind {bytes} B,"));
         let streams = if *streaming { "streaming" } else { "not streaming" };
         line(
             text,
             format_args!(
-                "  {:<8} {sql} on timeline {timeline}, {streams}, behind {behind} B, {files_pending} files pending (oldest {files_oldest_ms} ms)",
+                "  {:<8} {sql} on timeline {timeline}, {streams},{behind} {files_pending} files pending (oldest {files_oldest_ms} ms)",
                 region.as_str()
             ),
         );
