@@ -47,7 +47,7 @@ fn variable(name: &str) -> Result<String> {
 impl Tampering {
     async fn connect(region: &str, environment: &str) -> Result<Self> {
         let endpoint = variable(&format!("GEODRILL_{region}_S3_ENDPOINT"))?;
-        let port = endpoint.rsplit(':').next().context("an endpoint has a port")?.parse()?;
+        let port = endpoint.rsplit(':').next().context("an endpoint has a port")?.parse::<u16>()?;
         let login = Login { user: variable("GEODRILL_S3_ACCESS_KEY")?, secret: variable("GEODRILL_S3_SECRET_KEY")? };
         Ok(Self {
             sql: PgConnection::connect(&variable(&format!("GEODRILL_{region}_{environment}_SQL_URL"))?).await?,

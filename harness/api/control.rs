@@ -145,7 +145,7 @@ pub struct EnvironmentStep {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Subscription {
-    /// An `http://127.0.0.1:…` address.
+    /// An `http://HOST:PORT/…` address, HOST being one of those that control may call: 127.0.0.1, unless it is told others.
     pub url: String,
 }
 

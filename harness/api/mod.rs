@@ -1,9 +1,10 @@
-//! What both halves share: names, the control API's types, what the platform's roles say to one another,
+//! What both halves share: names, addresses, the control API's types, what the platform's roles say to one another,
 //! the configuration a role is started with, and a site's inventory of processes.
 //!
 //! Plain values with serde; no I/O. Nothing here knows of faults, ledgers or verdicts, so the examined learns
 //! nothing of the examiner by reading it.
 
+pub mod address;
 pub mod compute;
 pub mod control;
 pub mod environment;
@@ -14,4 +15,5 @@ pub mod role;
 pub mod route;
 pub mod site;
 
+pub use address::Address;
 pub use ids::{EnvironmentId, Epoch, Region};

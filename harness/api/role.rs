@@ -1,14 +1,17 @@
 //! How a role is started: `geodrill role <name> --config <file>`, the file being JSON of mode 0600 made by the testbed.
 //!
-//! A role says that it is up by answering `GET /internal/ready` on its `listen` address (200 once ready; no token is needed). All ports are
-//! on 127.0.0.1. A role ends on SIGTERM; a node then stops its clusters (fast).
+//! A role says that it is up by answering `GET /internal/ready` on its `listen` address (200 once ready; no token is needed). A role ends on SIGTERM; a node then stops its clusters (fast).
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Region, environment::Login};
+use super::{Address, Region, control::Deploy, environment::Login};
 
 /// Printed by `geodrill role --handshake`; a runner refuses a role binary that answers with another one.
 pub const HANDSHAKE: &str = concat!("geodrill-role/1 ", env!("CARGO_PKG_VERSION"));
@@ -94,22 +97,26 @@ pub struct DoorPorts {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ControlConfig {
-    /// Port it listens on.
-    pub listen: u16,
+    /// Where it listens.
+    pub listen: SocketAddr,
     /// Folder of its journal.
     pub data: PathBuf,
     /// Token of the public API.
     pub api_token: String,
     /// Token among roles.
     pub internal_token: String,
-    /// Port (of the link `witness -> REGION / node`) on which each region's node is reached.
-    pub nodes: BTreeMap<Region, u16>,
-    /// Port (of the link `witness -> REGION / compute`) on which each region's compute is reached.
-    pub computes: BTreeMap<Region, u16>,
-    /// Port (of the link `witness -> edge / routes`) on which the edge takes routes.
-    pub edge: u16,
+    /// Where (by the link `witness -> REGION / node`) each region's node is reached.
+    pub nodes: BTreeMap<Region, Address>,
+    /// Where (by the link `witness -> REGION / compute`) each region's compute is reached.
+    pub computes: BTreeMap<Region, Address>,
+    /// Where (by the link `witness -> edge / routes`) the edge takes routes.
+    pub edge: Address,
     /// Customers' ports of each slot (of the links `client -> edge / …`), as published in `Endpoints`.
     pub doors: Vec<DoorPorts>,
+    /// Hosts that a subscriber's address may name; no webhook goes anywhere else.
+    pub webhook_hosts: BTreeSet<String>,
+    /// Deployed when it starts with an empty journal.
+    pub deploy_first: Vec<Deploy>,
     /// Timers.
     pub timers: Timers,
     /// How it decides.
@@ -124,8 +131,8 @@ pub struct NodeConfig {
     pub region: Region,
     /// The other region.
     pub peer: Region,
-    /// Port it listens on.
-    pub listen: u16,
+    /// Where it listens.
+    pub listen: SocketAddr,
     /// Folder for clusters, sockets, durable state and logs. Short: sockets live in `<data>/s`.
     pub data: PathBuf,
     /// The site's folder, where `processes.json` lives.
@@ -138,33 +145,33 @@ pub struct NodeConfig {
     pub template: Option<PathBuf>,
     /// The `mc` program.
     pub mc: PathBuf,
-    /// Port (of the link `REGION -> REGION / files`) of its own store.
-    pub files: u16,
+    /// Its own store (by the link `REGION -> REGION / files`).
+    pub files: Address,
     /// Root key pair of its own store.
     pub files_root: Login,
-    /// Ports (of the link `REGION -> PEER / files`, all its proxies) by which its own store reaches the other's. More than
-    /// one, since a target that failed is online again at once under a new port.
-    pub files_targets: Vec<u16>,
+    /// Where (by the link `REGION -> PEER / files`, all its proxies) its own store reaches the other's. More than one, since
+    /// a target that failed is online again at once under a new port.
+    pub files_targets: Vec<Address>,
     /// Each slot's Postgres ports.
     pub slots: Vec<NodeSlot>,
-    /// Port (of the link `REGION -> witness / control`) of the control plane.
-    pub control: u16,
-    /// Port (of the link `REGION -> PEER / node`) of the other region's node.
-    pub peer_node: u16,
+    /// The control plane (by the link `REGION -> witness / control`).
+    pub control: Address,
+    /// The other region's node (by the link `REGION -> PEER / node`).
+    pub peer_node: Address,
     /// The auditor's Postgres role: superuser by password over TCP, let in by every HBA the node writes, fenced or not.
     pub auditor: Login,
     /// Timers.
     pub timers: Timers,
 }
 
-/// One slot of a node: the ports of one environment's cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// One slot of a node: where one environment's clusters are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeSlot {
-    /// Port Postgres listens on.
+    /// Port Postgres listens on, at the node's own address.
     pub postgres: u16,
-    /// Port (of the link `PEER -> REGION / sql`, named by the direction of the data) of the other region's Postgres.
-    pub source: u16,
+    /// The other region's Postgres (by the link `PEER -> REGION / sql`, named by the direction of the data).
+    pub source: Address,
 }
 
 /// A region's compute.
@@ -173,26 +180,26 @@ pub struct NodeSlot {
 pub struct ComputeConfig {
     /// Its region.
     pub region: Region,
-    /// Port it listens on for `/internal/ready`.
-    pub listen: u16,
-    /// Port for SQL from the edge.
-    pub listen_sql: u16,
-    /// Port for files from the edge.
-    pub listen_files: u16,
+    /// Where it listens for `/internal/ready` and control's commands.
+    pub listen: SocketAddr,
+    /// Where it takes SQL from the edge.
+    pub listen_sql: SocketAddr,
+    /// Where it takes files from the edge.
+    pub listen_files: SocketAddr,
     /// Folder of its durable epochs.
     pub data: PathBuf,
     /// Token among roles.
     pub internal_token: String,
-    /// Ports (of the link `REGION -> REGION / sql`) of each slot's Postgres.
-    pub sql: Vec<u16>,
-    /// Port (of the link `REGION -> REGION / files`) of the store.
-    pub files: u16,
-    /// Port (of the link `REGION -> REGION / node`) of its own node, for marked references.
-    pub node: u16,
-    /// Port (of the link `REGION -> witness / control`) of the control plane.
-    pub control: u16,
-    /// Port (of the link `REGION -> PEER / node`) of the other region's node.
-    pub peer_node: u16,
+    /// Each slot's Postgres (by the link `REGION -> REGION / sql`).
+    pub sql: Vec<Address>,
+    /// The store (by the link `REGION -> REGION / files`).
+    pub files: Address,
+    /// Its own node (by the link `REGION -> REGION / node`), for marked references.
+    pub node: Address,
+    /// The control plane (by the link `REGION -> witness / control`).
+    pub control: Address,
+    /// The other region's node (by the link `REGION -> PEER / node`).
+    pub peer_node: Address,
     /// Timers.
     pub timers: Timers,
 }
@@ -201,28 +208,28 @@ pub struct ComputeConfig {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EdgeConfig {
-    /// Port it takes routes on.
-    pub listen: u16,
+    /// Where it takes routes.
+    pub listen: SocketAddr,
     /// Folder of its durable routes.
     pub data: PathBuf,
     /// Token among roles.
     pub internal_token: String,
-    /// Ports it listens on for each slot's doors.
+    /// Ports it listens on for each slot's doors, at the address where it takes routes.
     pub doors: Vec<DoorPorts>,
-    /// Ports (of the links `edge -> REGION / sql` and `… / files`) of each region's compute.
-    pub computes: BTreeMap<Region, ComputePorts>,
-    /// Port (of the link `edge -> witness / control`) of the control plane.
-    pub control: u16,
+    /// Each region's compute (by the links `edge -> REGION / sql` and `… / files`).
+    pub computes: BTreeMap<Region, ComputeDoors>,
+    /// The control plane (by the link `edge -> witness / control`).
+    pub control: Address,
     /// Timers.
     pub timers: Timers,
 }
 
 /// Where the edge reaches a compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ComputePorts {
+pub struct ComputeDoors {
     /// SQL.
-    pub sql: u16,
+    pub sql: Address,
     /// Files.
-    pub files: u16,
+    pub files: Address,
 }

@@ -2,8 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{
+    Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use clap_complete::Shell;
+
+use crate::model::testbed::TestbedName;
 
 /// Measures what disaster recovery really delivers: two real regions, real load, real faults.
 #[derive(Debug, Parser)]
@@ -34,6 +39,7 @@ pub(super) enum Command {
         geodrill run baseline unplanned-failover\n  \
         geodrill run scenarios/ --format json > reports.json\n  \
         geodrill run drill.yaml --seed 7 --out result\n  \
+        geodrill run unplanned-failover --testbed compose\n  \
         geodrill run unplanned-failover --keep     look around afterwards; `geodrill down` ends it")]
     Run(Run),
     /// Checks scenario files and tells every mistake at once; starts nothing.
@@ -42,6 +48,8 @@ pub(super) enum Command {
         /// Files or folders.
         #[arg(required = true)]
         paths: Vec<PathBuf>,
+        #[command(flatten)]
+        on: On,
     },
     /// Draws what a scenario will do: its timeline, what each step touches, what is expected; starts nothing.
     #[command(after_help = "Examples:\n  \
@@ -129,13 +137,24 @@ pub(super) enum Command {
     Role(Role),
 }
 
+/// The testbed that is meant.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct On {
+    /// Where the regions run.
+    #[arg(long, env = "GEODRILL_TESTBED", default_value_t, value_parser = testbeds())]
+    pub(super) testbed: TestbedName,
+}
+
+fn testbeds() -> impl TypedValueParser<Value = TestbedName> {
+    PossibleValuesParser::new(TestbedName::ALL.map(TestbedName::as_str)).try_map(|name| name.parse::<TestbedName>())
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Run {
     /// Files, folders, or names of shipped scenarios (`geodrill list scenarios`).
     pub(super) scenarios: Vec<String>,
-    /// Where the regions run.
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) testbed: TestbedName,
+    #[command(flatten)]
+    pub(super) on: On,
     /// Keeps the results in this folder (with several scenarios: in a folder each below it).
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -157,6 +176,8 @@ pub(super) struct Run {
 pub(super) struct Planned {
     /// A file, or the name of a shipped scenario.
     pub(super) scenario: String,
+    #[command(flatten)]
+    pub(super) on: On,
     /// How it is printed.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -297,9 +318,15 @@ pub(super) struct Role {
     /// The role.
     #[arg(value_enum, required_unless_present = "handshake")]
     pub(super) name: Option<RoleName>,
-    /// Its configuration, JSON.
+    /// Its configuration, JSON; for `inside` the site's folder.
     #[arg(long, required_unless_present = "handshake")]
     pub(super) config: Option<PathBuf>,
+    /// Asks the role that runs with this configuration whether it is ready, and is no role.
+    #[arg(long)]
+    pub(super) check: bool,
+    /// What `inside` is asked, JSON.
+    #[arg(long)]
+    pub(super) ask: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -316,6 +343,10 @@ pub(super) enum RoleName {
     Guardian,
     /// Stands a lab up and keeps it.
     Lab,
+    /// Brings connections out of the containers' networks.
+    Relay,
+    /// Sees processes of its own container, and acts upon them.
+    Inside,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -325,13 +356,6 @@ pub(super) enum Format {
     Human,
     /// For programs.
     Json,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(super) enum TestbedName {
-    /// Processes on loopback.
-    #[default]
-    Native,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -5,7 +5,11 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::args::{Format, Listed};
-use crate::{guarantee, model::fault::Fault, scenario};
+use crate::{
+    guarantee,
+    model::{fault::Fault, testbed::TestbedName},
+    scenario::{self, Availability, Catalogue},
+};
 
 /// The list as text.
 pub(super) fn list(what: Option<Listed>, format: Format) -> String {
@@ -16,15 +20,21 @@ pub(super) fn list(what: Option<Listed>, format: Format) -> String {
         sections.push(("scenarios", shipped.into_iter().map(|one| (one.name.to_owned(), one.about)).collect()));
     }
     if wanted(Listed::Faults) {
-        sections.push(("faults", Fault::NAMES.iter().map(|name| ((*name).to_owned(), "native".to_owned())).collect()));
+        sections.push(("faults", Fault::NAMES.iter().map(|name| ((*name).to_owned(), offered_by(name))).collect()));
     }
     if wanted(Listed::Guarantees) {
         let all = guarantee::sets().into_iter().flat_map(|set| set.guarantees);
         sections.push(("guarantees", all.map(|one| (one.id, one.says)).collect()));
     }
     if wanted(Listed::Testbeds) {
-        let native = "processes on loopback: real Postgres, MinIO and Toxiproxy".to_owned();
-        sections.push(("testbeds", vec![("native".to_owned(), native)]));
+        let about = |name| match name {
+            TestbedName::Native => "processes on loopback: real Postgres, MinIO and Toxiproxy",
+            TestbedName::Compose => {
+                "the same as containers, by Docker Compose: a network a region, Toxiproxy the only bridge"
+            }
+        };
+        let all = TestbedName::ALL.map(|name| (name.to_string(), about(name).to_owned()));
+        sections.push(("testbeds", all.to_vec()));
     }
     match format {
         Format::Human => human(&sections),
@@ -39,6 +49,15 @@ pub(super) fn list(what: Option<Listed>, format: Format) -> String {
             format!("{:#}\n", Value::Object(object))
         }
     }
+}
+
+/// The testbeds on which a fault can be injected.
+fn offered_by(fault: &str) -> String {
+    let offers = |testbed: &TestbedName| {
+        let catalogue = Catalogue::of(*testbed, Vec::new());
+        catalogue.faults.iter().any(|entry| entry.name == fault && entry.availability == Availability::Now)
+    };
+    TestbedName::ALL.into_iter().filter(offers).map(TestbedName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn human(sections: &[(&str, Vec<(String, String)>)]) -> String {

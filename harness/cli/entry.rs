@@ -49,7 +49,7 @@ fn perform(cli: Cli) -> Exit {
         Command::Failback(arguments) => on_runtime(operate::failback(arguments)),
         Command::Down(arguments) => on_runtime(down::down(arguments)),
         Command::Clean(arguments) => on_runtime(clean::clean(arguments)),
-        Command::Validate { paths } => validate::validate(&paths),
+        Command::Validate { paths, on } => validate::validate(&paths, on.testbed),
         Command::List { what, format } => print(&catalogue::list(what, format)),
         Command::Setup => on_runtime(servers::setup()),
         Command::Doctor => servers::doctor(),

@@ -18,6 +18,7 @@ use crate::{
         front::{Front, fresh_folder},
         talk::{Blame, Said},
     },
+    model::testbed::TestbedName,
     os::files,
     report::{self, Report, Style},
 };
@@ -59,6 +60,10 @@ pub(super) async fn run_and_keep(arguments: Run) -> Exit {
         complain("`--keep` leaves one run standing: name one scenario");
         return Exit::Invalid;
     };
+    if arguments.on.testbed != TestbedName::Native {
+        complain(&format!("a lab stands on the testbed native alone, and not yet on {}", arguments.on.testbed));
+        return Exit::Invalid;
+    }
     let task = match task(name, &arguments) {
         Ok(task) => task,
         Err(why) => {
@@ -100,7 +105,7 @@ fn task(name: &str, arguments: &Run) -> Result<Task, String> {
     };
     if !is_path {
         // Every mistake is told before anything is started.
-        drop(Drill::shipped(name).map_err(|error| error.to_string())?);
+        drop(Drill::shipped_on(TestbedName::Native, name).map_err(|error| error.to_string())?);
         let (name, text, commands_in) = (name.to_owned(), String::new(), None);
         return Ok(Task::Drill { name, text, commands_in, seed: arguments.seed, out });
     }
@@ -113,7 +118,7 @@ fn task(name: &str, arguments: &Run) -> Result<Task, String> {
     let file = file.canonicalize().map_err(said)?;
     let folder = file.parent().map_or_else(|| PathBuf::from("/"), PathBuf::from);
     let name = file.display().to_string();
-    drop(Drill::from_text(&name, &text, &folder).map_err(|error| error.to_string())?);
+    drop(Drill::from_text_on(TestbedName::Native, &name, &text, &folder).map_err(|error| error.to_string())?);
     Ok(Task::Drill { name, text, commands_in: Some(folder), seed: arguments.seed, out })
 }
 

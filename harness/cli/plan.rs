@@ -53,9 +53,9 @@ struct Drawn {
 
 /// Draws them.
 pub(super) fn plan(arguments: &Planned) -> Exit {
-    let name = &arguments.scenario;
+    let (name, testbed) = (&arguments.scenario, arguments.on.testbed);
     let is_path = name.contains('/') || name.contains('.') || Path::new(name).exists();
-    let drill = if is_path { Drill::from_file(name) } else { Drill::shipped(name) };
+    let drill = if is_path { Drill::from_file_on(testbed, name) } else { Drill::shipped_on(testbed, name) };
     let drill = match drill {
         Ok(drill) => drill,
         Err(error) => {

@@ -14,7 +14,10 @@ use crate::{
     lab::{self, talk::Said},
     os::files,
     platform::{compute, control, edge, node},
-    testbed::guardian,
+    testbed::{
+        compose::{inside, relay},
+        guardian, ready,
+    },
 };
 
 /// Runs until the role is ended.
@@ -22,6 +25,9 @@ pub(super) async fn run(arguments: Role) -> Exit {
     let (Some(name), Some(path)) = (arguments.name, arguments.config) else {
         return print(&format!("{HANDSHAKE}\n"));
     };
+    if arguments.check {
+        return check(&path).await;
+    }
     let ended = match name {
         RoleName::Control => with(&path, control::run).await,
         RoleName::Edge => with(&path, edge::run).await,
@@ -29,6 +35,8 @@ pub(super) async fn run(arguments: Role) -> Exit {
         RoleName::Node => with(&path, node::run).await,
         RoleName::Guardian => with(&path, |charge| guardian::keep(charge, hand_on)).await,
         RoleName::Lab => with(&path, |config| lab::host::run(config, say)).await,
+        RoleName::Relay => with(&path, relay::run).await,
+        RoleName::Inside => look_inside(&path, arguments.ask.as_deref().unwrap_or_default()),
     };
     match ended {
         Ok(()) => Exit::Held,
@@ -37,6 +45,33 @@ pub(super) async fn run(arguments: Role) -> Exit {
             Exit::Internal
         }
     }
+}
+
+/// Whether the role of this configuration, on this machine, is ready.
+async fn check(path: &Path) -> Exit {
+    #[derive(serde::Deserialize)]
+    struct Listening {
+        listen: std::net::SocketAddr,
+    }
+    let asked = match files::read_json::<Listening>(path) {
+        Ok(role) => ready::role(role.listen.port()).await,
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    };
+    match asked {
+        Ok(()) => Exit::Held,
+        Err(why) => {
+            complain(&why);
+            Exit::Inconclusive
+        }
+    }
+}
+
+fn look_inside(site: &Path, ask: &str) -> Result<(), String> {
+    let ask = serde_json::from_str(ask).map_err(|error| format!("`--ask`: {error}"))?;
+    let answer = inside::answer(site, &ask)?;
+    let text = serde_json::to_string(&answer).map_err(|error| error.to_string())?;
+    hand_on(&format!("{text}\n"));
+    Ok(())
 }
 
 async fn with<C, F, E>(path: &Path, run: impl FnOnce(C) -> F) -> Result<(), String>

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    args::{Format, Run, Setup, TestbedName},
+    args::{Format, Run, Setup},
     entry::{colour, complain, print},
     exit::Exit,
     log::RunLog,
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     conduct::{Cancel, Drill, DrillError, Finished},
+    model::testbed::TestbedName,
     os::{files, hold::hold},
     report::{self, Report, Style},
     scenario,
@@ -29,8 +30,7 @@ use crate::{
 
 /// Runs what was selected.
 pub(super) async fn run(arguments: Run, logs: RunLog) -> Exit {
-    let TestbedName::Native = arguments.testbed;
-    let drills = match select(&arguments.scenarios) {
+    let drills = match select(&arguments.scenarios, arguments.on.testbed) {
         Ok(drills) if drills.is_empty() => {
             let names: Vec<_> = scenario::shipped().into_iter().map(|scenario| scenario.name).collect();
             complain(&format!("nothing selected; name a file, a folder or a shipped scenario: {}", names.join(", ")));
@@ -129,18 +129,18 @@ async fn interrupt(cancel: Cancel) {
     }
 }
 
-fn select(names: &[String]) -> Result<Vec<Drill>, Vec<String>> {
+fn select(names: &[String], testbed: TestbedName) -> Result<Vec<Drill>, Vec<String>> {
     let mut drills = Vec::new();
     let mut mistakes = Vec::new();
     for name in names {
         let is_path = name.contains('/') || name.contains('.') || Path::new(name).exists();
         let found: Vec<Result<Drill, DrillError>> = if is_path {
             match scenario_files(Path::new(name)) {
-                Ok(files) => files.iter().map(Drill::from_file).collect(),
+                Ok(files) => files.iter().map(|file| Drill::from_file_on(testbed, file)).collect(),
                 Err(error) => vec![Err(DrillError::Invalid(format!("{name}: {error}")))],
             }
         } else {
-            vec![Drill::shipped(name)]
+            vec![Drill::shipped_on(testbed, name)]
         };
         for drill in found {
             match drill {

@@ -26,7 +26,10 @@ pub(super) async fn sweep() -> Exit {
     for run in swept {
         let id = run_id(&run.folder);
         if run.left.is_empty() {
-            progress::line(&format!("run {id} had lost its runner: ended {} processes of it", run.processes));
+            progress::line(&format!(
+                "run {id} had lost its runner: ended {} of it (processes, containers, networks, volumes)",
+                run.things
+            ));
         } else {
             complain(&format!("run {id} had lost its runner, and could not be ended: {}", run.left.join("; ")));
             exit = exit.and(Exit::CleanUpIncomplete);

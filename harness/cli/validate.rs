@@ -11,11 +11,12 @@ use super::{
 };
 use crate::{
     guarantee,
+    model::testbed::TestbedName,
     scenario::{self, Catalogue},
 };
 
 /// Checks every file, and tells every mistake.
-pub(super) fn validate(paths: &[PathBuf]) -> Exit {
+pub(super) fn validate(paths: &[PathBuf], testbed: TestbedName) -> Exit {
     let mut exit = Exit::Held;
     let mut files = Vec::new();
     for path in paths {
@@ -32,12 +33,12 @@ pub(super) fn validate(paths: &[PathBuf]) -> Exit {
         return Exit::NothingSelected;
     }
     for file in files {
-        exit = exit.and(check(&file));
+        exit = exit.and(check(&file, testbed));
     }
     exit
 }
 
-fn check(file: &Path) -> Exit {
+fn check(file: &Path, testbed: TestbedName) -> Exit {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => {
@@ -50,7 +51,7 @@ fn check(file: &Path) -> Exit {
         &name,
         &text,
         file.parent().unwrap_or(Path::new(".")),
-        &Catalogue::native(guarantee::promises()),
+        &Catalogue::of(testbed, guarantee::promises()),
     ) {
         Ok(plan) => print(&format!("{name}: ok ({} steps, {} expectations)\n", plan.timeline.len(), plan.expect.len())),
         Err(diagnostics) => {

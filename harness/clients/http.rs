@@ -1,4 +1,4 @@
-//! JSON over HTTP on loopback, one attempt a call, never through a proxy.
+//! JSON over HTTP, one attempt a call, never through a proxy.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::error::chain;
-use crate::api::control::Refusal;
+use crate::api::{Address, control::Refusal};
 
 /// A client of one server. It has no `Debug`, since it holds a token.
 #[derive(Clone)]
@@ -52,6 +52,11 @@ impl HttpError {
 impl Http {
     /// A client of the server at `127.0.0.1:port`, which sends `token` as bearer.
     pub fn local(port: u16, token: impl Into<String>) -> Self {
+        Self::at(&port.into(), token)
+    }
+
+    /// A client of a server, which sends `token` as bearer.
+    pub fn at(address: &Address, token: impl Into<String>) -> Self {
         let client = reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(Duration::from_secs(2))
@@ -59,7 +64,7 @@ impl Http {
             .pool_max_idle_per_host(0)
             .build()
             .unwrap_or_default();
-        Self { client, base: format!("http://127.0.0.1:{port}"), token: token.into() }
+        Self { client, base: format!("http://{address}"), token: token.into() }
     }
 
     /// `GET`.

@@ -1,4 +1,4 @@
-//! S3 on loopback: path style, exactly one attempt a call, no checksums that a proxy would have to rewrite.
+//! S3: path style, exactly one attempt a call, no checksums that a proxy would have to rewrite.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use aws_sdk_s3::{
 };
 
 use super::{error::chain, postgres::Failure};
-use crate::api::environment::Login;
+use crate::api::{Address, environment::Login};
 
-/// A client of the store at `127.0.0.1:port`. `deadline` bounds every call from beginning to end.
-pub fn client(port: u16, login: &Login, deadline: Duration) -> Client {
+/// A client of a store; a port alone is one of 127.0.0.1. `deadline` bounds every call from beginning to end.
+pub fn client(at: impl Into<Address>, login: &Login, deadline: Duration) -> Client {
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .endpoint_url(format!("http://127.0.0.1:{port}"))
+        .endpoint_url(format!("http://{}", at.into()))
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new(&login.user, &login.secret, None, None, "geodrill"))
         .force_path_style(true)

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use toxiproxy_rust::{client::Client, proxy::ProxyPack};
 
 use super::error::chain;
+use crate::api::Address;
 
 /// Why a call did not do what it should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,9 +53,9 @@ pub enum ToxiproxyError {
 pub struct ProxyState {
     /// Name, without a slash.
     pub name: String,
-    /// `127.0.0.1:PORT` it listens on.
+    /// `ADDRESS:PORT` it listens on.
     pub listen: String,
-    /// `127.0.0.1:PORT` it leads to.
+    /// `HOST:PORT` it leads to.
     pub upstream: String,
     /// Whether it accepts connections.
     pub enabled: bool,
@@ -64,10 +65,19 @@ pub struct ProxyState {
 }
 
 impl ProxyState {
-    /// A proxy on loopback without toxics.
-    pub fn local(name: impl Into<String>, listen: u16, upstream: u16, enabled: bool) -> Self {
-        let address = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string();
-        Self { name: name.into(), listen: address(listen), upstream: address(upstream), enabled, toxics: Vec::new() }
+    /// A proxy without toxics.
+    pub fn new(name: impl Into<String>, listen: SocketAddr, upstream: &Address, enabled: bool) -> Self {
+        let (listen, upstream) = (listen.to_string(), upstream.to_string());
+        Self { name: name.into(), listen, upstream, enabled, toxics: Vec::new() }
+    }
+
+    /// Whether it listens there. Of "every address" the server speaks as IPv6 does.
+    fn is_at(&self, listen: &str) -> bool {
+        let every = |text: &str| {
+            let address = text.parse::<SocketAddr>().ok().filter(|address| address.ip().is_unspecified());
+            address.map(|address| address.port())
+        };
+        self.listen == listen || (every(listen).is_some() && every(&self.listen) == every(listen))
     }
 
     fn from_crate(pack: &ProxyPack) -> Self {
@@ -155,7 +165,9 @@ impl Toxiproxy {
         for proxy in proxies {
             let bare = ProxyState { toxics: Vec::new(), ..proxy.clone() };
             match shown.get(&proxy.name) {
-                Some(found) if *found == bare => {}
+                Some(found)
+                    if found.is_at(&bare.listen) && *found == (ProxyState { listen: found.listen.clone(), ..bare }) => {
+                }
                 found => {
                     made?;
                     let shown = format!("{found:?} for {}", proxy.name);

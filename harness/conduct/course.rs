@@ -157,8 +157,8 @@ impl Course {
     async fn receive_notices(&self, plane: &dyn Plane) -> Result<Receiver, DrillError> {
         let receiver =
             Receiver::start(&self.plan, self.recorder.clone()).await.map_err(DrillError::io("the webhook receiver"))?;
-        let port = self.testbed.notices(receiver.port).await?;
-        plane.subscribe(&format!("http://127.0.0.1:{port}/notices")).await?;
+        let link = self.testbed.notices(receiver.port).await?;
+        plane.subscribe(&format!("http://{link}/notices")).await?;
         Ok(receiver)
     }
 

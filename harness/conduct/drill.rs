@@ -22,7 +22,7 @@ use super::{
     course::Course,
     folder::{self, Layout, RunFile},
     judge,
-    places::{role_binary, runs_root},
+    places::{role_binary, runs_root, testbed},
     recorder::Recorder,
 };
 use crate::{
@@ -32,17 +32,14 @@ use crate::{
         event::{Event, RunPhase, What},
         measure::Measures,
         plan::{Plan, Platform},
+        testbed::TestbedName,
         verdict::Verdict,
     },
     os,
     plane::PlaneError,
     report::{self, Report},
     scenario::{self, Catalogue},
-    testbed::{
-        Testbed, TestbedError,
-        native::{Native, NativeSpec},
-        setup::{self, SetupMode},
-    },
+    testbed::{Equipped, Spec, Testbed, TestbedError, setup::SetupMode},
     workload::Clock,
 };
 
@@ -113,6 +110,7 @@ pub struct Drill {
     folder: PathBuf,
     out: Option<PathBuf>,
     role_binary: Option<PathBuf>,
+    testbed: TestbedName,
     setup: SetupMode,
     shown: Shown,
     listener: Option<mpsc::UnboundedSender<Event>>,
@@ -123,18 +121,26 @@ pub struct Drill {
 type Shown = Box<dyn Fn(&str) + Send + Sync>;
 
 impl Drill {
-    /// A drill from a scenario file.
+    /// A drill from a scenario file, on the testbed that `GEODRILL_TESTBED` names, or else on `native`.
     ///
     /// # Errors
     /// [`DrillError::Invalid`] with every mistake of the file.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, DrillError> {
+        Self::from_file_on(testbed()?, path)
+    }
+
+    /// As [`Drill::from_file`], on this testbed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_file_on(testbed: TestbedName, path: impl AsRef<Path>) -> Result<Self, DrillError> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
             .map_err(|error| DrillError::Invalid(format!("{}: {error}", path.display())))?;
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder =
             folder.canonicalize().map_err(|error| DrillError::Invalid(format!("{}: {error}", path.display())))?;
-        Self::from_text(&path.display().to_string(), &text, &folder)
+        Self::from_text_on(testbed, &path.display().to_string(), &text, &folder)
     }
 
     /// A drill from a scenario's text; `folder` is where its commands run.
@@ -142,9 +148,17 @@ impl Drill {
     /// # Errors
     /// [`DrillError::Invalid`] with every mistake of the text.
     pub fn from_text(name: &str, text: &str, folder: &Path) -> Result<Self, DrillError> {
-        let plan = scenario::parse(name, text, folder, &Catalogue::native(guarantee::promises()))
+        Self::from_text_on(testbed()?, name, text, folder)
+    }
+
+    /// As [`Drill::from_text`], on this testbed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_text_on(testbed: TestbedName, name: &str, text: &str, folder: &Path) -> Result<Self, DrillError> {
+        let plan = scenario::parse(name, text, folder, &Catalogue::of(testbed, guarantee::promises()))
             .map_err(|diagnostics| DrillError::Invalid(diagnostics.render(false)))?;
-        Ok(Self::new(plan))
+        Ok(Self { testbed, ..Self::new(plan) })
     }
 
     /// A drill from a scenario that is shipped inside this program.
@@ -152,16 +166,24 @@ impl Drill {
     /// # Errors
     /// [`DrillError::Invalid`] if there is none of this name, with those there are.
     pub fn shipped(name: &str) -> Result<Self, DrillError> {
+        Self::shipped_on(testbed()?, name)
+    }
+
+    /// As [`Drill::shipped`], on this testbed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn shipped_on(testbed: TestbedName, name: &str) -> Result<Self, DrillError> {
         let scenario = scenario::shipped().into_iter().find(|scenario| scenario.name == name).ok_or_else(|| {
             let names: Vec<_> = scenario::shipped().into_iter().map(|scenario| scenario.name).collect();
             DrillError::Invalid(format!("no scenario `{name}` is shipped; there are: {}", names.join(", ")))
         })?;
-        let drill = Self::from_text(&format!("{name}.yaml"), scenario.text, Path::new("."))?;
+        let drill = Self::from_text_on(testbed, &format!("{name}.yaml"), scenario.text, Path::new("."))?;
         let unpacked = drill.folder.join("scenario");
         Ok(Self { plan: Plan { folder: unpacked, ..drill.plan }, ..drill })
     }
 
-    /// A drill from a plan.
+    /// A drill from a plan, on the testbed `native`.
     pub fn new(plan: Plan) -> Self {
         let seed = plan.seed.unwrap_or_else(|| rand::rng().random());
         let stamp = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
@@ -172,6 +194,7 @@ impl Drill {
             folder,
             out: None,
             role_binary: None,
+            testbed: TestbedName::Native,
             setup: SetupMode::Auto,
             shown: Box::new(|line| tracing::info!("{line}")),
             listener: None,
@@ -259,7 +282,7 @@ impl Drill {
 
     async fn perform(self, keeps: bool) -> Result<(Finished, Arc<dyn Testbed>), DrillError> {
         let layout = Layout::new(&self.folder);
-        let programs = setup::ensure(&self.shown, self.setup).await?;
+        let equipped = Equipped::find(self.testbed, &self.shown, self.setup).await?;
         layout.create().map_err(DrillError::io("the run's folder"))?;
         // To the end of judging, so that nobody takes it for a finished one. Whoever keeps it may hold it already.
         let _held = os::hold::hold(&self.folder).map_err(DrillError::io("the run's folder"))?;
@@ -272,18 +295,17 @@ impl Drill {
         }
         recorder.say(What::Phase(RunPhase::Start));
         let Platform::Reference { timers, policy } = self.plan.platform.clone();
-        let spec = NativeSpec {
+        let spec = Spec {
             regions: [self.plan.regions.primary.clone(), self.plan.regions.secondary.clone()],
             environments_max: u16::try_from(self.plan.environments.len()).unwrap_or(u16::MAX),
             timers,
             policy,
-            programs,
             role_binary: role_binary(self.role_binary.as_deref())?,
             parent_folder: runs_root(),
             run_id: self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         };
         let testbed: Arc<dyn Testbed> = tokio::select! {
-            up = Native::up(spec) => Arc::new(up?),
+            up = equipped.up(spec) => up?,
             () = self.cancel.cancelled() => {
                 // The testbed that was coming up is dropped by now, and everything of it is killed.
                 folder::tidy(&self.folder).map_err(DrillError::io("removing the servers' data"))?;

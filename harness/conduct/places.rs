@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::DrillError;
+use crate::model::testbed::TestbedName;
 
 /// Folder of all runs: `/var/tmp/geodrill/runs` for root, else `$XDG_STATE_HOME/geodrill/runs` or
 /// `~/.local/state/geodrill/runs`. `GEODRILL_RUNS` overrides; sockets live below it, so it must be short.
@@ -18,6 +19,16 @@ pub fn runs_root() -> PathBuf {
         .or_else(|| given("HOME").map(|home| home.join(".local/state")))
         .unwrap_or_else(|| PathBuf::from(format!("/var/tmp/geodrill-{}", nix::unistd::geteuid())))
         .join("geodrill/runs")
+}
+
+/// The testbed that `GEODRILL_TESTBED` names, or else `native`.
+pub(super) fn testbed() -> Result<TestbedName, DrillError> {
+    match std::env::var("GEODRILL_TESTBED") {
+        Ok(name) if !name.is_empty() => {
+            name.parse().map_err(|why| DrillError::Invalid(format!("GEODRILL_TESTBED: {why}")))
+        }
+        _ => Ok(TestbedName::default()),
+    }
 }
 
 /// The program that the roles run: the one given, `GEODRILL_BIN`, this very program if it is geodrill, `geodrill` in `PATH`.

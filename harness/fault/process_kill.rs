@@ -1,22 +1,20 @@
 //! `process.kill`: SIGKILL to a process and all its children.
 
 use futures_util::future::BoxFuture;
-use nix::sys::signal::Signal;
 
 use super::{
     breakage::{Breakage, Proof},
-    trials::{gone, pids, settle},
+    trials::{gone, named, running, settle},
 };
 use crate::{
     model::process::ProcessName,
-    os::process::Identity,
-    testbed::{Testbed, TestbedError},
+    testbed::{Deed, Process, Testbed, TestbedError},
 };
 
 pub(super) struct ProcessKill {
     process: ProcessName,
-    roots: Vec<Identity>,
-    killed: Vec<Identity>,
+    roots: Vec<Process>,
+    killed: Vec<Process>,
 }
 
 impl ProcessKill {
@@ -28,30 +26,26 @@ impl ProcessKill {
 impl Breakage for ProcessKill {
     fn before<'a>(&'a mut self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
-            self.roots = testbed.processes(&self.process);
+            self.roots = running(testbed, &self.process).await?;
             if self.roots.is_empty() { Err(format!("no process {} was running", self.process)) } else { Ok(()) }
         })
     }
 
-    fn act<'a>(&'a mut self, _: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
+    fn act<'a>(&'a mut self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
         Box::pin(async move {
-            self.killed = self.roots.iter().copied().flat_map(Identity::tree).collect();
-            let failed = |error: std::io::Error| TestbedError::Failed(format!("kill {}: {error}", self.process));
-            for process in &self.killed {
-                process.signal(Signal::SIGKILL).map_err(failed)?;
-            }
+            self.killed = testbed.act(&self.roots, Deed::Kill).await?;
             Ok(())
         })
     }
 
-    fn prove<'a>(&'a self, _: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
-        Box::pin(gone(&self.killed))
+    fn prove<'a>(&'a self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
+        Box::pin(gone(testbed, &self.killed))
     }
 
     fn undo<'a>(&'a mut self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
         Box::pin(async move {
             // Whoever looks after it (a node, a lost region's return) may have been quicker.
-            if testbed.processes(&self.process).is_empty() || self.process.service == "postgres" {
+            if testbed.processes(&self.process).await?.is_empty() || self.process.service == "postgres" {
                 testbed.restart(&self.process).await
             } else {
                 Ok(())
@@ -61,11 +55,11 @@ impl Breakage for ProcessKill {
 
     fn prove_healed<'a>(&'a self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
         Box::pin(settle(|| async {
-            let now = testbed.processes(&self.process);
+            let now = running(testbed, &self.process).await?;
             match now.iter().find(|process| self.killed.contains(process)) {
-                Some(old) => Err(format!("process {} still runs", old.pid)),
+                Some(old) => Err(format!("process {old} still runs")),
                 None if now.is_empty() => Err(format!("no process {} runs", self.process)),
-                None => Ok(format!("runs again as {}", pids(&now))),
+                None => Ok(format!("runs again as {}", named(&now))),
             }
         }))
     }

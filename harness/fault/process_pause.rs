@@ -1,25 +1,20 @@
-//! `process.pause`: SIGSTOP to a process and all its children, each by itself, since every child of a postmaster has a
-//! process group of its own. It is no partition: what arrives meanwhile waits in the kernel and is read afterwards.
+//! `process.pause`: a process and all its children stopped, each by itself, since every child of a postmaster has a process
+//! group of its own. It is no partition: what arrives meanwhile waits in the kernel and is read afterwards.
 
 use futures_util::future::BoxFuture;
-use nix::sys::signal::Signal;
 
 use super::{
     breakage::{Breakage, Proof},
-    trials::{count, pids, settle},
+    trials::{count, named, running, settle, states},
 };
 use crate::{
     model::process::ProcessName,
-    os::process::Identity,
-    testbed::{Testbed, TestbedError},
+    testbed::{Deed, Process, ProcessState, Testbed, TestbedError},
 };
-
-/// State letters of stopped processes.
-const STOPPED: [char; 2] = ['T', 't'];
 
 pub(super) struct ProcessPause {
     process: ProcessName,
-    roots: Vec<Identity>,
+    roots: Vec<Process>,
 }
 
 impl ProcessPause {
@@ -27,56 +22,54 @@ impl ProcessPause {
         Self { process, roots: Vec::new() }
     }
 
-    fn signal(&self, signal: Signal) -> Result<(), TestbedError> {
-        for root in &self.roots {
-            root.signal_tree(signal)
-                .map_err(|error| TestbedError::Failed(format!("send {signal} to {}: {error}", self.process)))?;
-        }
-        Ok(())
-    }
-
-    fn tree(&self) -> Vec<Identity> {
-        self.roots.iter().copied().flat_map(Identity::tree).collect()
+    async fn tree(&self, testbed: &dyn Testbed) -> Result<Vec<(Process, ProcessState)>, String> {
+        let tree = testbed.trees(&self.roots).await.map_err(|error| error.to_string())?;
+        states(testbed, tree).await
     }
 }
 
 impl Breakage for ProcessPause {
     fn before<'a>(&'a mut self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
-            self.roots = testbed.processes(&self.process);
+            self.roots = running(testbed, &self.process).await?;
             if self.roots.is_empty() { Err(format!("no process {} was running", self.process)) } else { Ok(()) }
         })
     }
 
-    fn act<'a>(&'a mut self, _: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async move { self.signal(Signal::SIGSTOP) })
+    fn act<'a>(&'a mut self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move { testbed.act(&self.roots, Deed::Stop).await.map(drop) })
     }
 
-    fn prove<'a>(&'a self, _: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
+    fn prove<'a>(&'a self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
         Box::pin(settle(|| async {
-            let tree = self.tree();
-            // A zombie has no state to stop in; its stopped parent collects it later.
-            let running = tree.iter().find(|process| process.state().is_some_and(|state| !STOPPED.contains(&state)));
-            match running {
-                Some(process) => Err(format!("process {} is in state {:?}", process.pid, process.state())),
-                None if tree.is_empty() => Err("it is gone".to_owned()),
-                None => Ok(format!("{} stopped (state T): {}", count(tree.len()), pids(&tree))),
+            // One that has ended has no state to stop in; its stopped parent collects it later.
+            let tree: Vec<_> = self.tree(testbed).await?;
+            let stopped: Vec<Process> = of_state(&tree, ProcessState::Stopped);
+            match of_state(&tree, ProcessState::Running).first() {
+                Some(process) => Err(format!("process {process} runs")),
+                None if stopped.is_empty() => Err("it is gone".to_owned()),
+                None => Ok(format!("{} stopped: {}", count(stopped.len()), named(&stopped))),
             }
         }))
     }
 
-    fn undo<'a>(&'a mut self, _: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async move { self.signal(Signal::SIGCONT) })
+    fn undo<'a>(&'a mut self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move { testbed.act(&self.roots, Deed::Continue).await.map(drop) })
     }
 
-    fn prove_healed<'a>(&'a self, _: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
+    fn prove_healed<'a>(&'a self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
         Box::pin(settle(|| async {
-            let tree = self.tree();
-            match tree.iter().find(|process| process.state().is_some_and(|state| STOPPED.contains(&state))) {
-                Some(process) => Err(format!("process {} is still stopped", process.pid)),
-                None if tree.is_empty() => Ok("it has ended meanwhile".to_owned()),
-                None => Ok(format!("{} continued", count(tree.len()))),
+            let tree = self.tree(testbed).await?;
+            let running = of_state(&tree, ProcessState::Running).len();
+            match of_state(&tree, ProcessState::Stopped).first() {
+                Some(process) => Err(format!("process {process} is still stopped")),
+                None if running == 0 => Ok("it has ended meanwhile".to_owned()),
+                None => Ok(format!("{} continued", count(running))),
             }
         }))
     }
+}
+
+fn of_state(tree: &[(Process, ProcessState)], wanted: ProcessState) -> Vec<Process> {
+    tree.iter().filter(|(_, state)| *state == wanted).map(|(process, _)| process.clone()).collect()
 }

@@ -6,13 +6,12 @@ use futures_util::future::{BoxFuture, join_all};
 
 use super::{
     breakage::{Breakage, Proof},
-    trials::{ANSWER, Trials, answered, carries_again, settle, try_link},
+    trials::{ANSWER, Trials, answered, carries_again, running, settle, states, try_link},
 };
 use crate::{
     api::Region,
     model::{fault::PartitionMode, link::Link, process::ProcessName},
-    os::process::Identity,
-    testbed::{Impediment, LinkTrial, Testbed, TestbedError},
+    testbed::{Impediment, LinkTrial, Process, ProcessState, Testbed, TestbedError},
 };
 
 /// What runs in a region.
@@ -22,7 +21,7 @@ pub(super) struct RegionIsolate {
     region: Region,
     links: Vec<Link>,
     before: BTreeMap<Link, Trials>,
-    processes: Vec<Identity>,
+    processes: Vec<Process>,
 }
 
 impl RegionIsolate {
@@ -30,13 +29,13 @@ impl RegionIsolate {
         Self { region, links: Vec::new(), before: BTreeMap::new(), processes: Vec::new() }
     }
 
-    fn running(&self, testbed: &dyn Testbed) -> Vec<Identity> {
-        let name = |service: &str| ProcessName {
-            site: self.region.to_string(),
-            service: service.to_owned(),
-            environment: None,
-        };
-        SERVICES.into_iter().flat_map(|service| testbed.processes(&name(service))).collect()
+    async fn running(&self, testbed: &dyn Testbed) -> Result<Vec<Process>, String> {
+        let mut found = Vec::new();
+        for service in SERVICES {
+            let (site, service) = (self.region.to_string(), service.to_owned());
+            found.extend(running(testbed, &ProcessName { site, service, environment: None }).await?);
+        }
+        Ok(found)
     }
 }
 
@@ -50,7 +49,7 @@ impl Breakage for RegionIsolate {
         Box::pin(async move {
             let outside = |link: &Link| link.touches(self.region.as_str()) && link.from != link.to;
             self.links = testbed.links().into_iter().filter(outside).collect();
-            self.processes = self.running(testbed);
+            self.processes = self.running(testbed).await?;
             self.before = try_all(testbed, &self.links).await?;
             match self.before.values().map(|trials| answered(trials).len()).sum::<usize>() {
                 0 => Err(format!("nothing answered through any link of {}", self.region)),
@@ -65,8 +64,9 @@ impl Breakage for RegionIsolate {
 
     fn prove<'a>(&'a self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
         Box::pin(async move {
-            if let Some(dead) = self.processes.iter().find(|process| !process.is_alive()) {
-                return Err(format!("process {} of {} has ended", dead.pid, self.region));
+            let now = states(testbed, self.processes.clone()).await?;
+            if let Some((dead, _)) = now.iter().find(|(_, state)| *state == ProcessState::Gone) {
+                return Err(format!("process {dead} of {} has ended", self.region));
             }
             let silent = settle(|| async {
                 let now = try_all(testbed, &self.links).await?;

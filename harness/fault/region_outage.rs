@@ -4,13 +4,12 @@ use futures_util::future::{BoxFuture, join_all};
 
 use super::{
     breakage::{Breakage, Proof},
-    trials::{ANSWER, gone, settle, try_link},
+    trials::{ANSWER, gone, running, settle, try_link},
 };
 use crate::{
     api::Region,
     model::{link::Link, process::ProcessName},
-    os::process::Identity,
-    testbed::{LinkTrial, Testbed, TestbedError},
+    testbed::{LinkTrial, Process, Testbed, TestbedError},
 };
 
 /// What runs in a region.
@@ -21,7 +20,7 @@ const RETURNING: [&str; 3] = ["files", "node", "compute"];
 
 pub(super) struct RegionOutage {
     region: Region,
-    killed: Vec<Identity>,
+    killed: Vec<Process>,
 }
 
 impl RegionOutage {
@@ -29,9 +28,9 @@ impl RegionOutage {
         Self { region, killed: Vec::new() }
     }
 
-    fn running(&self, testbed: &dyn Testbed, service: &str) -> Vec<Identity> {
+    async fn running(&self, testbed: &dyn Testbed, service: &str) -> Result<Vec<Process>, String> {
         let service = service.to_owned();
-        testbed.processes(&ProcessName { site: self.region.to_string(), service, environment: None })
+        running(testbed, &ProcessName { site: self.region.to_string(), service, environment: None }).await
     }
 
     /// What every proxy of every link of the region met.
@@ -49,8 +48,11 @@ impl RegionOutage {
 impl Breakage for RegionOutage {
     fn before<'a>(&'a mut self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
-            let roots = SERVICES.into_iter().flat_map(|service| self.running(testbed, service));
-            self.killed = roots.flat_map(Identity::tree).collect();
+            let mut roots = Vec::new();
+            for service in SERVICES {
+                roots.extend(self.running(testbed, service).await?);
+            }
+            self.killed = testbed.trees(&roots).await.map_err(|error| error.to_string())?;
             self.killed.sort();
             self.killed.dedup();
             if self.killed.is_empty() { Err(format!("nothing was running in {}", self.region)) } else { Ok(()) }
@@ -63,9 +65,11 @@ impl Breakage for RegionOutage {
 
     fn prove<'a>(&'a self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
         Box::pin(async move {
-            let dead = gone(&self.killed).await?;
-            if let Some(service) = SERVICES.into_iter().find(|service| !self.running(testbed, service).is_empty()) {
-                return Err(format!("{} / {service} runs", self.region));
+            let dead = gone(testbed, &self.killed).await?;
+            for service in SERVICES {
+                if !self.running(testbed, service).await?.is_empty() {
+                    return Err(format!("{} / {service} runs", self.region));
+                }
             }
             settle(|| async {
                 let trials = self.trials(testbed).await?;
@@ -86,9 +90,9 @@ impl Breakage for RegionOutage {
     fn prove_healed<'a>(&'a self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
         Box::pin(settle(|| async {
             for service in RETURNING {
-                match self.running(testbed, service)[..] {
+                match &self.running(testbed, service).await?[..] {
                     [] => return Err(format!("{} / {service} does not run", self.region)),
-                    [process, ..] if self.killed.contains(&process) => {
+                    [process, ..] if self.killed.contains(process) => {
                         return Err(format!("{} / {service} is the one that was killed", self.region));
                     }
                     _ => {}

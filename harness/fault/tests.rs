@@ -17,7 +17,7 @@ use crate::{
     },
     os::{inventory, process::Identity, spawn},
     testbed::{
-        Testbed,
+        ProcessState, Testbed,
         native::{Native, fake},
     },
 };
@@ -147,10 +147,10 @@ async fn a_region_is_cut_off_while_its_processes_run_on() {
     let parent = fake::folder();
     let native = Arc::new(fake::up(parent.path(), 1).await);
     let postmaster = start_postgres(&native, "east");
-    let before = native.processes(&process("east / node"));
+    let before = native.processes(&process("east / node")).await.unwrap();
     let (proof, _) = prove(&native, Fault::RegionIsolate { region: "east".parse().unwrap() }).await;
     assert!(proof.contains("run on"), "{proof}");
-    assert!(postmaster.is_alive() && native.processes(&process("east / node")) == before);
+    assert!(postmaster.is_alive() && native.processes(&process("east / node")).await.unwrap() == before);
     native.down().await.unwrap();
 }
 
@@ -158,10 +158,10 @@ async fn a_region_is_cut_off_while_its_processes_run_on() {
 async fn the_control_plane_dies_and_is_started_again() {
     let parent = fake::folder();
     let native = Arc::new(fake::up(parent.path(), 1).await);
-    let before = native.processes(&process("witness / control"));
+    let before = native.processes(&process("witness / control")).await.unwrap();
     let (_, healing) = prove(&native, Fault::ControlCrash { at: None, down_for: Duration::from_secs(1) }).await;
     assert!(healing.ends_with("and answers"), "{healing}");
-    assert_ne!(native.processes(&process("witness / control")), before);
+    assert_ne!(native.processes(&process("witness / control")).await.unwrap(), before);
     native.down().await.unwrap();
 }
 
@@ -205,9 +205,9 @@ async fn processes_are_killed_and_paused_with_all_their_children() {
     let parent = fake::folder();
     let native = Arc::new(fake::up(parent.path(), 1).await);
     for name in ["east / files", "west / node", "witness / control", "edge / edge"] {
-        let before = native.processes(&process(name));
+        let before = native.processes(&process(name)).await.unwrap();
         prove(&native, Fault::ProcessKill { process: process(name) }).await;
-        assert_ne!(native.processes(&process(name)), before, "{name}");
+        assert_ne!(native.processes(&process(name)).await.unwrap(), before, "{name}");
         prove(&native, Fault::ProcessPause { process: process(name) }).await;
     }
     let postmaster = start_postgres(&native, "east");
@@ -246,11 +246,11 @@ async fn a_region_is_lost_with_everything_in_it_and_returns() {
 async fn a_fault_that_is_dropped_is_undone_in_the_background() {
     let parent = fake::folder();
     let native = Arc::new(fake::up(parent.path(), 1).await);
-    let files = native.processes(&process("east / files"))[0];
+    let files = native.processes(&process("east / files")).await.unwrap();
     let pause = Fault::ProcessPause { process: process("east / files") };
     drop(inject("dropped", &pause, Arc::clone(&native) as Arc<dyn Testbed>, clock()).await);
     for _ in 0..200 {
-        if files.state() != Some('T') {
+        if native.states(&files).await.unwrap() != [ProcessState::Stopped] {
             native.down().await.unwrap();
             return;
         }

@@ -7,9 +7,8 @@ use std::{
 
 use super::breakage::Proof;
 use crate::{
-    model::link::Link,
-    os::process::Identity,
-    testbed::{LinkTrial, Testbed},
+    model::{link::Link, process::ProcessName},
+    testbed::{LinkTrial, Process, ProcessState, Testbed},
 };
 
 /// How long an observation may take to come true: a kill, a stop, an answer after healing.
@@ -94,12 +93,28 @@ fn judge_carrying(before: &Trials, now: &Trials) -> Proof {
     Ok(text)
 }
 
+/// The running processes of a name.
+pub(super) async fn running(testbed: &dyn Testbed, name: &ProcessName) -> Result<Vec<Process>, String> {
+    testbed.processes(name).await.map_err(|error| error.to_string())
+}
+
+/// Each of these processes with what it does.
+pub(super) async fn states(
+    testbed: &dyn Testbed,
+    processes: Vec<Process>,
+) -> Result<Vec<(Process, ProcessState)>, String> {
+    let states = testbed.states(&processes).await.map_err(|error| error.to_string())?;
+    Ok(processes.into_iter().zip(states).collect())
+}
+
 /// Waits until none of these processes is alive.
-pub(super) async fn gone(processes: &[Identity]) -> Proof {
+pub(super) async fn gone(testbed: &dyn Testbed, processes: &[Process]) -> Proof {
     settle(|| async {
-        match processes.iter().filter(|process| process.is_alive()).map(|process| process.pid).collect::<Vec<_>>() {
-            alive if alive.is_empty() => Ok(format!("{} gone: {}", count(processes.len()), pids(processes))),
-            alive => Err(format!("still alive: {alive:?}")),
+        let states = states(testbed, processes.to_vec()).await?;
+        let alive = states.into_iter().filter(|(_, state)| *state != ProcessState::Gone).map(|(process, _)| process);
+        match &alive.collect::<Vec<_>>()[..] {
+            [] => Ok(format!("{} gone: {}", count(processes.len()), named(processes))),
+            alive => Err(format!("still alive: {}", named(alive))),
         }
     })
     .await
@@ -110,10 +125,10 @@ pub(super) fn count(processes: usize) -> String {
     if processes == 1 { "1 process".to_owned() } else { format!("{processes} processes") }
 }
 
-/// Process ids, the first few.
-pub(super) fn pids(processes: &[Identity]) -> String {
+/// Which processes, the first few.
+pub(super) fn named(processes: &[Process]) -> String {
     const SHOWN: usize = 6;
-    let mut text = processes.iter().take(SHOWN).map(|process| process.pid.to_string()).collect::<Vec<_>>().join(", ");
+    let mut text = processes.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if processes.len() > SHOWN {
         text.push_str(", ...");
     }

@@ -10,6 +10,7 @@ use crate::{
     model::{
         fault::Fault,
         plan::{Action, Plan},
+        testbed::TestbedName,
     },
     scenario::{self, Catalogue, Diagnostics},
 };
@@ -107,7 +108,7 @@ const EXPECT: &str = "expect: [ { measure: loss.operations, at_most: 0 } ]\n";
 const REST: &str = "timeline: [ { pause: 1s } ]\nexpect: [ { measure: loss.operations, at_most: 0 } ]\n";
 
 fn parse(name: &str, text: &str, folder: &Path) -> Result<Plan, Diagnostics> {
-    scenario::parse(name, text, folder, &Catalogue::native(guarantee::promises()))
+    scenario::parse(name, text, folder, &Catalogue::of(TestbedName::Native, guarantee::promises()))
 }
 
 #[cfg(test)]

@@ -17,13 +17,10 @@ use crate::{
     model::{
         plan::{Plan, Platform},
         process::ProcessName,
+        testbed::TestbedName,
     },
     plane::{Plane, PlaneError, ReferencePlane},
-    testbed::{
-        Testbed, TestbedError,
-        native::{Native, NativeSpec},
-        setup::{self, SetupMode},
-    },
+    testbed::{Equipped, Spec, Testbed, TestbedError, setup::SetupMode},
 };
 
 /// Longest wait for the roles to have found one another.
@@ -110,8 +107,8 @@ pub(super) async fn stand(
         },
         Task::Drill { name, text, commands_in, seed, out } => {
             let drill = match commands_in {
-                Some(commands_in) => Drill::from_text(&name, &text, &commands_in)?,
-                None => Drill::shipped(&name)?,
+                Some(commands_in) => Drill::from_text_on(TestbedName::Native, &name, &text, &commands_in)?,
+                None => Drill::shipped_on(TestbedName::Native, &name)?,
             };
             let drill = Some(seed).flatten().into_iter().fold(drill, Drill::seed);
             let drill = out.into_iter().fold(drill, Drill::out);
@@ -122,21 +119,20 @@ pub(super) async fn stand(
 
 async fn up(plan: Plan, load: bool, folder: &Path, say: mpsc::UnboundedSender<Said>) -> Result<Stood, Failed> {
     let line = |text: &str| say.send(Said::Line(text.to_owned())).unwrap_or_default();
-    let programs = setup::ensure(&line, SetupMode::Auto).await?;
+    let equipped = Equipped::find(TestbedName::Native, &line, SetupMode::Auto).await?;
     line("starting two regions");
     let Platform::Reference { timers, policy } = plan.platform.clone();
     let regions = [plan.regions.primary.clone(), plan.regions.secondary.clone()];
-    let spec = NativeSpec {
+    let spec = Spec {
         regions: regions.clone(),
         environments_max: u16::try_from(plan.environments.len()).unwrap_or(u16::MAX),
         timers,
         policy,
-        programs,
         role_binary: std::env::current_exe().map_err(|error| Failed { why: error.to_string(), blame: Blame::Ours })?,
         parent_folder: folder.parent().unwrap_or(folder).to_owned(),
         run_id: super::file::run_id(folder),
     };
-    let testbed: Arc<dyn Testbed> = Arc::new(Native::up(spec).await?);
+    let testbed = equipped.up(spec).await?;
     line("deploying environments with their replicas");
     let control = testbed.control();
     let plane = ReferencePlane::new(control.port, &control.token);
@@ -179,14 +175,9 @@ async fn run(drill: Drill, say: mpsc::UnboundedSender<Said>, interrupt: Interrup
     // Every event is to be shown before the result; the drill has dropped its end by now.
     passed_on.await.unwrap_or_default();
     say.send(Said::Judged { results: finished.folder }).unwrap_or_default();
-    let runs = |region: &Region, service: &str| {
-        let name = ProcessName { site: region.to_string(), service: service.to_owned(), environment: None };
-        !testbed.processes(&name).is_empty()
-    };
-    let is_lost = |region: &Region| !["files", "node", "compute"].iter().any(|service| runs(region, service));
     let (mut lost, mut cut) = (Vec::new(), Vec::new());
     for region in &regions {
-        if is_lost(region) { lost.push(region.clone()) } else { cut.push(region.clone()) }
+        if is_lost(&*testbed, region).await? { lost.push(region.clone()) } else { cut.push(region.clone()) }
     }
     for region in &cut {
         // The final readings were made with the region cut off.
@@ -202,4 +193,15 @@ async fn run(drill: Drill, say: mpsc::UnboundedSender<Said>, interrupt: Interrup
         .map(|environment| LabEnvironment { id: environment.id.clone(), endpoints: endpoints(environment.id.clone()) });
     let environments = environments.collect();
     Ok(Stood { testbed, regions, environments, lost, load: None })
+}
+
+/// Whether nothing runs in a region.
+async fn is_lost(testbed: &dyn Testbed, region: &Region) -> Result<bool, TestbedError> {
+    for service in ["files", "node", "compute"] {
+        let name = ProcessName { site: region.to_string(), service: service.to_owned(), environment: None };
+        if !testbed.processes(&name).await?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

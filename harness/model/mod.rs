@@ -13,6 +13,7 @@ pub mod plan;
 pub mod process;
 pub mod promise;
 pub mod salvage;
+pub mod testbed;
 pub mod time;
 pub mod token;
 pub mod verdict;

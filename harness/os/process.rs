@@ -64,11 +64,11 @@ impl Identity {
     }
 
     /// Sends a signal to the whole tree, walking it again until no new process turns up (at most ten times), so that a
-    /// child forked meanwhile is not missed. Returns how many were signalled.
+    /// child forked meanwhile is not missed. Returns those that were signalled.
     ///
     /// # Errors
     /// The kernel's, such as a lack of permission.
-    pub fn signal_tree(self, signal: Signal) -> io::Result<usize> {
+    pub fn signal_tree(self, signal: Signal) -> io::Result<BTreeSet<Identity>> {
         let mut reached = BTreeSet::new();
         for _ in 0..10 {
             let fresh: Vec<Identity> = self.tree().into_iter().filter(|process| !reached.contains(process)).collect();
@@ -80,7 +80,7 @@ impl Identity {
                 reached.insert(process);
             }
         }
-        Ok(reached.len())
+        Ok(reached)
     }
 }
 

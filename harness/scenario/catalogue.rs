@@ -9,6 +9,7 @@ use crate::{
         link::Link,
         process::ProcessName,
         promise::{MEASURES, Promise},
+        testbed::TestbedName,
     },
 };
 
@@ -16,7 +17,9 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Catalogue {
     /// The testbed's name.
-    pub testbed: &'static str,
+    pub testbed: TestbedName,
+    /// The names that regions must have there, in either order; `None`: any.
+    pub regions: Option<[&'static str; 2]>,
     /// Every fault that scenarios may ever name, and whether this testbed has it.
     pub faults: Vec<FaultEntry>,
     /// Operations an operator may order.
@@ -60,11 +63,15 @@ pub enum Availability {
 }
 
 impl Catalogue {
-    /// What the native testbed with the reference platform offers.
-    pub fn native(guarantees: Vec<Promise>) -> Self {
+    /// What a testbed with the reference platform offers.
+    pub fn of(testbed: TestbedName, guarantees: Vec<Promise>) -> Self {
         Self {
-            testbed: "native",
-            faults: native_faults(),
+            testbed,
+            regions: match testbed {
+                TestbedName::Native => None,
+                TestbedName::Compose => Some(["east", "west"]),
+            },
+            faults: faults(testbed),
             operations: vec![
                 ("failover", Availability::Now),
                 ("planned_failover", Availability::Now),
@@ -126,7 +133,7 @@ pub fn processes(regions: &[Region; 2], environments: &[EnvironmentId]) -> Vec<P
     processes
 }
 
-fn native_faults() -> Vec<FaultEntry> {
+fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
     use Availability::{Never, NotYet, Now};
     const ONE_CLOCK: &str = "all its processes share this machine's one clock";
     const NO_PACKETS: &str = "its links are TCP proxies: they see streams, not packets";
@@ -166,6 +173,14 @@ fn native_faults() -> Vec<FaultEntry> {
         later("routing.stale", "the edge keeps an old route"),
         later("failover.interrupted", "a failover is broken off"),
         entry("clock.skew", "clocks disagree", &[], Never(ONE_CLOCK)),
-        entry("packet.loss", "packets are lost", &[], Never(NO_PACKETS)),
+        entry(
+            "packet.loss",
+            "packets are lost",
+            &[],
+            match testbed {
+                TestbedName::Native => Never(NO_PACKETS),
+                TestbedName::Compose => NotYet,
+            },
+        ),
     ]
 }

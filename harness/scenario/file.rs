@@ -70,8 +70,8 @@ fn decode(root: &Node, folder: &Path, catalogue: &Catalogue, sink: &mut Sink<'_>
     let name = fields.require("name", sink).and_then(|node| scalars::name(node, sink));
     let about = fields.get("about", sink).and_then(|node| scalars::text(node, sink));
     let regions = match fields.get("regions", sink) {
-        Some(node) => decode_regions(node, sink),
-        None => decode_regions(&Node { span: 0..0, value: Value::Map(Vec::new()) }, sink),
+        Some(node) => decode_regions(node, catalogue, sink),
+        None => decode_regions(&Node { span: 0..0, value: Value::Map(Vec::new()) }, catalogue, sink),
     };
     let environments = fields.require("environments", sink).and_then(|node| decode_environments(node, sink));
     let pair = regions.as_ref().map(|regions| [regions.primary.clone(), regions.secondary.clone()]);
@@ -121,13 +121,19 @@ fn version(fields: &Fields<'_>, sink: &mut Sink<'_>) {
     }
 }
 
-fn decode_regions(node: &Node, sink: &mut Sink<'_>) -> Option<Regions> {
+fn decode_regions(node: &Node, catalogue: &Catalogue, sink: &mut Sink<'_>) -> Option<Regions> {
     let fields = Fields::open(node, "`regions`", &REGION_FIELDS, sink)?;
     let region = |field: &str, default: &str, sink: &mut Sink<'_>| -> Option<Region> {
         let Some(node) = fields.get(field, sink) else { return default.parse().ok() };
         let name = scalars::name(node, sink)?;
         if OTHER_SITES.contains(&name) {
             sink.error(&node.span, format!("`{name}` is a site of its own and cannot name a region"));
+            return None;
+        }
+        if let Some(names) = catalogue.regions.filter(|names| !names.contains(&name)) {
+            let there =
+                format!("the testbed {} has the regions {} and no others", catalogue.testbed, names.join(" and "));
+            sink.error(&node.span, format!("`{name}` is no region there: {there}"));
             return None;
         }
         name.parse().ok()

@@ -26,7 +26,7 @@ mod workload;
 #[cfg(test)]
 mod tests;
 
-pub use catalogue::Catalogue;
+pub use catalogue::{Availability, Catalogue};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use file::parse;
 pub use schema::schema;

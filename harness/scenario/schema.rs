@@ -10,12 +10,13 @@ use crate::{
     model::{
         fault::{Direction, PartitionMode},
         plan::WantedOutcome,
+        testbed::TestbedName,
     },
 };
 
 /// The schema of a scenario file for the native testbed; the committed copy is `fixtures/schema/scenario.json`.
 pub fn schema() -> Value {
-    let catalogue = Catalogue::native(Vec::new());
+    let catalogue = Catalogue::of(TestbedName::Native, Vec::new());
     let mut schema = closed(&file::FIELDS, &["geodrill", "name", "environments"], |field| match field {
         "geodrill" => json!({ "const": 1 }),
         "name" => reference("name"),

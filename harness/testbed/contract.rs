@@ -1,11 +1,11 @@
 //! What every testbed offers to faults, readers and the conductor.
 
-use std::{path::Path, time::Duration};
+use std::{fmt, path::Path, time::Duration};
 
 use futures_util::future::BoxFuture;
 
 use crate::{
-    api::{EnvironmentId, Region, environment::Login},
+    api::{Address, EnvironmentId, Region, environment::Login},
     model::{
         fault::{Direction, PartitionMode},
         link::Link,
@@ -67,7 +67,7 @@ pub enum LinkTrial {
     Refused,
     /// Connected, then closed or reset without an answer.
     Reset,
-    /// Connected, then closed, and nothing listens behind the proxy: says nothing of the link itself.
+    /// Connected, then closed, and nobody answers behind the proxy either: says nothing of the link itself.
     NoService,
     /// Not connected, and the testbed itself keeps the link cut, since a region at its end is lost or isolated.
     Cut,
@@ -82,6 +82,69 @@ pub struct Weighing {
     pub bytes: usize,
     /// What it met.
     pub trial: LinkTrial,
+}
+
+/// A process as its testbed knows it; one that was started anew is another one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Process {
+    /// One of this machine's.
+    Here(Identity),
+    /// A whole container.
+    Container {
+        /// Its name.
+        name: String,
+        /// When it was started, as the engine has it.
+        started: String,
+    },
+    /// One inside a container, whose process numbers are its own.
+    Inside {
+        /// The container's name.
+        container: String,
+        /// The process.
+        identity: Identity,
+    },
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(identity) => write!(f, "{}", identity.pid),
+            Self::Container { name, .. } => f.write_str(name),
+            Self::Inside { container, identity } => write!(f, "{} of {container}", identity.pid),
+        }
+    }
+}
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessState {
+    /// It runs, or waits for something.
+    Running,
+    /// It was stopped and can be continued.
+    Stopped,
+    /// It is there no more.
+    Gone,
+}
+
+/// What is done to a process from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// It is killed.
+    Kill,
+    /// It stops where it is, and notices nothing.
+    Stop,
+    /// It goes on.
+    Continue,
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kill => "kill",
+            Self::Stop => "stop",
+            Self::Continue => "continue",
+        })
+    }
 }
 
 /// The control API, by way of the link `client -> witness / control`.
@@ -133,11 +196,20 @@ pub trait Testbed: Send + Sync {
     /// Versions of everything that runs, for `run.json`: `postgres` → `15.18`, ...
     fn versions(&self) -> Vec<(String, String)>;
 
-    /// Running processes of that name; without an environment, `postgres` names the processes of every environment. Empty:
-    /// none runs.
-    fn processes(&self, name: &ProcessName) -> Vec<Identity>;
+    /// Running processes of that name, without their children; without an environment, `postgres` names those of every
+    /// environment. Empty: none runs.
+    fn processes<'a>(&'a self, name: &'a ProcessName) -> BoxFuture<'a, Result<Vec<Process>, TestbedError>>;
 
-    /// Where the stores of an environment are, by the sites' inventories.
+    /// These processes and all their descendants, as far as they run.
+    fn trees<'a>(&'a self, roots: &'a [Process]) -> BoxFuture<'a, Result<Vec<Process>, TestbedError>>;
+
+    /// What each of these processes does.
+    fn states<'a>(&'a self, processes: &'a [Process]) -> BoxFuture<'a, Result<Vec<ProcessState>, TestbedError>>;
+
+    /// Does this to these processes and all their descendants, and returns them. One that is gone is no error.
+    fn act<'a>(&'a self, roots: &'a [Process], deed: Deed) -> BoxFuture<'a, Result<Vec<Process>, TestbedError>>;
+
+    /// Where the stores of an environment are, by the sites' inventories as they were seen last.
     fn stores(&self, region: &Region, environment: &EnvironmentId) -> StorePorts;
 
     /// Folder of the control plane's journal. `None` where files cannot be reached.
@@ -183,8 +255,9 @@ pub trait Testbed: Send + Sync {
     /// Cuts a region's links for the final readings, in both directions; its processes run on.
     fn isolate<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>>;
 
-    /// Makes the link `witness -> client / notices` lead to a receiver on this port; returns the link's own port.
-    fn notices<'a>(&'a self, receiver: u16) -> BoxFuture<'a, Result<u16, TestbedError>>;
+    /// Makes the link `witness -> client / notices` lead to a receiver on this port of 127.0.0.1; returns where the platform
+    /// finds the link.
+    fn notices<'a>(&'a self, receiver: u16) -> BoxFuture<'a, Result<Address, TestbedError>>;
 
     /// Ends everything, in order, in bounded time. What could not be ended is told.
     fn down<'a>(&'a self) -> BoxFuture<'a, Result<(), Vec<String>>>;

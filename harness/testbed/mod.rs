@@ -5,11 +5,24 @@
 //! which finds or makes the real servers, and [`native::Native`], which runs them as processes on loopback. [`undo`] ends
 //! what a run has started, whoever calls it, and [`guardian`] calls it when the runner is gone.
 
+pub mod compose;
 pub mod contract;
 pub mod guardian;
+mod layout;
+mod links;
+mod log;
 pub mod native;
+mod ports;
+mod probe;
+pub mod ready;
+mod role_binary;
 mod scope;
 pub mod setup;
+mod spec;
 pub mod undo;
 
-pub use contract::{Auditor, ControlAccess, Impediment, LinkTrial, StorePorts, Testbed, TestbedError, Weighing};
+pub use contract::{
+    Auditor, ControlAccess, Deed, Impediment, LinkTrial, Process, ProcessState, StorePorts, Testbed, TestbedError,
+    Weighing,
+};
+pub use spec::{Equipped, Spec};

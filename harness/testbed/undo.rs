@@ -20,7 +20,7 @@ use std::{
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::scope;
+use super::{compose::leftovers, scope};
 use crate::{
     model::link::Link,
     os::{files, inventory, process::Identity, shared_memory},
@@ -40,6 +40,11 @@ pub enum Entry {
         site: String,
         /// What it is.
         service: String,
+    },
+    /// A project of Docker Compose will be brought up.
+    Compose {
+        /// Its name.
+        project: String,
     },
     /// Links will be impeded.
     Impede {
@@ -199,8 +204,8 @@ pub fn end_standing(file: &Path, standing: &Standing, within: Duration) -> Vec<S
 pub struct Swept {
     /// Its folder.
     pub folder: PathBuf,
-    /// How many processes of it ran.
-    pub processes: usize,
+    /// How many processes, containers, networks and volumes of it were there.
+    pub things: usize,
     /// What could not be ended.
     pub left: Vec<String>,
 }
@@ -213,21 +218,22 @@ pub fn sweep(within: Duration) -> io::Result<Vec<Swept>> {
     let dead = standing()?.into_iter().filter(|(_, standing)| !standing.has_runner());
     Ok(dead
         .map(|(file, standing)| {
-            let processes = alive(&standing.folder).len();
+            let things = count(&standing.folder);
             let left = end_standing(&file, &standing, within);
-            Swept { folder: standing.folder, processes, left }
+            Swept { folder: standing.folder, things, left }
         })
         .collect())
 }
 
-/// Kills every process of a run's sites, whole trees, and whatever else works in their folders. Bounded by `within`. What
-/// could not be ended is told.
+/// Kills every process of a run's sites, whole trees, and whatever else works in their folders; then ends its containers.
+/// Bounded by `within`. What could not be ended is told.
 pub fn end(folder: &Path, within: Duration) -> Vec<String> {
     let deadline = Instant::now() + within;
     loop {
         let alive = alive(folder);
         if alive.is_empty() {
-            return Vec::new();
+            let left = |project: &String| leftovers::end(project, deadline.saturating_duration_since(Instant::now()));
+            return projects(folder).iter().flat_map(left).collect();
         }
         let mut troubles = Vec::new();
         for process in &alive {
@@ -269,15 +275,34 @@ pub(super) fn alive_in(site: &Path) -> BTreeSet<Identity> {
     alive
 }
 
+/// How much of a run is there: living processes, and containers, networks and volumes. An engine that does not say counts as
+/// one thing, since nobody can know that nothing is left with it.
+pub(super) fn count(folder: &Path) -> usize {
+    let of_project = |project: &String| leftovers::Leftovers::of(project).map_or(1, |left| left.count());
+    alive(folder).len() + projects(folder).iter().map(of_project).sum::<usize>()
+}
+
 /// The sites in which something was started, by the ledger.
 fn sites(folder: &Path) -> BTreeSet<String> {
+    let entry = |entry| match entry {
+        Entry::Start { site, .. } => Some(site),
+        _ => None,
+    };
+    entries(folder).into_iter().filter_map(entry).collect()
+}
+
+/// The projects of Docker Compose, by the ledger.
+fn projects(folder: &Path) -> BTreeSet<String> {
+    let entry = |entry| match entry {
+        Entry::Compose { project } => Some(project),
+        _ => None,
+    };
+    entries(folder).into_iter().filter_map(entry).collect()
+}
+
+fn entries(folder: &Path) -> Vec<Entry> {
     let text = fs::read_to_string(folder.join(LEDGER_FILE)).unwrap_or_default();
-    text.lines()
-        .filter_map(|line| match serde_json::from_str(line) {
-            Ok(Entry::Start { site, .. }) => Some(site),
-            _ => None,
-        })
-        .collect()
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 #[cfg(test)]

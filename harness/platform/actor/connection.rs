@@ -1,35 +1,37 @@
 //! TCP connections of the traffic path: dialled with a deadline, without Nagle's delay, cut with a reset.
 
-use std::{io, net::Ipv4Addr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
 
+use crate::api::Address;
+
 /// Bytes of the buffer in each direction of a connection.
 pub const BUFFER_BYTES: usize = 32 * 1024;
 
-/// Connects to a port on loopback.
+/// Connects to an address.
 ///
 /// # Errors
 /// The system's, or `TimedOut`.
-pub async fn dial(port: u16, within: Duration) -> io::Result<TcpStream> {
-    let stream = timeout(within, TcpStream::connect((Ipv4Addr::LOCALHOST, port)))
+pub async fn dial(address: &Address, within: Duration) -> io::Result<TcpStream> {
+    let stream = timeout(within, TcpStream::connect((address.host(), address.port())))
         .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("no connection to port {port} in time")))??;
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("no connection to {address} in time")))??;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// Listens on a port on loopback.
+/// Listens on an address.
 ///
 /// # Errors
-/// The system's, with the port.
-pub async fn listen(port: u16) -> io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+/// The system's, with the address.
+pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address)
         .await
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on 127.0.0.1:{port}: {error}")))
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }
 
 /// The next connection. Errors of one connection (it was reset while it waited) or of the moment (no descriptor free) are

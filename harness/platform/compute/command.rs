@@ -73,8 +73,8 @@ async fn stop(
 async fn renew(holder: &Arc<Holder>) -> Result<Answer, Refused> {
     let config = &holder.config;
     let within = Duration::from_millis(config.timers.permit_ms);
-    let http = |port| Http::local(port, config.internal_token.clone());
-    let (control, peer) = (http(config.control), http(config.peer_node));
+    let http = |address| Http::at(address, config.internal_token.clone());
+    let (control, peer) = (http(&config.control), http(&config.peer_node));
     let mut heard = ask(&**holder, Grantor::Control, &control, within).await;
     let theirs = Arc::clone(holder);
     tokio::spawn(async move { ask(&*theirs, Grantor::Peer, &peer, within).await });

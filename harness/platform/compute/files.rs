@@ -286,7 +286,7 @@ impl Session {
     }
 
     async fn connect(&self) -> io::Result<Store> {
-        let stream = dial(self.holder.config.files, STORE_WITHIN).await?;
+        let stream = dial(&self.holder.config.files, STORE_WITHIN).await?;
         let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::spawn(connection);

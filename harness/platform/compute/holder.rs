@@ -97,7 +97,7 @@ impl Holder {
 
     /// Keeps the marks of every environment that is granted at the revision granted, for ever.
     pub async fn keep_marks(self: Arc<Self>) {
-        let node = Http::local(self.config.node, self.config.internal_token.clone());
+        let node = Http::at(&self.config.node, self.config.internal_token.clone());
         let poll = Duration::from_millis(self.config.timers.poll_ms.clamp(10, 100));
         loop {
             for (environment, revision) in self.marks_wanted() {

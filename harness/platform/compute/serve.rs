@@ -35,8 +35,8 @@ pub(super) async fn run_until(
 ) -> Result<(), ComputeError> {
     let holder = Arc::new(Holder::open(config)?);
     let config = &holder.config;
-    let control = Http::local(config.control, config.internal_token.clone());
-    let peer = Http::local(config.peer_node, config.internal_token.clone());
+    let control = Http::at(&config.control, config.internal_token.clone());
+    let peer = Http::at(&config.peer_node, config.internal_token.clone());
     let timers = config.timers.clone();
     let sql = listen(config.listen_sql).await?;
     let files = listen(config.listen_files).await?;

@@ -49,10 +49,10 @@ pub async fn serve(holder: Arc<Holder>, listener: TcpListener) {
 
 async fn carry(holder: Arc<Holder>, stream: TcpStream) {
     let Some(visitor) = door::admit(&holder, stream, DoorStore::Sql).await else { return };
-    let Some(port) = holder.config.sql.get(usize::from(visitor.terms.slot)).copied() else {
+    let Some(address) = holder.config.sql.get(usize::from(visitor.terms.slot)) else {
         return visitor.turn_away("the environment's slot is unknown here").await;
     };
-    let mut store = match dial(port, STORE_WITHIN).await {
+    let mut store = match dial(address, STORE_WITHIN).await {
         Ok(store) => store,
         Err(error) => return visitor.turn_away(&format!("the database cannot be reached: {error}")).await,
     };

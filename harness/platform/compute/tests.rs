@@ -5,6 +5,7 @@ mod stop;
 
 use std::{
     io,
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -35,7 +36,7 @@ use crate::{
         control::{Dangling, FileReference},
         environment::Login,
         permit::{Grant, PermitReply, PermitRequest},
-        role::{ComputeConfig, ComputePorts, DoorPorts, EdgeConfig, Timers},
+        role::{ComputeConfig, ComputeDoors, DoorPorts, EdgeConfig, Timers},
         route::{EdgeReport, Route},
     },
     clients::{http::Http, poll, s3},
@@ -124,32 +125,32 @@ impl Stage {
         let files = free_port();
         let compute = ComputeConfig {
             region: region("east"),
-            listen: free_port(),
-            listen_sql: free_port(),
-            listen_files: free_port(),
+            listen: local(free_port()),
+            listen_sql: local(free_port()),
+            listen_files: local(free_port()),
             data: folder.path().join("compute"),
             internal_token: TOKEN.to_owned(),
-            sql: vec![postgres.unwrap_or(sql)],
-            files,
-            node: control,
-            control,
-            peer_node: free_port(),
+            sql: vec![postgres.unwrap_or(sql).into()],
+            files: files.into(),
+            node: control.into(),
+            control: control.into(),
+            peer_node: free_port().into(),
             timers: timers.clone(),
         };
-        let ports = || ComputePorts { sql: free_port(), files: free_port() };
+        let nowhere = ComputeDoors { sql: free_port().into(), files: free_port().into() };
         let doors =
             DoorPorts { sql_rw: free_port(), sql_ro: free_port(), files_rw: free_port(), files_ro: free_port() };
-        let east = ComputePorts { sql: compute.listen_sql, files: compute.listen_files };
+        let east = ComputeDoors { sql: compute.listen_sql.port().into(), files: compute.listen_files.port().into() };
         let edge = EdgeConfig {
-            listen: free_port(),
+            listen: local(free_port()),
             data: folder.path().join("edge"),
             internal_token: TOKEN.to_owned(),
             doors: vec![doors],
-            computes: [(region("east"), east), (region("west"), ports())].into(),
-            control,
+            computes: [(region("east"), east), (region("west"), nowhere)].into(),
+            control: control.into(),
             timers,
         };
-        let edge_http = Http::local(edge.listen, TOKEN);
+        let edge_http = Http::local(edge.listen.port(), TOKEN);
         tokio::spawn(edge::run_until(edge, std::future::pending()));
         let store = with_store.then(|| TrialStore::start(&folder.path().join("files"), files, &key()));
         let mut stage = Self { word, edge: edge_http, doors, compute, running: None, _store: store, _folder: folder };
@@ -162,13 +163,17 @@ impl Stage {
         let (stop, stopped) = oneshot::channel();
         self.running = Some(stop);
         tokio::spawn(run_until(self.compute.clone(), async { drop(stopped.await) }));
-        ready(&Http::local(self.compute.listen, TOKEN)).await;
+        ready(&Http::local(self.compute.listen.port(), TOKEN)).await;
     }
 
     async fn route(&self, epoch: u64, to: &str) -> Result<(), Option<u16>> {
         let route = Route { environment: sales(), epoch: Epoch(epoch), slot: 0, region: region(to) };
         self.edge.put("/internal/route", &route, Duration::from_secs(2)).await.map_err(|error| error.status())
     }
+}
+
+fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 async fn ready(http: &Http) {
@@ -310,7 +315,7 @@ async fn signed_requests_pass_unchanged_and_what_may_not_pass_is_refused() {
     let stage = Stage::open(true).await;
     stage.route(1, "east").await.unwrap();
     let within = Duration::from_secs(5);
-    let root = s3::client(stage.compute.files, &key(), within);
+    let root = s3::client(stage.compute.files.clone(), &key(), within);
     poll::until("the store", Duration::from_secs(20), Duration::from_millis(50), || {
         root.create_bucket().bucket("sales").send()
     })

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     api::{
-        EnvironmentId, Region, compute,
+        Address, EnvironmentId, Region, compute,
         control::Salvage,
         node::{Action, Answer, Command},
         role::ControlConfig,
@@ -29,12 +29,13 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// Clients at the ports configured.
+    /// Clients at the addresses configured.
     pub(super) fn new(config: &ControlConfig) -> Self {
-        let local = |port: u16| Http::local(port, config.internal_token.clone());
-        let all =
-            |ports: &BTreeMap<Region, u16>| ports.iter().map(|(region, port)| (region.clone(), local(*port))).collect();
-        Self { nodes: all(&config.nodes), computes: all(&config.computes), edge: local(config.edge) }
+        let at = |address: &Address| Http::at(address, config.internal_token.clone());
+        let all = |addresses: &BTreeMap<Region, Address>| {
+            addresses.iter().map(|(region, address)| (region.clone(), at(address))).collect()
+        };
+        Self { nodes: all(&config.nodes), computes: all(&config.computes), edge: at(&config.edge) }
     }
 
     /// One command to one node, one attempt.

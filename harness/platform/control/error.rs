@@ -8,11 +8,11 @@ pub enum ControlError {
     /// The configuration does not make sense.
     #[error("configuration: {0}")]
     Config(String),
-    /// Its port cannot be listened on.
-    #[error("cannot listen on 127.0.0.1:{port}: {source}")]
+    /// It cannot listen where it should.
+    #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// The port.
-        port: u16,
+        /// Where.
+        address: std::net::SocketAddr,
         /// The system's reason.
         source: std::io::Error,
     },

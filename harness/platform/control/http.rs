@@ -8,7 +8,7 @@ use axum::{
     routing::{get, post},
 };
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::watch;
 
 use super::{calls::Calls, gate, gate::Gate, inbox::Inbox, inbox::Unavailable, internal, table};
@@ -29,6 +29,8 @@ pub(super) struct Desk {
     /// Grows with every write to the journal.
     pub(super) changes: watch::Receiver<u64>,
     pub(super) regions: Arc<[Region]>,
+    /// Where webhooks may go.
+    pub(super) webhook_hosts: Arc<BTreeSet<String>>,
 }
 
 /// A call that is refused.

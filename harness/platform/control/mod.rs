@@ -16,6 +16,7 @@ mod calls;
 mod credentials;
 mod driver;
 mod error;
+mod first;
 mod gate;
 mod http;
 mod inbox;

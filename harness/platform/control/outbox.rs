@@ -8,7 +8,7 @@ use tokio::{sync::Semaphore, time::sleep};
 
 use super::inbox::Inbox;
 use crate::{
-    api::control::Notice,
+    api::{Address, control::Notice},
     platform::{
         core::Event,
         journal::{Delivery, Journal, JournalError},
@@ -24,12 +24,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Repeats under way at once; first attempts are not counted, so that no slow subscriber delays another's.
 const REPEATS_MAX: usize = 32;
 
-/// The port and path of a webhook address, if it is one that is accepted: plain HTTP to 127.0.0.1.
-pub(super) fn is_local(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://127.0.0.1:") else { return false };
-    let (port, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let is_port = port.parse::<u16>().is_ok_and(|port| port > 0) && port.bytes().all(|byte| byte.is_ascii_digit());
-    is_port && path.bytes().all(|byte| byte.is_ascii_graphic())
+/// Whether a webhook address is one that is accepted: plain HTTP to a port of one of these hosts.
+pub(super) fn is_accepted(url: &str, hosts: &BTreeSet<String>) -> bool {
+    let Some(rest) = url.strip_prefix("http://") else { return false };
+    let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_there = |address: Address| hosts.contains(address.host()) && address.port() > 0;
+    address.parse().is_ok_and(is_there) && path.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Delivers what the journal owes.

@@ -169,8 +169,9 @@ pub(super) async fn subscribe(
     if !is_name(&name) {
         return Err(Refuse::new(400, format!("`{name}` is not a name for a subscription: a-z, 0-9 and `-` only")));
     }
-    if !outbox::is_local(&subscription.url) {
-        return Err(Refuse::new(400, "a subscription's address is `http://127.0.0.1:PORT/…`"));
+    if !outbox::is_accepted(&subscription.url, &desk.webhook_hosts) {
+        let hosts = desk.webhook_hosts.iter().map(String::as_str).collect::<Vec<_>>().join(" or ");
+        return Err(Refuse::new(400, format!("a subscription's address is `http://HOST:PORT/…`, HOST being {hosts}")));
     }
     desk.journal.subscribe(&name, &subscription.url).await?;
     Ok(Json(subscription))

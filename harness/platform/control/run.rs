@@ -1,6 +1,6 @@
 //! The role as a whole, from its configuration to its end.
 
-use std::{future::Future, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -14,6 +14,7 @@ use super::{
     calls::Calls,
     driver::Driver,
     error::ControlError,
+    first,
     http::{Desk, router},
     inbox::{Clock, Full, Inbox, QUEUE},
     outbox::Outbox,
@@ -58,9 +59,9 @@ pub async fn run_until(config: ControlConfig, told: impl Future<Output = ()>) ->
     let clock = Clock::start();
     let core = Core::recover(settings, &records);
     let owed = owed(&journal, &core).await?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.listen))
+    let listener = TcpListener::bind(config.listen)
         .await
-        .map_err(|source| ControlError::Listen { port: config.listen, source })?;
+        .map_err(|source| ControlError::Listen { address: config.listen, source })?;
 
     let journal = Arc::new(journal);
     let full = Full::default();
@@ -77,7 +78,11 @@ pub async fn run_until(config: ControlConfig, told: impl Future<Output = ()>) ->
         changes,
         full,
     };
-    let desk = Desk { inbox, journal, calls, changes: news, regions };
+    let webhook_hosts = Arc::new(config.webhook_hosts.clone());
+    // Ends with this set, however this function ends.
+    let mut first = JoinSet::new();
+    first.spawn(first::deploy(config.deploy_first.clone(), inbox.clone(), Arc::clone(&regions)));
+    let desk = Desk { inbox, journal, calls, changes: news, regions, webhook_hosts };
     let router = router(desk, &config.api_token, &config.internal_token);
     let driver = Driver::new(core, clock, to_scribe);
 
@@ -88,7 +93,7 @@ pub async fn run_until(config: ControlConfig, told: impl Future<Output = ()>) ->
         Ok(())
     });
     let serving = async move { axum::serve(listener, router).await };
-    tracing::info!(port = config.listen, records = records.len(), "control plane is up");
+    tracing::info!(listen = %config.listen, records = records.len(), "control plane is up");
     tokio::select! {
         () = told => {}
         served = serving => return Err(served.map_or_else(ControlError::System, |()| ControlError::Task("the server"))),

@@ -11,7 +11,7 @@ use tokio::{
 use crate::{
     api::{
         Region,
-        role::ComputePorts,
+        role::ComputeDoors,
         route::{Door, DoorStore, Preamble, Route},
     },
     platform::actor::{
@@ -33,7 +33,7 @@ pub struct DoorOf {
     /// The slot's route.
     pub route: watch::Receiver<Option<Route>>,
     /// Where the computes are.
-    pub computes: Arc<BTreeMap<Region, ComputePorts>>,
+    pub computes: Arc<BTreeMap<Region, ComputeDoors>>,
 }
 
 /// Serves one door for ever.
@@ -73,12 +73,12 @@ async fn lead(door: Arc<DoorOf>, mut client: TcpStream) {
 
 /// A connection to the route's compute, introduced and accepted.
 async fn reach(door: &DoorOf, route: &Route) -> Result<TcpStream, String> {
-    let ports = door.computes.get(&route.region).ok_or("the route names an unknown region")?;
-    let port = match door.store {
-        DoorStore::Sql => ports.sql,
-        DoorStore::Files => ports.files,
+    let compute = door.computes.get(&route.region).ok_or("the route names an unknown region")?;
+    let address = match door.store {
+        DoorStore::Sql => &compute.sql,
+        DoorStore::Files => &compute.files,
     };
-    let mut compute = dial(port, COMPUTE_WITHIN).await.map_err(|error| error.to_string())?;
+    let mut compute = dial(address, COMPUTE_WITHIN).await.map_err(|error| error.to_string())?;
     let preamble = Preamble {
         environment: Some(route.environment.clone()),
         epoch: route.epoch,

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use super::routes::Routes;
 use crate::{
     api::{
-        Epoch, Region,
+        Address, Epoch, Region,
         role::Timers,
         route::{Door, DoorStore, EdgeReport, Preamble},
     },
@@ -40,11 +40,11 @@ impl Health {
     }
 
     /// Checks one region's compute every poll, for ever.
-    pub async fn keep_checking(self: Arc<Self>, region: Region, port: u16, timers: Timers) {
+    pub async fn keep_checking(self: Arc<Self>, region: Region, compute: Address, timers: Timers) {
         every(Duration::from_millis(timers.poll_ms), || {
-            let (health, region) = (Arc::clone(&self), region.clone());
+            let (health, region, compute) = (Arc::clone(&self), region.clone(), compute.clone());
             async move {
-                match check(port).await {
+                match check(&compute).await {
                     Ok(()) => {
                         locked(&health.heard).insert(region, Some(Instant::now()));
                     }
@@ -61,9 +61,9 @@ impl Health {
     }
 }
 
-async fn check(port: u16) -> Result<(), PreambleError> {
+async fn check(address: &Address) -> Result<(), PreambleError> {
     let check = Preamble { environment: None, epoch: Epoch(0), store: DoorStore::Sql, door: Door::Ro };
-    let mut compute = dial(port, CALL_WITHIN).await?;
+    let mut compute = dial(address, CALL_WITHIN).await?;
     introduce(&mut compute, &check, CALL_WITHIN).await
 }
 

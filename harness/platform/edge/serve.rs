@@ -58,14 +58,14 @@ pub(crate) async fn run_until(
         ] {
             let Some(route) = routes.watch(slot) else { continue };
             let door = DoorOf { store, door, route, computes: Arc::clone(&computes) };
-            tasks.spawn(doors::serve(door, listen(port).await?));
+            tasks.spawn(doors::serve(door, listen((config.listen.ip(), port).into()).await?));
         }
     }
     let health = Arc::new(Health::new(computes.keys().cloned()));
-    for (region, ports) in computes.iter() {
-        tasks.spawn(Arc::clone(&health).keep_checking(region.clone(), ports.sql, config.timers.clone()));
+    for (region, doors) in computes.iter() {
+        tasks.spawn(Arc::clone(&health).keep_checking(region.clone(), doors.sql.clone(), config.timers.clone()));
     }
-    let control = Http::local(config.control, config.internal_token.clone());
+    let control = Http::at(&config.control, config.internal_token.clone());
     tasks.spawn(keep_reporting(health, Arc::clone(&routes), control, config.timers));
     let internal = listen(config.listen).await?;
     tracing::info!(slots = config.doors.len(), "edge is up");

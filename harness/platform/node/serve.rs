@@ -63,8 +63,8 @@ pub(super) async fn run_until(
     let config = &node.config;
     let token = config.internal_token.clone();
     let mut tasks = JoinSet::new();
-    for (grantor, port) in [(Grantor::Control, config.control), (Grantor::Peer, config.peer_node)] {
-        let (node, http, timers) = (Arc::clone(&node), Http::local(port, token.clone()), config.timers.clone());
+    for (grantor, at) in [(Grantor::Control, &config.control), (Grantor::Peer, &config.peer_node)] {
+        let (node, http, timers) = (Arc::clone(&node), Http::at(at, token.clone()), config.timers.clone());
         tasks.spawn(async move { keep_asking(node, grantor, http, timers).await });
     }
     tasks.spawn(supervise_all(Arc::clone(&node)));

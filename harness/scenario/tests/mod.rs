@@ -10,12 +10,13 @@ use crate::{
     model::{
         plan::{Action, Plan, When},
         promise::Promise,
+        testbed::TestbedName,
     },
     scenario::{Catalogue, Diagnostics, parse, schema, shipped, unpack},
 };
 
 fn read(name: &str, text: &str) -> Result<Plan, Diagnostics> {
-    parse(name, text, Path::new("/scenarios"), &Catalogue::native(promises()))
+    parse(name, text, Path::new("/scenarios"), &Catalogue::of(TestbedName::Native, promises()))
 }
 
 /// The guarantees of every shipped set, read here past the room that judges them.

@@ -79,13 +79,13 @@ fn end(charge: &Charge) -> Result<(), String> {
     let mut quiet_since = Instant::now();
     let mut ended = 0;
     while quiet_since.elapsed() < QUIET {
-        let alive = undo::alive(&charge.folder).len();
-        if alive > 0 {
-            let left = undo::end(&charge.folder, ROUND);
+        let left = undo::count(&charge.folder);
+        if left > 0 {
+            let troubles = undo::end(&charge.folder, ROUND);
             if began.elapsed() > TRIES {
-                return Err(format!("could not be ended: {}", left.join("; ")));
+                return Err(format!("could not be ended: {}", troubles.join("; ")));
             }
-            ended += alive;
+            ended += left;
             quiet_since = Instant::now();
         }
         std::thread::sleep(LOOK);

@@ -3,14 +3,17 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path};
 
-use super::{Native, NativeSpec};
+use super::Native;
 use crate::{
     api::{
         Region,
         role::{HANDSHAKE, Policy, Timers},
     },
     os::files,
-    testbed::setup::{self, SetupMode},
+    testbed::{
+        setup::{self, Programs, SetupMode},
+        spec::Spec,
+    },
 };
 
 const ROLE: &str = r#"#!/usr/bin/perl
@@ -22,7 +25,7 @@ die "told to die\n" if -e "$ARGV[3].die";
 $SIG{CHLD} = 'IGNORE';
 my (%answers, $select); $select = IO::Select->new;
 for my $key (qw(listen listen_sql listen_files)) {
-    next unless $text =~ /"$key": (\d+)/;
+    next unless $text =~ /"$key": "127.0.0.1:(\d+)"/;
     my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $1, Listen => 64, ReuseAddr => 1) or die "$key $1: $!";
     $answers{$socket} = $key eq 'listen' ? "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" : "ok\n";
     $select->add($socket);
@@ -40,22 +43,22 @@ while (my @ready = $select->can_read) {
 "#;
 
 /// A specification with fake roles, in a folder of its own.
-pub(crate) async fn spec(parent: &Path, slots: u16) -> NativeSpec {
+pub(crate) async fn spec(parent: &Path, slots: u16) -> (Spec, Programs) {
     let programs = setup::ensure(&|line: &str| eprintln!("{line}"), SetupMode::Auto).await.unwrap();
     files::give(parent).unwrap();
     let role_binary = parent.join("role.pl");
     std::fs::write(&role_binary, ROLE.replace("HANDSHAKE", HANDSHAKE)).unwrap();
     std::fs::set_permissions(&role_binary, std::fs::Permissions::from_mode(0o755)).unwrap();
-    NativeSpec {
+    let spec = Spec {
         regions: ["east", "west"].map(|name| name.parse().unwrap()),
         environments_max: slots,
         timers: Timers::default(),
         policy: Policy::default(),
-        programs,
         role_binary,
         parent_folder: parent.to_owned(),
         run_id: "run".to_owned(),
-    }
+    };
+    (spec, programs)
 }
 
 /// A folder for runs of tests.
@@ -65,13 +68,14 @@ pub(crate) fn folder() -> tempfile::TempDir {
 
 /// A testbed with fake roles.
 pub(crate) async fn up(parent: &Path, slots: u16) -> Native {
-    Native::up(spec(parent, slots).await).await.unwrap()
+    let (spec, programs) = spec(parent, slots).await;
+    Native::up(spec, programs).await.unwrap()
 }
 
 impl Native {
     /// Folder of the Postgres programs, and the template cluster.
     pub(crate) fn postgres(&self) -> (&Path, &Path) {
-        (&self.spec.programs.postgres_bin, &self.spec.programs.template)
+        (&self.programs.postgres_bin, &self.programs.template)
     }
 
     /// The streams on which a link's proxies have toxics.
@@ -81,6 +85,6 @@ impl Native {
 
     /// The port of a region's first slot.
     pub(crate) fn postgres_port(&self, region: &Region) -> u16 {
-        self.layout.own[region].postgres[0]
+        self.layout.own[region].postgres[0].port()
     }
 }

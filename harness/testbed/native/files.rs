@@ -4,12 +4,12 @@ use std::{path::Path, process::Stdio, time::Duration};
 
 use tokio::process::Command;
 
-use super::{iam, launch::Start, probe};
+use super::{iam, launch::Start};
 use crate::{
     api::environment::Login,
     clients::poll,
     os::{files::write_private, spawn},
-    testbed::contract::LinkTrial,
+    testbed::ready,
 };
 
 /// How long the store may take until its admin API works.
@@ -52,12 +52,7 @@ pub(super) async fn ready(port: u16, ended: impl Fn() -> Option<String>) -> Resu
         if let Some(how) = ended() {
             return Ok(Err(format!("it ended with {how}")));
         }
-        match probe::status(port, "/minio/health/ready", "", Duration::from_secs(1)).await {
-            Ok(200) => Ok(Ok(())),
-            Ok(status) => Err(format!("health/ready answers {status}")),
-            Err(LinkTrial::Refused) => Err("nothing listens yet".to_owned()),
-            Err(other) => Err(format!("health/ready: {other:?}")),
-        }
+        ready::look(port, ready::FILES).await.map(Ok)
     };
     poll::until("the file store", READY, Duration::from_millis(10), alive).await.map_err(|error| error.to_string())?
 }

@@ -121,14 +121,6 @@ fn open_log(path: &Path) -> io::Result<std::fs::File> {
     Ok(file)
 }
 
-/// The last lines of a log, for an error.
-pub(super) fn tail(log: &Path) -> String {
-    let text = std::fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(8)..].join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

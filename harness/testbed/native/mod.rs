@@ -10,23 +10,19 @@
 //! | `logs/` | `<site>-<service>.log` |
 //! | `undo.ndjson` | what was started and broken, written before it was done ([`super::undo`]) |
 //!
-//! Parts: [`ports`] reserves them, [`layout`] says which port is whose, [`links`] runs the Toxiproxies, [`probe`] asks a
-//! service for a sign of life, [`launch`] starts processes that end with us, [`files`] runs MinIO and [`iam`] makes its
+//! Parts ([`super::ports`] reserves ports, [`super::layout`] says which is whose): [`toxiproxies`] runs those, [`launch`] starts processes that end with us, [`files`] runs MinIO and [`iam`] makes its
 //! user, [`roles`] runs the platform's roles, [`testbed`] puts it together.
 
 mod files;
 mod iam;
 mod launch;
-mod layout;
-mod links;
-mod ports;
-mod probe;
 mod roles;
 mod testbed;
+mod toxiproxies;
 
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
 mod tests;
 
-pub use testbed::{Native, NativeSpec};
+pub use testbed::Native;

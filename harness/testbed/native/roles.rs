@@ -1,38 +1,28 @@
 //! The platform's roles: one binary, started once for each, told everything by a private file.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
-use tokio::process::Command;
-
-use super::{
-    launch::Start,
-    layout::{Layout, Secrets},
-    probe,
-};
+use super::launch::Start;
 use crate::{
     api::{
         Region,
-        role::{HANDSHAKE, Policy, Timers},
+        role::{Policy, Timers},
     },
     clients::poll,
     model::process::ProcessName,
-    os::{files, spawn},
+    os::files,
     testbed::{
-        contract::{LinkTrial, TestbedError},
-        setup::{self, Programs},
+        layout::{Layout, NodePrograms, Secrets},
+        ready,
     },
 };
 
 /// How long a role may take until it is ready.
 const READY: Duration = Duration::from_secs(20);
-
-/// How long the binary may take to say which version it is.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
 /// One role in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +43,7 @@ pub(super) struct Told<'a> {
     pub secrets: &'a Secrets,
     pub timers: &'a Timers,
     pub policy: &'a Policy,
-    pub programs: &'a Programs,
+    pub programs: &'a NodePrograms,
 }
 
 impl Role {
@@ -100,22 +90,22 @@ impl Role {
             Self::Control => {
                 let value = layout.control_config(secrets, timers, policy);
                 files::write_json(&config, &value)?;
-                (value.data, value.listen)
+                (value.data, value.listen.port())
             }
             Self::Edge => {
                 let value = layout.edge_config(secrets, timers);
                 files::write_json(&config, &value)?;
-                (value.data, value.listen)
+                (value.data, value.listen.port())
             }
             Self::Node(region) => {
                 let value = layout.node_config(region, secrets, timers, programs).ok_or_else(no_region)?;
                 files::write_json(&config, &value)?;
-                (value.data, value.listen)
+                (value.data, value.listen.port())
             }
             Self::Compute(region) => {
                 let value = layout.compute_config(region, secrets, timers).ok_or_else(no_region)?;
                 files::write_json(&config, &value)?;
-                (value.data, value.listen)
+                (value.data, value.listen.port())
             }
         };
         files::private_folder(&data)?;
@@ -139,51 +129,12 @@ impl Role {
 ///
 /// # Errors
 /// What it last said, or how it ended.
-pub(super) async fn ready(listen: u16, token: &str, ended: impl Fn() -> Option<String>) -> Result<(), String> {
+pub(super) async fn ready(listen: u16, ended: impl Fn() -> Option<String>) -> Result<(), String> {
     let answers = || async {
         if let Some(how) = ended() {
             return Ok(Err(format!("it ended with {how}")));
         }
-        match probe::status(listen, "/internal/ready", token, Duration::from_secs(1)).await {
-            Ok(200) => Ok(Ok(())),
-            Ok(status) => Err(format!("/internal/ready answers {status}")),
-            Err(LinkTrial::Refused) => Err("nothing listens yet".to_owned()),
-            Err(other) => Err(format!("/internal/ready: {other:?}")),
-        }
+        ready::role(listen).await.map(Ok)
     };
     poll::until("readiness", READY, Duration::from_millis(10), answers).await.map_err(|error| error.to_string())?
-}
-
-/// The role binary where the service user can execute it (a link or a copy in the run's folder, if need be), once it has
-/// said that it is of our version.
-///
-/// # Errors
-/// [`TestbedError::Unusable`].
-pub(super) async fn binary(given: &Path, folder: &Path) -> Result<PathBuf, TestbedError> {
-    let unusable = |why: String| TestbedError::Unusable(format!("the role binary {}: {why}", given.display()));
-    let mut binary = given.canonicalize().map_err(|error| unusable(error.to_string()))?;
-    if !setup::reachable(&binary) {
-        let ours = folder.join("geodrill");
-        if fs::hard_link(&binary, &ours).is_err() {
-            fs::copy(&binary, &ours).map_err(|error| unusable(error.to_string()))?;
-            files::give(&ours).map_err(|error| unusable(error.to_string()))?;
-        }
-        binary = ours;
-    }
-    let mut command = spawn::command(&binary, &folder.to_owned());
-    command.args(["role", "--handshake"]).current_dir(folder);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = tokio::time::timeout(HANDSHAKE_TIME, Command::from(command).kill_on_drop(true).output())
-        .await
-        .map_err(|_| unusable(format!("`role --handshake` did not answer within {HANDSHAKE_TIME:?}")))?
-        .map_err(|error| unusable(error.to_string()))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    if output.status.success() && said.trim() == HANDSHAKE {
-        return Ok(binary);
-    }
-    Err(unusable(format!(
-        "`role --handshake` must answer `{HANDSHAKE}`, and it said `{}` ({}): build it anew, or set GEODRILL_BIN",
-        said.trim(),
-        output.status
-    )))
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,25 +16,28 @@ use nix::sys::signal::Signal;
 
 use super::{
     files,
-    launch::{Launcher, tail},
-    layout::{Layout, OTHER_SITES, Secrets},
-    links::Links,
-    ports::Ports,
+    launch::Launcher,
     roles::{self, Role, Told},
+    toxiproxies::Toxiproxies,
 };
 use crate::{
-    api::{
-        EnvironmentId, Region,
-        role::{Policy, Timers},
-        site::ProcessEntry,
-    },
+    api::{Address, EnvironmentId, Region, site::ProcessEntry},
     clients::poll,
     model::{link::Link, process::ProcessName},
     os::{files::private_folder, inventory, process::Identity, shared_memory, spawn::ServiceUser},
     testbed::{
-        contract::{Auditor, ControlAccess, Impediment, LinkTrial, StorePorts, Testbed, TestbedError, Weighing},
+        contract::{
+            Auditor, ControlAccess, Deed, Impediment, LinkTrial, Process, ProcessState, StorePorts, Testbed,
+            TestbedError, Weighing,
+        },
         guardian::{Charge, Guardian},
+        layout::{Layout, NodePrograms, OTHER_SITES, Secrets},
+        links::Links,
+        log::tail,
+        ports::Ports,
+        role_binary::role_binary,
         setup::{Programs, cache},
+        spec::Spec,
         undo::{self, Entry, Ledger},
     },
 };
@@ -50,34 +54,15 @@ const KILL: Duration = Duration::from_secs(5);
 /// How long a node may take to start a Postgres again.
 const POSTGRES_BACK: Duration = Duration::from_secs(30);
 
-/// What a run needs of a native testbed.
-#[derive(Debug, Clone)]
-pub struct NativeSpec {
-    /// The regions.
-    pub regions: [Region; 2],
-    /// Slots: how many environments there can be at most.
-    pub environments_max: u16,
-    /// The platform's timers.
-    pub timers: Timers,
-    /// How the platform decides.
-    pub policy: Policy,
-    /// The servers.
-    pub programs: Programs,
-    /// The binary that is started as `<binary> role <name> --config <file>`.
-    pub role_binary: PathBuf,
-    /// Folder in which the run's own folder is made.
-    pub parent_folder: PathBuf,
-    /// Name of the run's folder. Short: sockets live in it.
-    pub run_id: String,
-}
-
 /// Both regions, the witness, the edge and every link, as processes on loopback. Dropped, it kills all of them.
 pub struct Native {
-    pub(super) spec: NativeSpec,
+    spec: Spec,
+    pub(super) programs: Programs,
     pub(super) layout: Layout,
     secrets: Secrets,
     binary: PathBuf,
     pub(super) links: Links,
+    toxiproxies: Arc<Toxiproxies>,
     guardian: Guardian,
     ledger: Arc<Ledger>,
     launcher: Arc<Launcher>,
@@ -96,8 +81,8 @@ impl Native {
     /// # Errors
     /// [`TestbedError::Unusable`] for what a user can do something about, else [`TestbedError::Failed`] with the last lines
     /// of the log concerned.
-    pub async fn up(spec: NativeSpec) -> Result<Native, TestbedError> {
-        let native = Self::prepare(spec).await?;
+    pub async fn up(spec: Spec, programs: Programs) -> Result<Native, TestbedError> {
+        let native = Self::prepare(spec, programs).await?;
         match native.start_all().await {
             Ok(()) => Ok(native),
             Err(error) => {
@@ -110,18 +95,18 @@ impl Native {
         }
     }
 
-    async fn prepare(spec: NativeSpec) -> Result<Native, TestbedError> {
+    async fn prepare(spec: Spec, programs: Programs) -> Result<Native, TestbedError> {
         let folder = check(&spec)?;
         let said = |what: &Path, error: std::io::Error| TestbedError::Unusable(format!("{}: {error}", what.display()));
         private_folder(&folder).map_err(|error| said(&folder, error))?;
         let folder = folder.canonicalize().map_err(|error| said(&folder, error))?;
-        let binary = roles::binary(&spec.role_binary, &folder).await?;
+        let binary = role_binary(&spec.role_binary, &folder).await?;
         let locks = cache().join("ports");
-        let count = Layout::ports_needed(&spec.regions, spec.environments_max);
+        let count = Layout::needed(&spec.regions, spec.environments_max).into_values().map(usize::from).sum();
         let mut ports = Ports::reserve(&locks, count).map_err(|error| said(&locks, error))?;
         // As many were reserved as are drawn.
-        let layout =
-            Layout::new(&folder, &spec.regions, spec.environments_max, &mut || ports.take().unwrap_or_default());
+        let mut draw = |_: &str| ports.take().unwrap_or_default().into();
+        let layout = Layout::new(&folder, Ipv4Addr::LOCALHOST.into(), &spec.regions, spec.environments_max, &mut draw);
         let [one, other] = layout.regions.clone().map(String::from);
         for site in ["witness", "edge", "links", "logs", &one, &other] {
             let site = layout.site(site);
@@ -142,16 +127,19 @@ impl Native {
             }
         };
         let launcher = Arc::new(Launcher::new().map_err(|error| said(&folder, error))?);
-        let program = spec.programs.toxiproxy.clone();
-        let links = Links::new(&layout, program, Arc::clone(&launcher), Arc::clone(&ledger));
+        let program = programs.toxiproxy.clone();
+        let toxiproxies = Arc::new(Toxiproxies::new(&layout, program, Arc::clone(&launcher), Arc::clone(&ledger)));
+        let links = Links::new(&layout, Arc::clone(&toxiproxies) as Arc<_>);
         let secrets = Secrets::draw(&layout.regions);
         let (clusters, is_ending, is_over) = Default::default();
         Ok(Self {
             spec,
+            programs,
             layout,
             secrets,
             binary,
             links,
+            toxiproxies,
             guardian,
             ledger,
             launcher,
@@ -193,9 +181,9 @@ impl Native {
         let log = self.layout.site("logs").join(format!("{region}-files.log"));
         let data = site.join("files");
         private_folder(&data).map_err(|error| TestbedError::Failed(format!("{}: {error}", data.display())))?;
-        let start = files::start(&self.spec.programs.minio, &site, &log, own.files, root);
-        let identity = self.start_process(region.as_str(), "files", &start, Some((own.files, data)))?;
-        files::ready(own.files, || self.launcher.ended(identity)).await.map_err(|why| {
+        let start = files::start(&self.programs.minio, &site, &log, own.files.port(), root);
+        let identity = self.start_process(region.as_str(), "files", &start, Some((own.files.port(), data)))?;
+        files::ready(own.files.port(), || self.launcher.ended(identity)).await.map_err(|why| {
             TestbedError::Failed(format!(
                 "the file store of {region} is not ready: {why}; its log ends:\n{}",
                 tail(&log)
@@ -208,19 +196,24 @@ impl Native {
             return Ok(());
         };
         let site = self.layout.site(region.as_str());
-        files::make_auditor(&self.spec.programs.mc, &site, own.files, root, &self.secrets.auditor_s3)
+        files::make_auditor(&self.programs.mc, &site, own.files.port(), root, &self.secrets.auditor_s3)
             .await
             .map_err(|why| TestbedError::Failed(format!("the auditor's S3 user in {region}: {why}")))
     }
 
     async fn start_role(&self, role: &Role) -> Result<(), TestbedError> {
         let (layout, secrets) = (&self.layout, &self.secrets);
-        let NativeSpec { timers, policy, programs, .. } = &self.spec;
+        let Spec { timers, policy, .. } = &self.spec;
+        let programs = &NodePrograms {
+            postgres_bin: self.programs.postgres_bin.clone(),
+            template: Some(self.programs.template.clone()),
+            mc: self.programs.mc.clone(),
+        };
         let failed = |why: String| TestbedError::Failed(format!("{} / {}: {why}", role.site(), role.name()));
         let told = Told { layout, secrets, timers, policy, programs };
         let (start, listen) = role.prepare(&told, &self.binary).map_err(|error| failed(error.to_string()))?;
         let identity = self.start_process(role.site(), role.name(), &start, None)?;
-        roles::ready(listen, &secrets.internal_token, || self.launcher.ended(identity))
+        roles::ready(listen, || self.launcher.ended(identity))
             .await
             .map_err(|why| failed(format!("not ready: {why}; its log ends:\n{}", tail(&role.log(layout)))))
     }
@@ -283,7 +276,8 @@ impl Native {
         let victims = if kills { blocking(move || undo::alive_in(&site)).await? } else { Default::default() };
         // Links first: what Toxiproxy holds of a region that is gone must not arrive any more.
         let mut troubles = Vec::new();
-        for process in self.links.mark_cut(region).into_iter().chain(victims) {
+        let proxies = self.links.mark_cut(region);
+        for process in proxies.iter().filter_map(|group| self.toxiproxies.process(group)).chain(victims) {
             if let Err(error) = process.signal(Signal::SIGKILL) {
                 troubles.push(format!("process {}: {error}", process.pid));
             }
@@ -411,8 +405,24 @@ impl Native {
     }
 }
 
+/// Those of these processes that are this machine's, which all of ours are.
+fn here(processes: &[Process]) -> impl Iterator<Item = Identity> {
+    processes.iter().filter_map(|process| match process {
+        Process::Here(identity) => Some(*identity),
+        Process::Container { .. } | Process::Inside { .. } => None,
+    })
+}
+
+fn state(process: &Process) -> ProcessState {
+    match here(std::slice::from_ref(process)).next().and_then(Identity::state) {
+        None | Some('Z') => ProcessState::Gone,
+        Some('T' | 't') => ProcessState::Stopped,
+        Some(_) => ProcessState::Running,
+    }
+}
+
 /// Checks what can be known before anything is done; returns the run's folder.
-fn check(spec: &NativeSpec) -> Result<PathBuf, TestbedError> {
+fn check(spec: &Spec) -> Result<PathBuf, TestbedError> {
     let unusable = |why: String| Err(TestbedError::Unusable(why));
     let [one, other] = &spec.regions;
     if one == other {
@@ -424,9 +434,7 @@ fn check(spec: &NativeSpec) -> Result<PathBuf, TestbedError> {
     if ServiceUser::current().is_none() {
         return unusable("servers do not run as root, and there is no user geodrill: run `geodrill setup`".to_owned());
     }
-    let parent = std::path::absolute(&spec.parent_folder)
-        .map_err(|error| TestbedError::Unusable(format!("{}: {error}", spec.parent_folder.display())))?;
-    let folder = parent.join(&spec.run_id);
+    let folder = spec.folder()?;
     let sockets = spec.regions.iter().map(|region| folder.join(region.as_str()).join("n/s"));
     if let Some(long) = sockets.into_iter().find(|path| path.as_os_str().len() > SOCKET_FOLDER_BYTES_MAX) {
         let (path, max) = (long.display(), SOCKET_FOLDER_BYTES_MAX);
@@ -481,7 +489,7 @@ impl Testbed for Native {
     }
 
     fn control(&self) -> ControlAccess {
-        let port = self.layout.listen("client", "witness", "control");
+        let port = self.layout.listen("client", "witness", "control").port();
         ControlAccess { port, token: self.secrets.api_token.clone() }
     }
 
@@ -490,14 +498,38 @@ impl Testbed for Native {
     }
 
     fn versions(&self) -> Vec<(String, String)> {
-        let mut versions = self.spec.programs.versions.clone();
+        let mut versions = self.programs.versions.clone();
         versions.push(("geodrill".to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
         versions.sort();
         versions
     }
 
-    fn processes(&self, name: &ProcessName) -> Vec<Identity> {
-        self.identities(name)
+    fn processes<'a>(&'a self, name: &'a ProcessName) -> BoxFuture<'a, Result<Vec<Process>, TestbedError>> {
+        Box::pin(async move { Ok(self.identities(name).into_iter().map(Process::Here).collect()) })
+    }
+
+    fn trees<'a>(&'a self, roots: &'a [Process]) -> BoxFuture<'a, Result<Vec<Process>, TestbedError>> {
+        Box::pin(async move { Ok(here(roots).flat_map(Identity::tree).map(Process::Here).collect()) })
+    }
+
+    fn states<'a>(&'a self, processes: &'a [Process]) -> BoxFuture<'a, Result<Vec<ProcessState>, TestbedError>> {
+        Box::pin(async move { Ok(processes.iter().map(state).collect()) })
+    }
+
+    fn act<'a>(&'a self, roots: &'a [Process], deed: Deed) -> BoxFuture<'a, Result<Vec<Process>, TestbedError>> {
+        Box::pin(async move {
+            let signal = match deed {
+                Deed::Kill => Signal::SIGKILL,
+                Deed::Stop => Signal::SIGSTOP,
+                Deed::Continue => Signal::SIGCONT,
+            };
+            let mut reached = Vec::new();
+            for root in here(roots) {
+                let failed = |error| TestbedError::Failed(format!("{deed} process {}: {error}", root.pid));
+                reached.extend(root.signal_tree(signal).map_err(failed)?.into_iter().map(Process::Here));
+            }
+            Ok(reached)
+        })
     }
 
     fn stores(&self, region: &Region, environment: &EnvironmentId) -> StorePorts {
@@ -573,7 +605,7 @@ impl Testbed for Native {
         Box::pin(self.cut(region, false))
     }
 
-    fn notices<'a>(&'a self, receiver: u16) -> BoxFuture<'a, Result<u16, TestbedError>> {
+    fn notices<'a>(&'a self, receiver: u16) -> BoxFuture<'a, Result<Address, TestbedError>> {
         Box::pin(async move { self.links.redirect(&Link::new("witness", "client", "notices"), receiver).await })
     }
 

@@ -11,9 +11,9 @@ use crate::{
     api::Region,
     clients::s3,
     model::{fault::PartitionMode, link::Link, process::ProcessName},
-    os::{files::private_folder, process::Identity},
+    os::files::private_folder,
     testbed::{
-        contract::{Impediment, LinkTrial, Testbed, TestbedError},
+        contract::{Deed, Impediment, LinkTrial, ProcessState, Testbed, TestbedError},
         setup::{self, SetupMode},
         undo,
     },
@@ -54,7 +54,7 @@ async fn everything_comes_up_answers_and_goes_down_without_a_trace() {
     eprintln!("up in {:?}", started.elapsed());
     let folder = native.folder().to_owned();
     for name in ["east / files", "west / files", "east / node", "west / compute", "witness / control", "edge / edge"] {
-        assert_eq!(native.processes(&process(name)).len(), 1, "{name}");
+        assert_eq!(native.processes(&process(name)).await.unwrap().len(), 1, "{name}");
     }
     for all in native.links() {
         let trials = trials(&native, &all.to_string()).await;
@@ -112,14 +112,14 @@ async fn a_lost_region_is_gone_at_once_and_returns_with_what_still_impedes_it() 
     let parent = fake::folder();
     let native = fake::up(parent.path(), 2).await;
     let east = region("east");
-    let before = native.processes(&process("east / files"));
+    let before = native.processes(&process("east / files")).await.unwrap();
     let stalled = [link("east -> west / files")];
     native.impede(&stalled, Impediment::Partition(PartitionMode::Stall)).await.unwrap();
 
     let started = Instant::now();
     native.lose_region(&east).await.unwrap();
     eprintln!("lost in {:?}", started.elapsed());
-    assert!(before.iter().all(|process| !process.is_alive()));
+    assert!(native.states(&before).await.unwrap().iter().all(|state| *state == ProcessState::Gone));
     for all in native.links().iter().filter(|link| link.touches("east")) {
         // A killed process listens until the last of its threads is gone.
         let deadline = Instant::now() + Duration::from_secs(5);
@@ -135,7 +135,7 @@ async fn a_lost_region_is_gone_at_once_and_returns_with_what_still_impedes_it() 
     assert!(trials(&native, "client -> witness / control").await.iter().all(is_answer));
 
     native.return_region(&east).await.unwrap();
-    assert_ne!(native.processes(&process("east / files")), before);
+    assert_ne!(native.processes(&process("east / files")).await.unwrap(), before);
     assert!(trials(&native, "east -> east / files").await.iter().all(is_answer));
     assert!(trials(&native, "witness -> east / node").await.iter().all(is_answer));
     assert_eq!(trials(&native, "east -> west / files").await, [LinkTrial::Silent, LinkTrial::Silent]);
@@ -149,12 +149,12 @@ async fn isolated_regions_keep_running_and_come_back_one_by_one() {
     let parent = fake::folder();
     let native = fake::up(parent.path(), 1).await;
     let (east, west) = (region("east"), region("west"));
-    let before = native.processes(&process("east / files"));
+    let before = native.processes(&process("east / files")).await.unwrap();
     native.isolate(&east).await.unwrap();
     native.isolate(&west).await.unwrap();
-    assert_eq!(native.processes(&process("east / files")), before);
+    assert_eq!(native.processes(&process("east / files")).await.unwrap(), before);
     native.return_region(&east).await.unwrap();
-    assert_eq!(native.processes(&process("east / files")), before);
+    assert_eq!(native.processes(&process("east / files")).await.unwrap(), before);
     assert!(trials(&native, "edge -> east / sql").await.iter().all(is_answer));
     assert_eq!(trials(&native, "east -> west / node").await, [LinkTrial::Cut]);
     native.return_region(&west).await.unwrap();
@@ -167,8 +167,9 @@ async fn notices_reach_the_receiver_that_was_named() {
     let parent = fake::folder();
     let native = fake::up(parent.path(), 1).await;
     let receiver = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = native.notices(receiver.local_addr().unwrap().port()).await.unwrap();
-    let (accepted, connected) = tokio::join!(receiver.accept(), tokio::net::TcpStream::connect(("127.0.0.1", port)));
+    let link = native.notices(receiver.local_addr().unwrap().port()).await.unwrap();
+    let connect = tokio::net::TcpStream::connect(link.to_string());
+    let (accepted, connected) = tokio::join!(receiver.accept(), connect);
     accepted.unwrap();
     connected.unwrap();
     native.down().await.unwrap();
@@ -178,11 +179,9 @@ async fn notices_reach_the_receiver_that_was_named() {
 async fn a_toxiproxy_that_hangs_is_remade_as_it_should_be() {
     let parent = fake::folder();
     let native = fake::up(parent.path(), 1).await;
-    let servers: Vec<Identity> = native.processes(&process("links / toxiproxy"));
+    let servers = native.processes(&process("links / toxiproxy")).await.unwrap();
     assert_eq!(servers.len(), 4);
-    for server in &servers {
-        server.signal(nix::sys::signal::Signal::SIGSTOP).unwrap();
-    }
+    native.act(&servers, Deed::Stop).await.unwrap();
     let stalled = [link("edge -> west / files")];
     let told = native.impede(&stalled, Impediment::Partition(PartitionMode::Stall)).await.unwrap_err();
     assert!(told.to_string().contains("broke every connection"), "{told}");
@@ -198,11 +197,11 @@ async fn a_toxiproxy_that_hangs_is_remade_as_it_should_be() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_dies_at_its_start_is_told_with_its_last_words_and_nothing_is_left() {
     let parent = fake::folder();
-    let spec = fake::spec(parent.path(), 1).await;
+    let (spec, programs) = fake::spec(parent.path(), 1).await;
     let folder = parent.path().join("run");
     private_folder(&folder.join("west")).unwrap();
     std::fs::write(folder.join("west/compute.json.die"), "").unwrap();
-    let error = Native::up(spec).await.map(|_| ()).unwrap_err().to_string();
+    let error = Native::up(spec, programs).await.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("west / compute") && error.contains("told to die"), "{error}");
     assert_eq!(alive(&folder), 0);
 }
@@ -210,9 +209,9 @@ async fn a_role_that_dies_at_its_start_is_told_with_its_last_words_and_nothing_i
 #[tokio::test(flavor = "multi_thread")]
 async fn another_version_of_the_binary_is_refused_before_anything_starts() {
     let parent = fake::folder();
-    let mut spec = fake::spec(parent.path(), 1).await;
+    let (mut spec, programs) = fake::spec(parent.path(), 1).await;
     spec.role_binary = "/bin/echo".into();
-    match Native::up(spec).await.map(|_| ()) {
+    match Native::up(spec, programs).await.map(|_| ()) {
         Err(TestbedError::Unusable(why)) => assert!(why.contains("role --handshake"), "{why}"),
         other => panic!("{other:?}"),
     }
@@ -237,9 +236,8 @@ async fn a_second_call_shortens_the_end_and_skips_nothing() {
     let parent = fake::folder();
     let native = fake::up(parent.path(), 1).await;
     // A role that does not react is waited for, unless somebody is in a hurry.
-    for node in native.processes(&process("east / node")) {
-        node.signal(nix::sys::signal::Signal::SIGSTOP).unwrap();
-    }
+    let node = native.processes(&process("east / node")).await.unwrap();
+    native.act(&node, Deed::Stop).await.unwrap();
     let (first, second) = tokio::join!(native.down(), native.down());
     first.unwrap();
     second.unwrap();

@@ -20,4 +20,6 @@ pub use doctor::{Check, Found, doctor};
 pub use ensure::{Programs, SetupMode, ensure};
 pub use places::cache;
 pub(super) use places::reachable;
+#[cfg(feature = "compose")]
+pub(super) use progress::run;
 pub use progress::{KEPT_PREFIX, Progress};

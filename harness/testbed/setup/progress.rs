@@ -31,7 +31,7 @@ const TAIL_LINES_MAX: usize = 15;
 ///
 /// # Errors
 /// What could not be started, or the exit status with the last lines of output.
-pub(super) async fn run(progress: &dyn Progress, command: &mut Command, shown: &str) -> Result<(), String> {
+pub(in crate::testbed) async fn run(progress: &dyn Progress, command: &mut Command, shown: &str) -> Result<(), String> {
     progress.line(&format!("$ {shown}"));
     for (name, value) in std::env::vars_os() {
         if let Some(name) = name.to_str().and_then(|name| name.strip_prefix(KEPT_PREFIX)) {

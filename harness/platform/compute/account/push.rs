@@ -36,7 +36,7 @@ pub async fn push_all(holder: Arc<Holder>) {
 }
 
 async fn push(holder: Arc<Holder>, account: Arc<Account>) {
-    let node = Http::local(holder.config.node, holder.config.internal_token.clone());
+    let node = Http::at(&holder.config.node, holder.config.internal_token.clone());
     let mut next = 1;
     let mut answers = true;
     loop {

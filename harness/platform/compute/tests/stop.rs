@@ -49,7 +49,9 @@ impl Drop for Database {
 impl Stage {
     async fn order(&self, operation: u64, epoch: u64, action: Action) -> Result<Answer, HttpError> {
         let command = Command { operation, environment: sales(), epoch: Epoch(epoch), action };
-        Http::local(self.compute.listen, TOKEN).post("/internal/command", &command, Duration::from_secs(20)).await
+        Http::local(self.compute.listen.port(), TOKEN)
+            .post("/internal/command", &command, Duration::from_secs(20))
+            .await
     }
 
     async fn log_in(&self) -> Result<PgConnection, Failure> {
@@ -114,7 +116,7 @@ async fn a_stop_lets_what_is_under_way_end_and_nothing_begin_and_outlives_a_rest
     tokio::time::sleep(Duration::from_millis(200)).await;
 
     let stopping = tokio::spawn({
-        let http = Http::local(stage.compute.listen, TOKEN);
+        let http = Http::local(stage.compute.listen.port(), TOKEN);
         let command = Command { operation: 7, environment: sales(), epoch: Epoch(1), action: LONG };
         async move { http.post::<Answer>("/internal/command", &command, Duration::from_secs(20)).await }
     });
@@ -173,7 +175,7 @@ async fn every_acknowledged_version_is_in_the_account_and_a_stop_seals_it() {
     let mut stage = Stage::open(true).await;
     stage.route(1, "east").await.unwrap();
     let within = Duration::from_secs(10);
-    let root = s3::client(stage.compute.files, &key(), within);
+    let root = s3::client(stage.compute.files.clone(), &key(), within);
     poll::until("the store", Duration::from_secs(20), Duration::from_millis(50), || {
         root.create_bucket().bucket("sales").send()
     })

@@ -101,19 +101,19 @@ impl Stage {
                 .route("/internal/command", post(command))
                 .route("/internal/salvage", get(salvage))
                 .with_state((region.clone(), Arc::clone(&seen)));
-            nodes.insert(region.clone(), serve(&mut fakes, router).await);
+            nodes.insert(region.clone(), serve(&mut fakes, router).await.into());
             let router = Router::new()
                 .route("/internal/command", post(computes))
                 .with_state((region.clone(), Arc::clone(&seen)));
-            all_computes.insert(region, serve(&mut fakes, router).await);
+            all_computes.insert(region, serve(&mut fakes, router).await.into());
         }
         let edge = Router::new().route("/internal/route", put(route)).with_state(Arc::clone(&seen));
-        let edge = serve(&mut fakes, edge).await;
+        let edge = serve(&mut fakes, edge).await.into();
         let receiver = Router::new().route("/hook", post(notice)).with_state(Arc::clone(&seen));
         let receiver = format!("http://127.0.0.1:{}/hook", serve(&mut fakes, receiver).await);
         let folder = tempfile::tempdir().unwrap();
         let config = ControlConfig {
-            listen: free_port().await,
+            listen: ([127, 0, 0, 1], free_port().await).into(),
             data: folder.path().join("control"),
             api_token: API_TOKEN.to_owned(),
             internal_token: INTERNAL_TOKEN.to_owned(),
@@ -132,14 +132,16 @@ impl Stage {
                 ..Timers::default()
             },
             policy,
+            webhook_hosts: ["127.0.0.1".to_owned()].into(),
+            deploy_first: Vec::new(),
         };
         for region in regions() {
             for holder in [Holder::Node, Holder::Compute] {
-                fakes.spawn(hold(config.listen, region.clone(), holder, Arc::clone(&seen)));
+                fakes.spawn(hold(config.listen.port(), region.clone(), holder, Arc::clone(&seen)));
             }
         }
-        fakes.spawn(report(config.listen, Arc::clone(&seen)));
-        let api = Http::local(config.listen, API_TOKEN);
+        fakes.spawn(report(config.listen.port(), Arc::clone(&seen)));
+        let api = Http::local(config.listen.port(), API_TOKEN);
         let mut stage = Self { folder, config, seen, api, receiver, control: None, _fakes: fakes };
         stage.start().await;
         stage

@@ -32,7 +32,7 @@ fn names(events: &[crate::api::control::PlatformEvent], environment: &str) -> Ve
 #[tokio::test]
 async fn a_wrong_token_is_refused_everywhere_but_at_the_sign_of_life() {
     let mut stage = Stage::new(MANUAL).await;
-    let port = stage.config.listen;
+    let port = stage.config.listen.port();
     for (token, path) in [
         ("wrong", "/v1/health"),
         ("", "/v1/environments"),
@@ -211,7 +211,7 @@ async fn killed_in_the_middle_control_goes_on_where_it_was() {
 async fn two_control_planes_never_share_a_journal_nor_a_port() {
     let mut stage = Stage::new(MANUAL).await;
     let mut config = stage.config.clone();
-    config.listen = free_port().await;
+    config.listen.set_port(free_port().await);
     let second = run_until(config.clone(), std::future::pending()).await;
     assert!(matches!(second, Err(ControlError::Journal(_))));
     config.data = stage.folder.path().join("other");
@@ -225,8 +225,10 @@ async fn two_control_planes_never_share_a_journal_nor_a_port() {
 }
 
 #[test]
-fn only_plain_loopback_addresses_are_accepted() {
-    let check = |url: &str, expected: bool| assert_eq!(outbox::is_local(url), expected, "{url}");
+fn webhooks_go_to_the_hosts_that_are_named_and_nowhere_else() {
+    let hosts = ["127.0.0.1", "links-common"].map(str::to_owned).into();
+    let check = |url: &str, expected: bool| assert_eq!(outbox::is_accepted(url, &hosts), expected, "{url}");
+    check("http://links-common:8080/notices", true);
     check("http://127.0.0.1:8080/hook", true);
     check("http://127.0.0.1:8080", true);
     check("http://127.0.0.1:8080/a/b?c=d", true);

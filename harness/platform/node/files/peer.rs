@@ -1,4 +1,4 @@
-//! The other region's store, by whichever of its ports answers. A link is all of its proxies: one that the store here takes
+//! The other region's store, by whichever of its addresses answers. A link is all of its proxies: one that the store here takes
 //! for offline may well carry.
 
 use std::{
@@ -8,7 +8,10 @@ use std::{
 
 use aws_sdk_s3::Client;
 
-use crate::{api::environment::Login, clients::s3};
+use crate::{
+    api::{Address, environment::Login},
+    clients::s3,
+};
 
 /// Longest any call to the other region's store may take, but for bodies.
 const CALL_WITHIN: Duration = Duration::from_secs(3);
@@ -20,23 +23,23 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// By these ports.
-    pub fn new(ports: &[u16], login: &Login) -> Self {
-        let clients = ports.iter().map(|port| s3::client(*port, login, CALL_WITHIN)).collect();
+    /// By these addresses.
+    pub fn new(addresses: &[Address], login: &Login) -> Self {
+        let clients = addresses.iter().map(|address| s3::client(address.clone(), login, CALL_WITHIN)).collect();
         Self { clients, current: AtomicUsize::new(0) }
     }
 
-    /// The client of the port that answered last; `None`: there is no way there.
+    /// The client of the address that answered last; `None`: there is no way there.
     pub fn client(&self) -> Option<&Client> {
         self.clients.get(self.current.load(Ordering::Relaxed) % self.clients.len().max(1))
     }
 
-    /// How many ports there are.
-    pub fn ports(&self) -> usize {
+    /// How many addresses there are.
+    pub fn addresses(&self) -> usize {
         self.clients.len()
     }
 
-    /// The port that was last in use did not answer: the next one is tried.
+    /// The address that was last in use did not answer: the next one is tried.
     pub fn turn(&self) {
         self.current.fetch_add(1, Ordering::Relaxed);
     }

@@ -127,7 +127,7 @@ async fn of_key(client: &aws_sdk_s3::Client, bucket: &str, key: &str) -> Result<
 /// The client of a port by which the other region's store answers.
 pub async fn reachable<'a>(peer: &'a Peer, bucket: &str) -> Result<&'a aws_sdk_s3::Client, StoreError> {
     let mut last = StoreError::Order("the node has no way to the other region's store".to_owned());
-    for _ in 0..peer.ports() {
+    for _ in 0..peer.addresses() {
         let Some(client) = peer.client() else { break };
         match client.head_bucket().bucket(bucket).send().await {
             Ok(_) => return Ok(client),

@@ -47,7 +47,7 @@ impl Cluster {
 
     /// Takes over a postmaster that a killed node has left; false if there is none. Whom it lets in is not known.
     pub fn adopt(&mut self) -> bool {
-        let Some(ports) = self.place.ports.filter(|_| self.postmaster.is_none()) else { return false };
+        let Some(ports) = self.place.ports.as_ref().filter(|_| self.postmaster.is_none()) else { return false };
         self.postmaster = Postmaster::adopt(&self.place, Listed::Store(ports.postgres));
         self.postmaster.is_some()
     }
@@ -222,9 +222,9 @@ impl Cluster {
     }
 
     pub(super) fn write_passfile(&self) -> io::Result<()> {
-        let Some(ports) = self.place.ports else { return Ok(()) };
+        let Some(ports) = &self.place.ports else { return Ok(()) };
         let replication = &self.place.spec.credentials.sql_replication;
-        let line = passfile(ports.source, &replication.user, &replication.secret);
+        let line = passfile(&ports.source, &replication.user, &replication.secret);
         files::write_private(&self.place.passfile, line.as_bytes())
     }
 
@@ -233,6 +233,6 @@ impl Cluster {
     }
 
     fn port(&self) -> Result<u16, PostgresError> {
-        Ok(self.place.ports.ok_or(PostgresError::NoSlot(self.place.spec.slot))?.postgres)
+        Ok(self.place.ports.as_ref().ok_or(PostgresError::NoSlot(self.place.spec.slot))?.postgres)
     }
 }

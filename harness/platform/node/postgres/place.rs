@@ -1,6 +1,6 @@
 //! Where a cluster is and what it is reached by.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf};
 
 use super::SUPERUSER;
 use crate::{
@@ -18,6 +18,8 @@ use crate::{
 pub struct Place {
     /// Environment.
     pub environment: EnvironmentId,
+    /// Where the server listens.
+    pub listen: IpAddr,
     /// This region, which is the cluster's name.
     pub region: Region,
     /// The other.
@@ -52,10 +54,11 @@ impl Place {
         let file = |folder: &str, suffix: &str| config.data.join(folder).join(format!("{environment}{suffix}"));
         Self {
             environment: environment.clone(),
+            listen: config.listen.ip(),
             region: config.region.clone(),
             peer: config.peer.clone(),
             spec: spec.clone(),
-            ports: config.slots.get(usize::from(spec.slot)).copied(),
+            ports: config.slots.get(usize::from(spec.slot)).cloned(),
             data: file("pg", ""),
             sockets: config.data.join("s"),
             log: file("log", ".postgres.log"),
@@ -98,11 +101,13 @@ impl Place {
 
     /// How libpq reaches the other region's primary, without its password.
     pub fn source(&self) -> Option<String> {
-        let port = self.ports?.source;
+        let source = &self.ports.as_ref()?.source;
         let user = &self.spec.credentials.sql_replication.user;
         Some(format!(
-            "host=127.0.0.1 port={port} user={user} application_name={name} passfile={passfile} sslmode=disable \
+            "host={host} port={port} user={user} application_name={name} passfile={passfile} sslmode=disable \
              gssencmode=disable connect_timeout=3",
+            host = source.host(),
+            port = source.port(),
             name = self.region,
             passfile = quote_conninfo(&self.passfile.to_string_lossy()),
         ))

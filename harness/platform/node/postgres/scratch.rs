@@ -32,7 +32,7 @@ impl Scratch {
     /// # Errors
     /// [`PostgresError`]; nothing is left behind.
     pub async fn start(place: &Place, from: &Path) -> Result<Self, PostgresError> {
-        let port = place.ports.ok_or(PostgresError::NoSlot(place.spec.slot))?.postgres;
+        let port = place.ports.as_ref().ok_or(PostgresError::NoSlot(place.spec.slot))?.postgres;
         Self::clear(place).await?;
         let place = place.scratch();
         copy(&place, from, &place.data).await?;

@@ -25,7 +25,7 @@ impl Session {
     /// # Errors
     /// [`PostgresError::Statement`].
     pub async fn open(place: &Place, database: &str) -> Result<Self, PostgresError> {
-        let port = place.ports.ok_or(PostgresError::NoSlot(place.spec.slot))?.postgres;
+        let port = place.ports.as_ref().ok_or(PostgresError::NoSlot(place.spec.slot))?.postgres;
         let options = PgConnectOptions::new_without_pgpass().socket(&place.sockets).port(port).username(SUPERUSER);
         Self::connect(options.database(database)).await
     }
@@ -35,9 +35,10 @@ impl Session {
     /// # Errors
     /// [`PostgresError::Statement`].
     pub async fn of_source(place: &Place) -> Result<Self, PostgresError> {
-        let port = place.ports.ok_or(PostgresError::NoSlot(place.spec.slot))?.source;
+        let source = &place.ports.as_ref().ok_or(PostgresError::NoSlot(place.spec.slot))?.source;
         let login = &place.spec.credentials.sql_replication;
-        let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).database("postgres");
+        let options =
+            PgConnectOptions::new_without_pgpass().host(source.host()).port(source.port()).database("postgres");
         Self::connect(options.username(&login.user).password(&login.secret)).await
     }
 

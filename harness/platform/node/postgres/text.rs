@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Place, SUPERUSER};
+use crate::api::Address;
 
 /// Who is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +20,11 @@ pub enum Access {
 pub fn hba(place: &Place, access: Access) -> String {
     let credentials = &place.spec.credentials;
     let database = quoted(&place.spec.database);
+    let from = callers(place);
     let mut text = format!("local all {SUPERUSER} peer map=node\nlocal all all reject\n");
     let mut allow = |database: &str, user: &str| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "host {database} {} 127.0.0.1/32 scram-sha-256", quoted(user));
+        let _ = writeln!(text, "host {database} {} {from} scram-sha-256", quoted(user));
     };
     allow("all", &place.auditor.user);
     if access != Access::Nobody {
@@ -38,15 +40,21 @@ pub fn hba(place: &Place, access: Access) -> String {
     text
 }
 
+/// From where a server is called: from its own machine, or, if it listens to a network, from that network.
+fn callers(place: &Place) -> String {
+    if place.listen.is_unspecified() { "samenet".to_owned() } else { format!("{}/32", place.listen) }
+}
+
 /// `postgresql.conf`, whole. `follow`: the other region's primary is followed.
 pub fn settings(place: &Place, port: u16, follow: bool) -> String {
     let text = |value: &str| format!("'{}'", value.replace('\'', "''"));
     let source = if follow { place.source().unwrap_or_default() } else { String::new() };
     let slot = if follow { Place::slot_of(&place.region) } else { String::new() };
     let mut lines = format!(
-        "cluster_name = {}\nlisten_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = {}\n\
+        "cluster_name = {}\nlisten_addresses = '{}'\nport = {port}\nunix_socket_directories = {}\n\
          primary_conninfo = {}\nprimary_slot_name = {}\n",
         text(place.region.as_str()),
+        place.listen,
         text(&place.sockets.to_string_lossy()),
         text(&source),
         text(&slot),
@@ -131,10 +139,10 @@ pub fn scratch_hba() -> String {
     format!("local all {SUPERUSER} peer map=node\nlocal all all reject\n")
 }
 
-/// A password file's line, for any database of the port given.
-pub fn passfile(port: u16, user: &str, password: &str) -> String {
+/// A password file's line, for any database there.
+pub fn passfile(at: &Address, user: &str, password: &str) -> String {
     let escaped = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
-    format!("127.0.0.1:{port}:*:{}:{}\n", escaped(user), escaped(password))
+    format!("{}:{}:*:{}:{}\n", at.host(), at.port(), escaped(user), escaped(password))
 }
 
 /// A name as `pg_hba.conf` quotes it: in quotes no keyword such as `all` is meant.
@@ -171,6 +179,6 @@ mod tests {
 
     #[test]
     fn password_files_escape_what_libpq_would_split_at() {
-        assert_eq!(passfile(1, "u", r"a:b\c"), "127.0.0.1:1:*:u:a\\:b\\\\c\n");
+        assert_eq!(passfile(&1.into(), "u", r"a:b\c"), "127.0.0.1:1:*:u:a\\:b\\\\c\n");
     }
 }

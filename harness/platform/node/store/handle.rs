@@ -6,7 +6,7 @@ use aws_sdk_s3::Client;
 
 use super::mc::Mc;
 use crate::{
-    api::{Region, environment::Login, role::NodeConfig},
+    api::{Address, Region, environment::Login, role::NodeConfig},
     clients::s3,
 };
 
@@ -19,8 +19,8 @@ pub struct Store {
     pub(super) peer: Region,
     /// As root.
     pub(super) own: Client,
-    pub(super) port: u16,
-    pub(super) targets: Vec<u16>,
+    pub(super) at: Address,
+    pub(super) targets: Vec<Address>,
     pub(super) mc: Mc,
 }
 
@@ -30,8 +30,8 @@ impl Store {
         Self {
             region: config.region.clone(),
             peer: config.peer.clone(),
-            own: s3::client(config.files, &config.files_root, CALL_WITHIN),
-            port: config.files,
+            own: s3::client(config.files.clone(), &config.files_root, CALL_WITHIN),
+            at: config.files.clone(),
             targets: config.files_targets.clone(),
             mc: Mc::new(config),
         }
@@ -44,6 +44,6 @@ impl Store {
 
     /// The store as one of its users.
     pub fn as_user(&self, login: &Login) -> Client {
-        s3::client(self.port, login, CALL_WITHIN)
+        s3::client(self.at.clone(), login, CALL_WITHIN)
     }
 }

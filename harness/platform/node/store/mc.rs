@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::StoreError;
 use crate::{
-    api::{environment::Login, role::NodeConfig},
+    api::{Address, environment::Login, role::NodeConfig},
     os::spawn,
 };
 
@@ -23,7 +23,7 @@ pub(super) struct Mc {
     program: PathBuf,
     folder: PathBuf,
     home: PathBuf,
-    port: u16,
+    own: Address,
     root: Login,
 }
 
@@ -34,8 +34,8 @@ pub(super) struct Call<'a> {
     pub arguments: &'a [&'a str],
     /// What `mc` reads from its standard input.
     pub input: Option<String>,
-    /// Port and key pair of the other region's store, known as [`PEER`].
-    pub peer: Option<(u16, &'a Login)>,
+    /// Address and key pair of the other region's store, known as [`PEER`].
+    pub peer: Option<(&'a Address, &'a Login)>,
 }
 
 impl Mc {
@@ -44,7 +44,7 @@ impl Mc {
             program: config.mc.clone(),
             folder: config.data.join("mc"),
             home: config.data.clone(),
-            port: config.files,
+            own: config.files.clone(),
             root: config.files_root.clone(),
         }
     }
@@ -63,7 +63,7 @@ impl Mc {
         let failed = |why: String| StoreError::Mc { what: what.clone(), why };
         let mut command = spawn::command(&self.program, &self.home);
         for (name, port, login) in
-            [(OWN, self.port, &self.root)].into_iter().chain(call.peer.map(|(port, login)| (PEER, port, login)))
+            [(OWN, &self.own, &self.root)].into_iter().chain(call.peer.map(|(port, login)| (PEER, port, login)))
         {
             let address = address(port, login).map_err(|why| failed(why.to_owned()))?;
             command.env(format!("MC_HOST_{name}"), address);
@@ -94,11 +94,11 @@ impl Mc {
 }
 
 /// A store as `mc` reads it from the environment. It splits this at `:` and `@` and decodes nothing.
-fn address(port: u16, login: &Login) -> Result<String, &'static str> {
+fn address(at: &Address, login: &Login) -> Result<String, &'static str> {
     if [&login.user, &login.secret].iter().any(|part| part.contains([':', '@', '/'])) {
         return Err("a key pair with `:`, `@` or `/` cannot be passed to mc");
     }
-    Ok(format!("http://{}:{}@127.0.0.1:{port}", login.user, login.secret))
+    Ok(format!("http://{}:{}@{at}", login.user, login.secret))
 }
 
 fn error_text(answer: &Value) -> String {

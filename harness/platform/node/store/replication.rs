@@ -40,7 +40,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn replicate(&self, spec: &Spec) -> Result<(), StoreError> {
-        let Some(target) = self.targets.first().copied() else {
+        let Some(target) = self.targets.first() else {
             return Err(StoreError::Order("the node has no way to the other region's store".to_owned()));
         };
         let Some(login) = spec.credentials.files_replication.get(&self.region) else {
@@ -73,7 +73,7 @@ impl Store {
             })
             .await?;
         }
-        let peer = s3::client(target, login, CALL_WITHIN);
+        let peer = s3::client(target.clone(), login, CALL_WITHIN);
         let started = Instant::now();
         loop {
             match self.prove(bucket, &peer).await {

@@ -58,10 +58,11 @@ pub(super) fn spec() -> Spec {
 pub(super) fn place() -> Place {
     Place {
         environment: "sales".parse().unwrap(),
+        listen: std::net::Ipv4Addr::LOCALHOST.into(),
         region: "west".parse().unwrap(),
         peer: "east".parse().unwrap(),
         spec: spec(),
-        ports: Some(NodeSlot { postgres: 7000, source: 7001 }),
+        ports: Some(NodeSlot { postgres: 7000, source: 7001.into() }),
         data: "/nowhere/pg/sales".into(),
         sockets: "/nowhere/s".into(),
         log: "/nowhere/log/sales".into(),
@@ -97,7 +98,7 @@ async fn number(connection: &mut PgConnection, sql: &'static str) -> i64 {
 }
 
 async fn put(config: &NodeConfig, key: &str) -> String {
-    let client = s3::client(config.files, &login("customer"), Duration::from_secs(5));
+    let client = s3::client(config.files.clone(), &login("customer"), Duration::from_secs(5));
     let put = client.put_object().bucket("sales").key(key).body(key.to_owned().into_bytes().into());
     put.send().await.unwrap().version_id().unwrap().to_owned()
 }
@@ -150,7 +151,7 @@ async fn an_environment_is_deployed_fenced_promoted_and_its_old_side_never_start
     })
     .await
     .unwrap();
-    let peer = s3::client(stage.west.config.files, &login("customer"), Duration::from_secs(5));
+    let peer = s3::client(stage.west.config.files.clone(), &login("customer"), Duration::from_secs(5));
     poll::until("the object to cross", Duration::from_secs(10), Duration::from_millis(20), || {
         peer.head_object().bucket("sales").key("crossed").version_id(&crossed).send()
     })
@@ -207,7 +208,7 @@ async fn an_environment_is_deployed_fenced_promoted_and_its_old_side_never_start
 
     let source: crate::api::Region = "east".parse().unwrap();
     assert_eq!(stage.west.order(2, 2, Action::RevokeFilesReplication { source }).await.unwrap(), Answer::Done);
-    let revoked = s3::client(stage.west.config.files, &login("from-east"), Duration::from_secs(5));
+    let revoked = s3::client(stage.west.config.files.clone(), &login("from-east"), Duration::from_secs(5));
     revoked.head_bucket().bucket("sales").send().await.unwrap_err();
 
     let marked = stage.west.order(2, 2, Action::ReconcileReferences).await.unwrap();

@@ -27,7 +27,7 @@ const BACKLOG: usize = 1_000;
 
 /// Content, type, metadata, tags and ETag of a version, by the store's own word.
 async fn whole(side: &Side, key: &str, version: &str) -> (Vec<u8>, String, String, String, i64) {
-    let client = s3::client(side.node.config.files, &side.node.config.files_root, WITHIN);
+    let client = s3::client(side.node.config.files.clone(), &side.node.config.files_root, WITHIN);
     let got = client.get_object().bucket("sales").key(key).version_id(version).send().await.unwrap();
     let tags = client.get_object_tagging().bucket("sales").key(key).version_id(version).send().await.unwrap();
     let about = format!("{:?} {:?} {:?}", got.content_type, got.metadata, tags.tag_set);
@@ -150,7 +150,7 @@ async fn a_returning_store_is_salvaged_levelled_and_only_then_replicated_to() {
     let started = Instant::now();
     stage.west.node.store.revoke(&spec(), &east).await.unwrap();
     eprintln!("revoked in {:?}", started.elapsed());
-    let revoked = s3::client(stage.west.node.config.files, &login("from-east"), WITHIN);
+    let revoked = s3::client(stage.west.node.config.files.clone(), &login("from-east"), WITHIN);
     revoked.head_bucket().bucket("sales").send().await.unwrap_err();
     stage.east.is(Role::Primary(Epoch(1)), 2);
     stage.west.is(Role::Primary(Epoch(2)), 2);

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     api::{
-        Epoch,
+        Address, Epoch,
         compute::{AccountEntry, AccountMark, AccountOperation, AccountPush},
         environment::Login,
         role::{NodeConfig, Timers},
@@ -75,7 +75,14 @@ impl Stage {
         let links: Vec<ProxyState> = [("east", stores[1]), ("west", stores[0])]
             .iter()
             .flat_map(|(from, to)| {
-                (0..2).map(move |n| ProxyState::local(format!("{from}-{n}"), free_port(), *to, true))
+                (0..2).map(move |n| {
+                    ProxyState::new(
+                        format!("{from}-{n}"),
+                        ([127, 0, 0, 1], free_port()).into(),
+                        &Address::from(*to),
+                        true,
+                    )
+                })
             })
             .collect();
         proxies.populate(&links, WITHIN).await.unwrap();
@@ -199,19 +206,19 @@ fn config(region: &str, peer: &str, own: u16, targets: Vec<u16>, data: PathBuf) 
     NodeConfig {
         region: region.parse().unwrap(),
         peer: peer.parse().unwrap(),
-        listen: 0,
+        listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         site: data.join("site"),
         data,
         internal_token: String::new(),
         postgres_bin: PathBuf::new(),
         template: None,
         mc: program("mc"),
-        files: own,
+        files: own.into(),
         files_root: root(region),
-        files_targets: targets,
+        files_targets: targets.into_iter().map(Address::from).collect(),
         slots: vec![],
-        control: 0,
-        peer_node: 0,
+        control: 0.into(),
+        peer_node: 0.into(),
         auditor: login("auditor"),
         timers: Timers { poll_ms: 100, ..Timers::default() },
     }

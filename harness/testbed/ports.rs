@@ -18,6 +18,9 @@ const BLOCK: u16 = 100;
 /// Blocks: the last port is 31,999, and the kernel's own begin at 32,768.
 const BLOCKS: u16 = 120;
 
+/// Last port.
+const LAST: u16 = FIRST + BLOCKS * BLOCK - 1;
+
 /// Reserved ports.
 pub(super) struct Ports {
     locks: Vec<File>,
@@ -51,10 +54,31 @@ impl Ports {
                 return Ok(ports);
             }
         }
-        let last = FIRST + BLOCKS * BLOCK - 1;
         Err(io::Error::other(format!(
-            "{count} free ports are needed between {FIRST} and {last}, and {} were left: end other runs first",
+            "{count} free ports are needed between {FIRST} and {LAST}, and {} were left: end other runs first",
             ports.free.len()
+        )))
+    }
+
+    /// Reserves `count` ports in a row, and returns the first of them.
+    ///
+    /// # Errors
+    /// As [`Ports::reserve`].
+    #[cfg(feature = "compose")]
+    pub fn reserve_row(folder: &Path, count: u16) -> io::Result<(Self, u16)> {
+        // Blocks side by side may be another run's, or hold a port that something listens on: the row is looked for among
+        // twice as many, then among all that can be had.
+        for wanted in [2 * count, 4 * count, 16 * count] {
+            let Ok(ports) = Self::reserve(folder, usize::from(wanted)) else { break };
+            let mut free = ports.free.clone();
+            free.sort_unstable();
+            let row = free.windows(usize::from(count)).find(|row| row[0] + count - 1 == row[row.len() - 1]);
+            if let Some(first) = row.map(|row| row[0]) {
+                return Ok((ports, first));
+            }
+        }
+        Err(io::Error::other(format!(
+            "no {count} ports in a row are free between {FIRST} and {LAST}: end other runs first"
         )))
     }
 

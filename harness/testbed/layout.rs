@@ -1,22 +1,26 @@
-//! Which port is whose: the sites' services, every link with its proxies, and the roles' configurations that follow. Pure.
+//! What is where: the sites' services, every link with its proxies, and the roles' configurations that follow. Pure.
+//!
+//! A testbed says at which address each service and proxy is, asked by the name of the host that it is on where every service
+//! has a host of its own ([`hosts`]). Ports are one to one: what listens on a port there is reached by the examiner, if at
+//! all, on the same port of 127.0.0.1.
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use crate::{
     api::{
-        Region,
+        Address, Region,
         environment::Login,
         role::{
-            ComputeConfig, ComputePorts, ControlConfig, DoorPorts, EdgeConfig, NodeConfig, NodeSlot, Policy, Timers,
+            ComputeConfig, ComputeDoors, ControlConfig, DoorPorts, EdgeConfig, NodeConfig, NodeSlot, Policy, Timers,
         },
         route::{Door, DoorStore},
     },
     clients::toxiproxy::ProxyState,
     model::link::Link,
-    testbed::setup::Programs,
 };
 
 /// Proxies of a link between the regions' file stores: after a failure a target is online again at once under the port
@@ -76,10 +80,10 @@ pub(super) struct ProxyPlan {
     pub link: Link,
     /// The proxy's name.
     pub name: String,
-    /// Port it listens on.
-    pub listen: u16,
-    /// Port it leads to.
-    pub upstream: u16,
+    /// Where it listens, as whoever uses the link is told.
+    pub listen: Address,
+    /// Where it leads to.
+    pub upstream: Address,
     /// What is there.
     pub service: Service,
     /// Where it lives.
@@ -88,40 +92,52 @@ pub(super) struct ProxyPlan {
 
 impl ProxyPlan {
     /// As Toxiproxy is told.
-    pub fn state(&self, enabled: bool) -> ProxyState {
-        ProxyState::local(&self.name, self.listen, self.upstream, enabled)
+    pub fn state(&self, bind: IpAddr, enabled: bool) -> ProxyState {
+        ProxyState::new(&self.name, (bind, self.listen.port()).into(), &self.upstream, enabled)
     }
 }
 
-/// A region's own ports.
+/// A region's own services.
 #[derive(Debug, Clone)]
-pub(super) struct RegionPorts {
+pub(super) struct RegionServices {
     /// MinIO.
-    pub files: u16,
-    node: u16,
-    compute: u16,
-    compute_sql: u16,
-    compute_files: u16,
+    pub files: Address,
+    pub node: Address,
+    pub compute: Address,
+    compute_sql: Address,
+    compute_files: Address,
     /// Clusters, by slot.
-    pub postgres: Vec<u16>,
+    pub postgres: Vec<Address>,
 }
 
-/// Every port of a run.
+/// Every address of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
-    /// The run's folder.
+    /// The folder of the sites' folders, as the roles see it.
     pub folder: PathBuf,
     /// The regions.
     pub regions: [Region; 2],
-    /// Their ports.
-    pub own: BTreeMap<Region, RegionPorts>,
+    /// The address that services of a site listen on.
+    pub bind: IpAddr,
+    /// Their services.
+    pub own: BTreeMap<Region, RegionServices>,
     /// All proxies.
     pub proxies: Vec<ProxyPlan>,
-    /// Toxiproxies and the ports of their API.
-    pub groups: BTreeMap<Group, u16>,
-    control: u16,
-    edge: u16,
+    /// Toxiproxies and their API.
+    pub groups: BTreeMap<Group, Address>,
+    pub control: Address,
+    pub edge: Address,
     edge_doors: Vec<DoorPorts>,
+}
+
+/// What a node runs.
+pub(super) struct NodePrograms {
+    /// Folder of Postgres's programs.
+    pub postgres_bin: PathBuf,
+    /// A cluster to copy; without one each is made anew.
+    pub template: Option<PathBuf>,
+    /// MinIO's client.
+    pub mc: PathBuf,
 }
 
 /// Secrets of a run, drawn at its start.
@@ -154,34 +170,45 @@ impl Secrets {
 }
 
 impl Layout {
-    /// How many ports a run of so many slots needs.
-    pub fn ports_needed(regions: &[Region; 2], slots: u16) -> usize {
-        let mut count = 0;
-        Self::new(Path::new("/"), regions, slots, &mut || {
-            count += 1;
-            0
+    /// How many addresses a run of so many slots needs on each host.
+    pub fn needed(regions: &[Region; 2], slots: u16) -> BTreeMap<String, u16> {
+        let mut counts = BTreeMap::new();
+        Self::new(Path::new("/"), IpAddr::from([0; 4]), regions, slots, &mut |host| {
+            *counts.entry(host.to_owned()).or_default() += 1;
+            0.into()
         });
-        count
+        counts
     }
 
-    /// Gives every service and proxy a port from `draw`.
-    pub fn new(folder: &Path, regions: &[Region; 2], slots: u16, draw: &mut impl FnMut() -> u16) -> Self {
-        let own = regions.iter().map(|region| (region.clone(), RegionPorts::draw(slots, draw))).collect();
+    /// Gives every service and proxy an address from `draw`.
+    pub fn new(
+        folder: &Path,
+        bind: IpAddr,
+        regions: &[Region; 2],
+        slots: u16,
+        draw: &mut impl FnMut(&str) -> Address,
+    ) -> Self {
+        let own = regions.iter().map(|region| (region.clone(), RegionServices::draw(region, slots, draw))).collect();
         let edge_doors = (0..slots)
-            .map(|_| DoorPorts { sql_rw: draw(), sql_ro: draw(), files_rw: draw(), files_ro: draw() })
+            .map(|_| {
+                let mut door = || draw(hosts::EDGE).port();
+                DoorPorts { sql_rw: door(), sql_ro: door(), files_rw: door(), files_ro: door() }
+            })
             .collect();
         let mut layout = Self {
             folder: folder.to_owned(),
+            bind,
             regions: regions.clone(),
             own,
             proxies: Vec::new(),
             groups: BTreeMap::new(),
-            control: draw(),
-            edge: draw(),
+            control: draw(hosts::CONTROL),
+            edge: draw(hosts::EDGE),
             edge_doors,
         };
         for group in [Group::Common, Group::Between, Group::Of(regions[0].clone()), Group::Of(regions[1].clone())] {
-            layout.groups.insert(group, draw());
+            let api = draw(&hosts::links(&group));
+            layout.groups.insert(group, api);
         }
         layout.link_the_rest(draw);
         let [one, other] = regions.clone();
@@ -190,7 +217,7 @@ impl Layout {
         layout
     }
 
-    fn link_the_rest(&mut self, draw: &mut impl FnMut() -> u16) {
+    fn link_the_rest(&mut self, draw: &mut impl FnMut(&str) -> Address) {
         const HTTP: Service = Service::Http("/internal/ready");
         for (slot, doors) in self.edge_doors.clone().into_iter().enumerate() {
             for (store, door, port) in [
@@ -204,36 +231,38 @@ impl Layout {
                     DoorStore::Files => Service::Http("/minio/health/live"),
                 };
                 let suffix = format!("{slot}.{}", if door == Door::Rw { "rw" } else { "ro" });
-                self.add(("client", "edge", store_name(store)), Some(suffix), port, service, draw);
+                let upstream = Address::new(self.edge.host(), port);
+                self.add(("client", "edge", store_name(store)), Some(suffix), upstream, service, draw);
             }
         }
-        self.add(("client", "witness", "control"), None, self.control, HTTP, draw);
+        let (control, edge) = (self.control.clone(), self.edge.clone());
+        self.add(("client", "witness", "control"), None, control.clone(), HTTP, draw);
         // Nobody listens there until the examiner says where its receiver is.
-        let nobody = draw();
-        self.add(("witness", "client", "notices"), None, nobody, Service::Http("/"), draw);
-        self.add(("witness", "edge", "routes"), None, self.edge, HTTP, draw);
-        self.add(("edge", "witness", "control"), None, self.control, HTTP, draw);
+        let receiver = draw(hosts::CLIENT);
+        self.add(("witness", "client", "notices"), None, receiver, Service::Http("/"), draw);
+        self.add(("witness", "edge", "routes"), None, edge, HTTP, draw);
+        self.add(("edge", "witness", "control"), None, control, HTTP, draw);
     }
 
-    fn link_region(&mut self, region: &Region, peer: &Region, draw: &mut impl FnMut() -> u16) {
+    fn link_region(&mut self, region: &Region, peer: &Region, draw: &mut impl FnMut(&str) -> Address) {
         const HTTP: Service = Service::Http("/internal/ready");
         const STORE: Service = Service::Http("/minio/health/live");
         let (Some(own), Some(other)) = (self.own.get(region).cloned(), self.own.get(peer).cloned()) else { return };
         let (r, p) = (region.as_str(), peer.as_str());
         self.add(("edge", r, "sql"), None, own.compute_sql, Service::Compute(DoorStore::Sql), draw);
         self.add(("edge", r, "files"), None, own.compute_files, Service::Compute(DoorStore::Files), draw);
-        self.add((r, r, "files"), None, own.files, STORE, draw);
-        self.add((r, r, "node"), None, own.node, HTTP, draw);
+        self.add((r, r, "files"), None, own.files.clone(), STORE, draw);
+        self.add((r, r, "node"), None, own.node.clone(), HTTP, draw);
         for (slot, postgres) in own.postgres.iter().enumerate() {
-            self.add((r, r, "sql"), Some(slot.to_string()), *postgres, Service::Postgres, draw);
+            self.add((r, r, "sql"), Some(slot.to_string()), postgres.clone(), Service::Postgres, draw);
             // Named by the direction of the data: the peer's node connects here to our Postgres.
-            self.add((r, p, "sql"), Some(slot.to_string()), *postgres, Service::Postgres, draw);
+            self.add((r, p, "sql"), Some(slot.to_string()), postgres.clone(), Service::Postgres, draw);
         }
         for number in 0..FILE_TARGETS {
-            self.add((r, p, "files"), Some(number.to_string()), other.files, STORE, draw);
+            self.add((r, p, "files"), Some(number.to_string()), other.files.clone(), STORE, draw);
         }
         self.add((r, p, "node"), None, other.node, HTTP, draw);
-        self.add((r, "witness", "control"), None, self.control, HTTP, draw);
+        self.add((r, "witness", "control"), None, self.control.clone(), HTTP, draw);
         self.add(("witness", r, "node"), None, own.node, HTTP, draw);
         self.add(("witness", r, "compute"), None, own.compute, HTTP, draw);
     }
@@ -242,9 +271,9 @@ impl Layout {
         &mut self,
         (from, to, carried): (&str, &str, &str),
         suffix: Option<String>,
-        upstream: u16,
+        upstream: Address,
         service: Service,
-        draw: &mut impl FnMut() -> u16,
+        draw: &mut impl FnMut(&str) -> Address,
     ) {
         let link = Link::new(from, to, carried);
         let name = suffix.map_or_else(|| link.proxy(), |suffix| format!("{}.{suffix}", link.proxy()));
@@ -254,7 +283,8 @@ impl Layout {
             [one] => Group::Of(one.clone()),
             _ => Group::Between,
         };
-        self.proxies.push(ProxyPlan { link, name, listen: draw(), upstream, service, group });
+        let listen = draw(&hosts::links(&group));
+        self.proxies.push(ProxyPlan { link, name, listen, upstream, service, group });
     }
 
     /// Every link, once.
@@ -265,15 +295,26 @@ impl Layout {
         links
     }
 
-    /// The listening ports of a link's proxies, in the order of slots.
-    pub fn listens(&self, from: &str, to: &str, carried: &str) -> Vec<u16> {
+    /// Where a link's proxies listen, in the order of slots.
+    pub fn listens(&self, from: &str, to: &str, carried: &str) -> Vec<Address> {
         let link = Link::new(from, to, carried);
-        self.proxies.iter().filter(|proxy| proxy.link == link).map(|proxy| proxy.listen).collect()
+        self.proxies.iter().filter(|proxy| proxy.link == link).map(|proxy| proxy.listen.clone()).collect()
     }
 
-    /// The listening port of a link that has one proxy.
-    pub fn listen(&self, from: &str, to: &str, carried: &str) -> u16 {
-        self.listens(from, to, carried).first().copied().unwrap_or_default()
+    /// Where the proxy of a link that has one listens.
+    pub fn listen(&self, from: &str, to: &str, carried: &str) -> Address {
+        self.listens(from, to, carried).into_iter().next().unwrap_or_else(|| 0.into())
+    }
+
+    /// The address that a service listens on with this port.
+    #[cfg(feature = "compose")]
+    pub fn at(&self, port: u16) -> SocketAddr {
+        (self.bind, port).into()
+    }
+
+    /// Where a service with this address listens.
+    fn bound(&self, address: &Address) -> SocketAddr {
+        (self.bind, address.port()).into()
     }
 
     /// The region that is not this one.
@@ -292,7 +333,7 @@ impl Layout {
         let files = self.listens("client", "edge", "files");
         let doors = sql.chunks_exact(2).zip(files.chunks_exact(2));
         ControlConfig {
-            listen: self.control,
+            listen: self.bound(&self.control),
             data: self.site("witness").join("data"),
             api_token: secrets.api_token.clone(),
             internal_token: secrets.internal_token.clone(),
@@ -301,12 +342,14 @@ impl Layout {
             edge: self.listen("witness", "edge", "routes"),
             doors: doors
                 .map(|(sql, files)| DoorPorts {
-                    sql_rw: sql[0],
-                    sql_ro: sql[1],
-                    files_rw: files[0],
-                    files_ro: files[1],
+                    sql_rw: sql[0].port(),
+                    sql_ro: sql[1].port(),
+                    files_rw: files[0].port(),
+                    files_ro: files[1].port(),
                 })
                 .collect(),
+            webhook_hosts: [self.listen("witness", "client", "notices").host().to_owned()].into(),
+            deploy_first: Vec::new(),
             timers: timers.clone(),
             policy: policy.clone(),
         }
@@ -315,11 +358,11 @@ impl Layout {
     /// What the edge is told.
     pub fn edge_config(&self, secrets: &Secrets, timers: &Timers) -> EdgeConfig {
         EdgeConfig {
-            listen: self.edge,
+            listen: self.bound(&self.edge),
             data: self.site("edge").join("data"),
             internal_token: secrets.internal_token.clone(),
             doors: self.edge_doors.clone(),
-            computes: self.by_region(|region| ComputePorts {
+            computes: self.by_region(|region| ComputeDoors {
                 sql: self.listen("edge", region, "sql"),
                 files: self.listen("edge", region, "files"),
             }),
@@ -334,7 +377,7 @@ impl Layout {
         region: &Region,
         secrets: &Secrets,
         timers: &Timers,
-        programs: &Programs,
+        programs: &NodePrograms,
     ) -> Option<NodeConfig> {
         let (own, peer) = (self.own.get(region)?, self.peer(region));
         let (r, p) = (region.as_str(), peer.as_str());
@@ -342,12 +385,12 @@ impl Layout {
         Some(NodeConfig {
             region: region.clone(),
             peer: peer.clone(),
-            listen: own.node,
+            listen: self.bound(&own.node),
             data: self.site(r).join("n"),
             site: self.site(r),
             internal_token: secrets.internal_token.clone(),
             postgres_bin: programs.postgres_bin.clone(),
-            template: Some(programs.template.clone()),
+            template: programs.template.clone(),
             mc: programs.mc.clone(),
             files: self.listen(r, r, "files"),
             files_root: secrets.files_root.get(region)?.clone(),
@@ -356,7 +399,7 @@ impl Layout {
                 .postgres
                 .iter()
                 .zip(sources)
-                .map(|(postgres, source)| NodeSlot { postgres: *postgres, source })
+                .map(|(postgres, source)| NodeSlot { postgres: postgres.port(), source })
                 .collect(),
             control: self.listen(r, "witness", "control"),
             peer_node: self.listen(r, p, "node"),
@@ -370,9 +413,9 @@ impl Layout {
         let (own, r) = (self.own.get(region)?, region.as_str());
         Some(ComputeConfig {
             region: region.clone(),
-            listen: own.compute,
-            listen_sql: own.compute_sql,
-            listen_files: own.compute_files,
+            listen: self.bound(&own.compute),
+            listen_sql: self.bound(&own.compute_sql),
+            listen_files: self.bound(&own.compute_files),
             data: self.site(r).join("c"),
             internal_token: secrets.internal_token.clone(),
             sql: self.listens(r, r, "sql"),
@@ -389,16 +432,39 @@ impl Layout {
     }
 }
 
-impl RegionPorts {
-    fn draw(slots: u16, draw: &mut impl FnMut() -> u16) -> Self {
+impl RegionServices {
+    fn draw(region: &Region, slots: u16, draw: &mut impl FnMut(&str) -> Address) -> Self {
+        let (node, compute) = (hosts::of(region, "node"), hosts::of(region, "compute"));
         Self {
-            files: draw(),
-            node: draw(),
-            compute: draw(),
-            compute_sql: draw(),
-            compute_files: draw(),
-            postgres: (0..slots).map(|_| draw()).collect(),
+            files: draw(&hosts::of(region, "files")),
+            node: draw(&node),
+            compute: draw(&compute),
+            compute_sql: draw(&compute),
+            compute_files: draw(&compute),
+            postgres: (0..slots).map(|_| draw(&node)).collect(),
         }
+    }
+}
+
+/// The hosts, where every service has one. A region's clusters are on its node's.
+pub(super) mod hosts {
+    use super::{Group, Region};
+
+    /// The control plane's.
+    pub const CONTROL: &str = "control";
+    /// The edge's.
+    pub const EDGE: &str = "edge";
+    /// Where notices are received.
+    pub const CLIENT: &str = "client";
+
+    /// One of a region's: `files`, `node`, `compute`.
+    pub fn of(region: &Region, service: &str) -> String {
+        format!("{region}-{service}")
+    }
+
+    /// A Toxiproxy's.
+    pub fn links(group: &Group) -> String {
+        format!("links-{}", group.name())
     }
 }
 
@@ -412,13 +478,14 @@ fn store_name(store: DoorStore) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     fn layout(slots: u16) -> Layout {
         let regions = ["east", "west"].map(|name| name.parse().unwrap());
         let mut next = 100;
-        Layout::new(Path::new("/run"), &regions, slots, &mut || {
+        Layout::new(Path::new("/run"), Ipv4Addr::LOCALHOST.into(), &regions, slots, &mut |_| {
             next += 1;
-            next
+            next.into()
         })
     }
 
@@ -461,21 +528,24 @@ mod tests {
     fn no_port_is_given_twice_and_the_count_is_known_beforehand() {
         for slots in [1, 4] {
             let layout = layout(slots);
-            let mut ports: Vec<u16> = layout.proxies.iter().map(|proxy| proxy.listen).collect();
-            ports.extend(layout.groups.values());
+            let mut ports: Vec<u16> = layout.proxies.iter().map(|proxy| proxy.listen.port()).collect();
+            ports.extend(layout.groups.values().map(Address::port));
             for own in layout.own.values() {
-                ports.extend([own.files, own.node, own.compute, own.compute_sql, own.compute_files]);
-                ports.extend(&own.postgres);
+                let services = [&own.files, &own.node, &own.compute, &own.compute_sql, &own.compute_files];
+                ports.extend(services.into_iter().chain(&own.postgres).map(Address::port));
             }
             for doors in &layout.edge_doors {
                 ports.extend([doors.sql_rw, doors.sql_ro, doors.files_rw, doors.files_ro]);
             }
-            ports.extend([layout.control, layout.edge]);
+            ports.extend([layout.control.port(), layout.edge.port()]);
             let given = ports.len() + 1; // and the one where nobody listens for notices
             ports.sort_unstable();
             ports.dedup();
             assert_eq!(ports.len() + 1, given);
-            assert_eq!(Layout::ports_needed(&layout.regions, slots), given);
+            assert_eq!(
+                Layout::needed(&layout.regions, slots).values().map(|count| usize::from(*count)).sum::<usize>(),
+                given
+            );
         }
     }
 
@@ -488,21 +558,17 @@ mod tests {
         assert_eq!(named("east.west.sql.1").upstream, layout.own[&east].postgres[1]);
         // West's MinIO is behind `east -> west / files`, and east's MinIO connects to it.
         assert_eq!(named("east.west.files.0").upstream, layout.own[&west].files);
-        let programs = Programs {
-            postgres_bin: PathBuf::new(),
-            minio: PathBuf::new(),
-            mc: PathBuf::new(),
-            toxiproxy: PathBuf::new(),
-            versions: Vec::new(),
-            template: PathBuf::new(),
-        };
+        let programs = NodePrograms { postgres_bin: PathBuf::new(), template: None, mc: PathBuf::new() };
         let secrets = Secrets::draw(&layout.regions);
         let node = layout.node_config(&west, &secrets, &Timers::default(), &programs).unwrap();
         assert_eq!(node.slots[1].source, named("east.west.sql.1").listen);
-        assert_eq!(node.files_targets, [named("west.east.files.0").listen, named("west.east.files.1").listen]);
+        assert_eq!(
+            node.files_targets,
+            [named("west.east.files.0").listen.clone(), named("west.east.files.1").listen.clone()]
+        );
         let control = layout.control_config(&secrets, &Timers::default(), &Policy::default());
-        assert_eq!(control.doors[1].files_ro, named("client.edge.files.1.ro").listen);
-        assert_eq!(control.doors[0].sql_rw, named("client.edge.sql.0.rw").listen);
+        assert_eq!(control.doors[1].files_ro, named("client.edge.files.1.ro").listen.port());
+        assert_eq!(control.doors[0].sql_rw, named("client.edge.sql.0.rw").listen.port());
     }
 
     #[test]

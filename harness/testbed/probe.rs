@@ -12,13 +12,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::layout::Service;
 use crate::{
     api::{
         Epoch,
         route::{Door, DoorStore, Preamble},
     },
-    testbed::contract::LinkTrial,
+    testbed::{contract::LinkTrial, layout::Service},
 };
 
 /// Longest preamble sent: a compute reads 512 bytes.
@@ -52,8 +51,9 @@ pub(super) async fn weigh(
 
 async fn trial(listen: u16, upstream: u16, request: &[u8], within: Duration) -> LinkTrial {
     let trial = attempt(listen, request, within).await;
-    // Toxiproxy closes a connection whose upstream refuses: that says nothing of the link.
-    if trial == LinkTrial::Reset && is_refused(upstream).await { LinkTrial::NoService } else { trial }
+    // Toxiproxy closes a connection whose upstream refuses it, or closes it: that says nothing of the link.
+    let is_dead = async || matches!(attempt(upstream, request, within).await, LinkTrial::Refused | LinkTrial::Reset);
+    if trial == LinkTrial::Reset && is_dead().await { LinkTrial::NoService } else { trial }
 }
 
 async fn attempt(port: u16, request: &[u8], within: Duration) -> LinkTrial {
@@ -83,10 +83,8 @@ async fn attempt(port: u16, request: &[u8], within: Duration) -> LinkTrial {
 ///
 /// # Errors
 /// What came instead of an answer.
-pub(super) async fn status(port: u16, path: &'static str, bearer: &str, within: Duration) -> Result<u16, LinkTrial> {
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {bearer}\r\nConnection: close\r\n\r\n"
-    );
+pub(super) async fn status(port: u16, path: &'static str, within: Duration) -> Result<u16, LinkTrial> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
     let exchange = async {
         let mut stream = match TcpStream::connect(local(port)).await {
             Ok(stream) => stream,
@@ -103,12 +101,6 @@ pub(super) async fn status(port: u16, path: &'static str, bearer: &str, within: 
         std::str::from_utf8(&line).ok().and_then(|line| line.get(9..)?.parse().ok()).ok_or(LinkTrial::Reset)
     };
     timeout(within, exchange).await.unwrap_or(Err(LinkTrial::Silent))
-}
-
-/// Whether nothing listens on a port.
-async fn is_refused(port: u16) -> bool {
-    let connected = timeout(Duration::from_millis(500), TcpStream::connect(local(port))).await;
-    matches!(connected, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 fn local(port: u16) -> SocketAddr {

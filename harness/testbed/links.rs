@@ -1,28 +1,22 @@
 //! Every link, in four Toxiproxies: one for the links of each region, one for those between the regions, one for the rest.
 //!
-//! Losing a region ends its Toxiproxies with SIGKILL, so that all its links are cut in one instant, without any call that
-//! could hang; coming back starts them anew with whatever still impedes a link. One that hangs in a call (it can, once an
+//! A testbed runs the servers themselves ([`Servers`]). Losing a region kills its Toxiproxies, so that all its links are cut in
+//! one instant, without any call that could hang; coming back starts them anew with whatever still impedes a link. One that hangs in a call (it can, once an
 //! upstream stops answering) is discarded and remade in the same way; that breaks the connections of its other links, so
 //! whoever asked is told, and must not call the run clean.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures_util::future::join_all;
-use nix::sys::signal::Signal;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::time::Instant;
 
-use super::{
-    launch::{Launcher, Start, tail},
-    layout::{Group, Layout, ProxyPlan, Service},
-    probe,
-};
 use crate::{
-    api::{Region, site::ProcessEntry},
+    api::{Address, Region},
     clients::{
         poll,
         toxiproxy::{Toxic, Toxiproxy, ToxiproxyError},
@@ -31,10 +25,10 @@ use crate::{
         fault::{Direction, PartitionMode},
         link::Link,
     },
-    os::{inventory, process::Identity},
     testbed::{
         contract::{Impediment, LinkTrial, TestbedError, Weighing},
-        undo::{Entry, Ledger},
+        layout::{Group, Layout, ProxyPlan, Service},
+        probe,
     },
 };
 
@@ -42,23 +36,34 @@ use crate::{
 const CALL: Duration = Duration::from_secs(2);
 
 /// How long a Toxiproxy may take to start.
-const START: Duration = Duration::from_secs(5);
+const START: Duration = Duration::from_secs(10);
+
+/// Who runs the Toxiproxies, one a group.
+pub(super) trait Servers: Send + Sync {
+    /// Starts one that does not run.
+    fn start<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, Result<(), TestbedError>>;
+
+    /// Kills one, and waits until its ports are free. That none runs is no trouble, and what is left of one will be told by
+    /// the next that is started.
+    fn end<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, ()>;
+
+    /// How one ended, if it has.
+    fn ended<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, Option<String>>;
+
+    /// The last lines of its log.
+    fn last_words<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, String>;
+}
 
 struct Server {
     client: Toxiproxy,
-    port: u16,
-    process: Mutex<Option<Identity>>,
     /// Held while its proxies are changed.
     work: tokio::sync::Mutex<()>,
 }
 
 /// All links of a run.
 pub(super) struct Links {
-    program: PathBuf,
-    site: PathBuf,
-    logs: PathBuf,
-    launcher: Arc<Launcher>,
-    ledger: Arc<Ledger>,
+    bind: IpAddr,
+    host: Arc<dyn Servers>,
     servers: BTreeMap<Group, Server>,
     plans: Mutex<Vec<ProxyPlan>>,
     impeded: Mutex<BTreeMap<Link, Impediment>>,
@@ -67,20 +72,12 @@ pub(super) struct Links {
 
 impl Links {
     /// The links of a layout; none is there yet.
-    pub fn new(layout: &Layout, program: PathBuf, launcher: Arc<Launcher>, ledger: Arc<Ledger>) -> Self {
-        let server = |port: u16| Server {
-            client: Toxiproxy::at(port),
-            port,
-            process: Mutex::default(),
-            work: tokio::sync::Mutex::default(),
-        };
+    pub fn new(layout: &Layout, host: Arc<dyn Servers>) -> Self {
+        let server = |port: u16| Server { client: Toxiproxy::at(port), work: tokio::sync::Mutex::default() };
         Self {
-            program,
-            site: layout.site("links"),
-            logs: layout.site("logs"),
-            launcher,
-            ledger,
-            servers: layout.groups.iter().map(|(group, port)| (group.clone(), server(*port))).collect(),
+            bind: layout.bind,
+            host,
+            servers: layout.groups.iter().map(|(group, api)| (group.clone(), server(api.port()))).collect(),
             plans: Mutex::new(layout.proxies.clone()),
             impeded: Mutex::default(),
             cut: Mutex::default(),
@@ -96,58 +93,42 @@ impl Links {
     async fn start_one(&self, group: &Group) -> Result<(), TestbedError> {
         let Some(server) = self.servers.get(group) else { return Ok(()) };
         let _work = server.work.lock().await;
-        self.remake(group, server).await
+        self.make(group, server).await
     }
 
-    /// Starts a server (anew) with all its proxies as they should be. The caller holds its lock.
+    /// Starts a server anew. The caller holds its lock.
     async fn remake(&self, group: &Group, server: &Server) -> Result<(), TestbedError> {
-        self.end_server(server);
+        self.host.end(group).await;
+        self.make(group, server).await
+    }
+
+    /// Starts a server that does not run, with all its proxies as they should be. The caller holds its lock.
+    async fn make(&self, group: &Group, server: &Server) -> Result<(), TestbedError> {
         if self.is_cut(group) {
             return Ok(());
         }
-        let log = self.logs.join(format!("links-{}.log", group.name()));
-        self.ledger
-            .note(&Entry::Start { site: "links".to_owned(), service: "toxiproxy".to_owned() })
-            .map_err(|error| failed(format!("write the undo ledger: {error}")))?;
-        let start = Start {
-            program: self.program.clone(),
-            arguments: ["-host", "127.0.0.1", "-port", &server.port.to_string()].map(Into::into).to_vec(),
-            // At its usual level it writes several lines for every connection: megabytes a run.
-            variables: vec![("LOG_LEVEL", "warn".to_owned())],
-            folder: self.site.clone(),
-            log: log.clone(),
-        };
-        let identity = self.launcher.start(&start).map_err(|error| failed(format!("start toxiproxy: {error}")))?;
-        *lock(&server.process) = Some(identity);
-        // A cut that came meanwhile found no process to end.
+        self.host.start(group).await?;
+        // A cut that came meanwhile may have found nothing to kill.
         if self.is_cut(group) {
-            self.end_server(server);
+            self.host.end(group).await;
             return Ok(());
         }
-        let entry = ProcessEntry {
-            service: "toxiproxy".to_owned(),
-            environment: None,
-            pid: identity.pid,
-            start_ticks: identity.start_ticks,
-            port: None,
-            data: None,
-        };
-        inventory::register(&self.site, entry).map_err(|error| failed(format!("enter toxiproxy: {error}")))?;
-        let made = self.make_proxies(group, server, identity).await;
+        let made = self.make_proxies(group, server).await;
         match made {
             // The region was lost meanwhile: that its links are not there is as it should be.
             Err(_) if self.is_cut(group) => Ok(()),
             Err(why) => {
-                Err(failed(format!("make the links of {}: {why}; its log ends:\n{}", group.name(), tail(&log))))
+                let last = self.host.last_words(group).await;
+                Err(failed(format!("make the links of {}: {why}; its log ends:\n{last}", group.name())))
             }
             Ok(()) => Ok(()),
         }
     }
 
-    async fn make_proxies(&self, group: &Group, server: &Server, identity: Identity) -> Result<(), String> {
+    async fn make_proxies(&self, group: &Group, server: &Server) -> Result<(), String> {
         let client = &server.client;
         let answers = || async {
-            match self.launcher.ended(identity) {
+            match self.host.ended(group).await {
                 Some(how) => Ok(Err(format!("it ended with {how}"))),
                 None => client.version(CALL).await.map(|_| Ok(())),
             }
@@ -158,7 +139,8 @@ impl Links {
         let plans: Vec<ProxyPlan> = self.plans().into_iter().filter(|plan| plan.group == *group).collect();
         let impeded = lock(&self.impeded).clone();
         // What is impeded opens only once its toxics are in place.
-        let states: Vec<_> = plans.iter().map(|plan| plan.state(!impeded.contains_key(&plan.link))).collect();
+        let states: Vec<_> =
+            plans.iter().map(|plan| plan.state(self.bind, !impeded.contains_key(&plan.link))).collect();
         client.populate(&states, CALL).await.map_err(|error| error.to_string())?;
         for plan in &plans {
             let Some(how) = impeded.get(&plan.link) else { continue };
@@ -173,18 +155,22 @@ impl Links {
         Ok(())
     }
 
-    /// The servers that a cut of this region ends: their processes, to be killed by the caller at its instant.
-    pub fn mark_cut(&self, region: &Region) -> Vec<Identity> {
+    /// Says that a region is cut off. The groups whose servers must end for it come back; the caller kills them at its instant.
+    pub fn mark_cut(&self, region: &Region) -> Vec<Group> {
         lock(&self.cut).insert(region.clone());
-        let touched = self.servers.iter().filter(|(group, _)| group.touches(region));
-        touched.filter_map(|(_, server)| *lock(&server.process)).collect()
+        self.servers.keys().filter(|group| group.touches(region)).cloned().collect()
     }
 
     /// Brings back the links of a region, but those of a region still cut.
     pub async fn uncut(&self, region: &Region) -> Result<(), TestbedError> {
         lock(&self.cut).remove(region);
         let groups: Vec<&Group> = self.servers.keys().filter(|group| group.touches(region)).collect();
-        all(groups.iter().map(|group| self.start_one(group))).await
+        all(groups.iter().map(|group| async {
+            let Some(server) = self.servers.get(group) else { return Ok(()) };
+            let _work = server.work.lock().await;
+            self.remake(group, server).await
+        }))
+        .await
     }
 
     /// Impedes links, all their proxies at once.
@@ -211,16 +197,16 @@ impl Links {
         .await
     }
 
-    /// Lets the one proxy of a link lead to another port; returns the port it listens on.
-    pub async fn redirect(&self, link: &Link, upstream: u16) -> Result<u16, TestbedError> {
+    /// Lets the one proxy of a link lead to another port; returns where it listens.
+    pub async fn redirect(&self, link: &Link, upstream: u16) -> Result<Address, TestbedError> {
         self.known(std::slice::from_ref(link))?;
         let changed = {
             let mut plans = lock(&self.plans);
-            plans.iter_mut().filter(|plan| plan.link == *link).for_each(|plan| plan.upstream = upstream);
+            plans.iter_mut().filter(|plan| plan.link == *link).for_each(|plan| plan.upstream = upstream.into());
             plans.iter().find(|plan| plan.link == *link).cloned()
         };
         let Some(plan) = changed else { return Err(failed(format!("redirect {link}: no such link"))) };
-        let (state, listen) = (plan.state(true), plan.listen);
+        let (state, listen) = (plan.state(self.bind, true), plan.listen.clone());
         self.change(vec![plan], move |client, _| {
             let state = state.clone();
             async move { client.redirect(&state, CALL).await }
@@ -239,10 +225,16 @@ impl Links {
         let plans = self.known(std::slice::from_ref(link))?;
         let trials = plans.iter().map(|plan| async move {
             let (bytes, trial) = match bytes {
-                None => (0, probe::sign_of_life(plan.listen, plan.upstream, plan.service, within).await),
-                Some(bytes) => probe::weigh(plan.listen, plan.upstream, plan.service, bytes, within).await,
+                None => (0, probe::sign_of_life(plan.listen.port(), plan.upstream.port(), plan.service, within).await),
+                Some(bytes) => {
+                    probe::weigh(plan.listen.port(), plan.upstream.port(), plan.service, bytes, within).await
+                }
             };
-            let trial = if trial == LinkTrial::Refused && self.is_cut(&plan.group) { LinkTrial::Cut } else { trial };
+            let trial = match trial {
+                LinkTrial::Refused if self.is_cut(&plan.group) => LinkTrial::Cut,
+                LinkTrial::Reset if self.is_closed(plan).await => LinkTrial::Refused,
+                other => other,
+            };
             Weighing { proxy: plan.name.clone(), bytes, trial }
         });
         Ok(join_all(trials).await)
@@ -297,6 +289,14 @@ impl Links {
         .await
     }
 
+    /// Whether a proxy accepts nobody, by Toxiproxy's own word: where something accepts connections on its behalf, a refused one
+    /// looks like one that is closed at once.
+    async fn is_closed(&self, plan: &ProxyPlan) -> bool {
+        let Some(server) = self.servers.get(&plan.group) else { return false };
+        let shown = server.client.list(CALL).await.unwrap_or_default();
+        shown.get(&plan.name).is_some_and(|proxy| !proxy.enabled)
+    }
+
     fn known(&self, links: &[Link]) -> Result<Vec<ProxyPlan>, TestbedError> {
         let plans = self.plans();
         if let Some(link) = links.iter().find(|link| plans.iter().all(|plan| plan.link != **link)) {
@@ -311,21 +311,6 @@ impl Links {
 
     fn is_cut(&self, group: &Group) -> bool {
         lock(&self.cut).iter().any(|region| group.touches(region))
-    }
-
-    fn end_server(&self, server: &Server) {
-        if let Some(identity) = lock(&server.process).take() {
-            if let Err(error) = identity.signal(Signal::SIGKILL) {
-                tracing::warn!(pid = identity.pid, %error, "toxiproxy not ended");
-            }
-            // Its ports must be free before the next one wants them.
-            for _ in 0..1_000 {
-                if !identity.is_alive() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
     }
 }
 

@@ -1,0 +1,54 @@
+//! The Toxiproxies as containers.
+
+use futures_util::future::BoxFuture;
+
+use super::{docker::Engine, plan::Project};
+use crate::testbed::{
+    contract::TestbedError,
+    layout::{Group, hosts},
+    links::Servers,
+};
+
+/// Runs them.
+pub(super) struct Toxiproxies {
+    engine: Engine,
+    project: Project,
+}
+
+impl Toxiproxies {
+    /// Those of a project.
+    pub fn new(engine: Engine, project: Project) -> Self {
+        Self { engine, project }
+    }
+
+    fn container(&self, group: &Group) -> String {
+        self.project.container(&hosts::links(group))
+    }
+}
+
+impl Servers for Toxiproxies {
+    fn start<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move {
+            let container = self.container(group);
+            // Compose has started it the first time.
+            if self.engine.running(&container).await?.is_some() { Ok(()) } else { self.engine.start(&container).await }
+        })
+    }
+
+    fn end<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let container = self.container(group);
+            if let Err(error) = self.engine.kill(&container).await {
+                tracing::warn!(%container, %error, "toxiproxy not ended");
+            }
+        })
+    }
+
+    fn ended<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async move { self.engine.ended(&self.container(group)).await })
+    }
+
+    fn last_words<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, String> {
+        Box::pin(async move { self.engine.last_words(&self.container(group)).await })
+    }
+}

@@ -1,0 +1,39 @@
+//! Testbed `compose`: the regions as containers, a network for each, brought up by Docker Compose from the project's own
+//! `docker-compose.yml`, which is embedded.
+//!
+//! | network | who is in it |
+//! |---|---|
+//! | `east`, `west` | the region's Postgres host (the node is its init), MinIO, compute |
+//! | `witness` | control, edge |
+//! | `client` | the relay of notices |
+//!
+//! The four Toxiproxies alone are in several networks. Nothing of the machine is used but published ports, each under its
+//! own number on 127.0.0.1, and Docker's API; so the engine may be elsewhere than the runner, as it is on macOS and Windows.
+//!
+//! In a run's folder: `compose/` has `docker-compose.yml`, and what is mounted into the containers.
+//!
+//! Parts: [`engine`] finds the engine and the images, [`docker`] is one call each, [`ports`] and [`plan`] say what is where,
+//! [`roles`] how the roles are told, [`inside`] acts on processes within a container, [`links`] runs the Toxiproxies, [`relay`] brings notices out,
+//! [`testbed`] puts it together. [`leftovers`] ends what is left, and is there in every build.
+
+pub(super) mod leftovers;
+pub mod relay;
+
+#[cfg(feature = "compose")]
+mod docker;
+#[cfg(feature = "compose")]
+mod engine;
+pub mod inside;
+#[cfg(feature = "compose")]
+mod journal;
+#[cfg(feature = "compose")]
+mod links;
+#[cfg(feature = "compose")]
+mod plan;
+#[cfg(feature = "compose")]
+mod testbed;
+
+#[cfg(feature = "compose")]
+pub use engine::Engine;
+#[cfg(feature = "compose")]
+pub use testbed::Compose;
