@@ -158,6 +158,9 @@ pub(super) struct Run {
     /// Keeps the results in this folder (with several scenarios: in a folder each below it).
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+    /// Writes the results as JUnit XML to this file as well.
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
     /// Seed of the load; without it the file's own, or a random one, which is printed.
     #[arg(long)]
     pub(super) seed: Option<u64>,

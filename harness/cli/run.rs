@@ -54,14 +54,12 @@ pub(super) async fn run(arguments: Run, logs: RunLog) -> Exit {
                 if !finished.left.is_empty() {
                     exit = exit.and(Exit::CleanUpIncomplete);
                 }
-                match arguments.format {
-                    Format::Human => {
-                        let style = Style { colour: colour(&io::stdout()), ..Style::PLAIN };
-                        exit = exit.and(print(&report::human(&finished.report, style)));
-                        super::progress::line(&format!("results: {}", finished.folder.display()));
-                    }
-                    Format::Json => reports.push(finished.report),
+                if arguments.format == Format::Human {
+                    let style = Style { colour: colour(&io::stdout()), ..Style::PLAIN };
+                    exit = exit.and(print(&report::human(&finished.report, style)));
+                    super::progress::line(&format!("results: {}", finished.folder.display()));
                 }
+                reports.push(finished.report);
             }
             Err(error) => {
                 complain(&error.to_string());
@@ -72,6 +70,9 @@ pub(super) async fn run(arguments: Run, logs: RunLog) -> Exit {
             }
         }
     }
+    if let Some(file) = &arguments.junit {
+        exit = exit.and(write_junit(file, &reports));
+    }
     if arguments.format == Format::Json {
         let text = match &reports[..] {
             [one] if !several => serde_json::to_string_pretty(one),
@@ -80,6 +81,20 @@ pub(super) async fn run(arguments: Run, logs: RunLog) -> Exit {
         exit = exit.and(text.map_or(Exit::Internal, |text| print(&format!("{text}\n"))));
     }
     exit
+}
+
+fn write_junit(file: &Path, reports: &[Report]) -> Exit {
+    let written = report::junit(reports).and_then(|text| {
+        let folder = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+        folder.and_then(|()| std::fs::write(file, text)).map_err(|error| error.to_string())
+    });
+    match written {
+        Ok(()) => Exit::Held,
+        Err(why) => {
+            complain(&format!("{}: {why}", file.display()));
+            Exit::Internal
+        }
+    }
 }
 
 async fn one(drill: Drill, out: Option<PathBuf>, arguments: &Run, logs: &RunLog) -> Result<Finished, DrillError> {

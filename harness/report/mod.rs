@@ -2,6 +2,7 @@
 //!
 //! - [`contract`]: `report.json`, the contract `geodrill.report/1`; [`schema()`] describes it;
 //! - [`Report::new`]: made from plan, measures, events and judgements;
+//! - [`junit()`]: the same for whoever shows test results;
 //! - [`human()`]: what a tired engineer reads in ten seconds.
 //!
 //! Keys are only ever added to the contract. A figure that is the platform's own word stands under `claims`, or its phase
@@ -9,6 +10,7 @@
 
 pub mod contract;
 mod human;
+mod junit;
 mod make;
 mod schema;
 
@@ -17,5 +19,6 @@ mod tests;
 
 pub use contract::Report;
 pub use human::{Style, human};
+pub use junit::junit;
 pub use make::RunInfo;
 pub use schema::schema;

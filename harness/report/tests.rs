@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use super::{Report, RunInfo, Style, human, schema};
+use super::{Report, RunInfo, Style, human, junit, schema};
 use crate::{
     api::control::PlatformEvent,
     guarantee::{
@@ -137,4 +137,10 @@ fn the_committed_schema_is_the_generated_one() {
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(committed == generated, "run `GEODRILL_WRITE_SCHEMAS=1 cargo test --lib schema` and commit the result");
+}
+
+#[test]
+fn junit_fails_what_is_violated_errs_on_what_is_open_and_passes_what_was_wanted() {
+    let xml = junit(&[report(&failover()), report(&tampered())]).unwrap();
+    insta::assert_snapshot!("junit", xml);
 }

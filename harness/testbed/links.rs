@@ -50,6 +50,9 @@ pub(super) trait Servers: Send + Sync {
     /// How one ended, if it has.
     fn ended<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, Option<String>>;
 
+    /// How the examiner gets at a proxy of a group.
+    fn way(&self, group: &Group, listen: &Address) -> probe::Way;
+
     /// The last lines of its log.
     fn last_words<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, String>;
 }
@@ -224,14 +227,14 @@ impl Links {
     ) -> Result<Vec<Weighing>, TestbedError> {
         let plans = self.known(std::slice::from_ref(link))?;
         let trials = plans.iter().map(|plan| async move {
+            let way = self.host.way(&plan.group, &plan.listen);
             let (bytes, trial) = match bytes {
-                None => (0, probe::sign_of_life(plan.listen.port(), plan.upstream.port(), plan.service, within).await),
-                Some(bytes) => {
-                    probe::weigh(plan.listen.port(), plan.upstream.port(), plan.service, bytes, within).await
-                }
+                None => (0, probe::sign_of_life(&way, plan.upstream.port(), plan.service, within).await),
+                Some(bytes) => probe::weigh(&way, plan.upstream.port(), plan.service, bytes, within).await,
             };
             let trial = match trial {
-                LinkTrial::Refused if self.is_cut(&plan.group) => LinkTrial::Cut,
+                // Where a container was, nobody is there to refuse.
+                LinkTrial::Refused | LinkTrial::Silent if self.is_cut(&plan.group) => LinkTrial::Cut,
                 LinkTrial::Reset if self.is_closed(plan).await => LinkTrial::Refused,
                 other => other,
             };

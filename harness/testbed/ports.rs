@@ -21,6 +21,12 @@ const BLOCKS: u16 = 120;
 /// Last port.
 const LAST: u16 = FIRST + BLOCKS * BLOCK - 1;
 
+/// The number of the block that a port is in, below 120.
+#[cfg(feature = "compose")]
+pub(super) fn block_of(port: u16) -> u16 {
+    port.saturating_sub(FIRST) / BLOCK
+}
+
 /// Reserved ports.
 pub(super) struct Ports {
     locks: Vec<File>,

@@ -14,10 +14,10 @@ use tokio::{
 
 use crate::{
     api::{
-        Epoch,
+        Address, Epoch,
         route::{Door, DoorStore, Preamble},
     },
-    testbed::{contract::LinkTrial, layout::Service},
+    testbed::{compose::relay, contract::LinkTrial, layout::Service},
 };
 
 /// Longest preamble sent: a compute reads 512 bytes.
@@ -32,14 +32,29 @@ const PADDING_BYTES_MAX: usize = 16 * 1024;
 /// Postgres's request for TLS: length 8, code 80877103. Every postmaster answers it with one byte, starting up or not.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
+/// How the examiner gets at a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It is one of 127.0.0.1.
+    Direct(u16),
+    /// It is asked of a relay at this port of 127.0.0.1.
+    Relayed(u16, Address),
+}
+
 /// Connects to `listen` and asks for a sign of life.
-pub(super) async fn sign_of_life(listen: u16, upstream: u16, service: Service, within: Duration) -> LinkTrial {
+pub(super) async fn sign_of_life(listen: &Way, upstream: u16, service: Service, within: Duration) -> LinkTrial {
     trial(listen, upstream, &request(service), within).await
+}
+
+/// Whether the service at a port answers.
+#[cfg(feature = "compose")]
+pub(super) async fn lives(port: u16, service: Service, within: Duration) -> bool {
+    matches!(attempt(&Way::Direct(port), &request(service), within).await, LinkTrial::Answered(_))
 }
 
 /// The same with a request padded to about `bytes`, where the service takes so much; also tells how long the request was.
 pub(super) async fn weigh(
-    listen: u16,
+    listen: &Way,
     upstream: u16,
     service: Service,
     bytes: usize,
@@ -49,17 +64,19 @@ pub(super) async fn weigh(
     (request.len(), trial(listen, upstream, &request, within).await)
 }
 
-async fn trial(listen: u16, upstream: u16, request: &[u8], within: Duration) -> LinkTrial {
+async fn trial(listen: &Way, upstream: u16, request: &[u8], within: Duration) -> LinkTrial {
     let trial = attempt(listen, request, within).await;
     // Toxiproxy closes a connection whose upstream refuses it, or closes it: that says nothing of the link.
-    let is_dead = async || matches!(attempt(upstream, request, within).await, LinkTrial::Refused | LinkTrial::Reset);
+    let is_dead = async || {
+        matches!(attempt(&Way::Direct(upstream), request, within).await, LinkTrial::Refused | LinkTrial::Reset)
+    };
     if trial == LinkTrial::Reset && is_dead().await { LinkTrial::NoService } else { trial }
 }
 
-async fn attempt(port: u16, request: &[u8], within: Duration) -> LinkTrial {
+async fn attempt(way: &Way, request: &[u8], within: Duration) -> LinkTrial {
     let started = Instant::now();
     let left = || within.saturating_sub(started.elapsed());
-    let mut stream = match timeout(within, TcpStream::connect(local(port))).await {
+    let mut stream = match timeout(within, connect(way)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return LinkTrial::Refused,
         Ok(Err(_)) => return LinkTrial::Reset,
@@ -76,6 +93,25 @@ async fn attempt(port: u16, request: &[u8], within: Duration) -> LinkTrial {
         Ok(Ok(1)) => LinkTrial::Answered(started.elapsed()),
         Ok(_) => LinkTrial::Reset,
         Err(_) => LinkTrial::Silent,
+    }
+}
+
+async fn connect(way: &Way) -> io::Result<TcpStream> {
+    let (relay, address) = match way {
+        Way::Direct(port) => return TcpStream::connect(local(*port)).await,
+        Way::Relayed(relay, address) => (*relay, address),
+    };
+    let mut stream = TcpStream::connect(local(relay)).await?;
+    stream.write_all(format!("{address}\n").as_bytes()).await?;
+    // Byte by byte: what follows the line is the service's.
+    let mut said = Vec::new();
+    while !said.ends_with(b"\n") {
+        said.push(stream.read_u8().await?);
+    }
+    match std::str::from_utf8(&said) {
+        Ok(relay::CONNECTED) => Ok(stream),
+        Ok(relay::REFUSED) => Err(io::ErrorKind::ConnectionRefused.into()),
+        _ => Err(io::ErrorKind::ConnectionReset.into()),
     }
 }
 

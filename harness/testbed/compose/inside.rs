@@ -31,20 +31,16 @@ pub enum Ask {
     States(Vec<Pair>),
     /// A signal by its number, to these and all their descendants.
     Signal(Vec<Pair>, i32),
-    /// The stores that run, as the site's inventory has them.
-    Stores,
 }
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Answer {
-    /// To all but the following.
+    /// To all but the other.
     Processes(Vec<Pair>),
     /// To [`Ask::States`].
     States(Vec<Option<char>>),
-    /// To [`Ask::Stores`]: environment and port.
-    Stores(Vec<(EnvironmentId, u16)>),
 }
 
 /// Does what is asked, in the site of this folder.
@@ -69,11 +65,6 @@ pub fn answer(site: &Path, ask: &Ask) -> Result<Answer, String> {
                 reached.extend(root.signal_tree(signal).map_err(said)?.into_iter().map(pair));
             }
             Ok(Answer::Processes(reached))
-        }
-        Ask::Stores => {
-            let entries = running(site)?;
-            let stores = entries.into_iter().filter(|entry| entry.service == "postgres");
-            Ok(Answer::Stores(stores.filter_map(|entry| Some((entry.environment?, entry.port?))).collect()))
         }
     }
 }

@@ -3,22 +3,27 @@
 use futures_util::future::BoxFuture;
 
 use super::{docker::Engine, plan::Project};
-use crate::testbed::{
-    contract::TestbedError,
-    layout::{Group, hosts},
-    links::Servers,
+use crate::{
+    api::Address,
+    testbed::{
+        contract::TestbedError,
+        layout::{Group, hosts},
+        links::Servers,
+        probe::Way,
+    },
 };
 
 /// Runs them.
 pub(super) struct Toxiproxies {
     engine: Engine,
     project: Project,
+    dial: u16,
 }
 
 impl Toxiproxies {
-    /// Those of a project.
-    pub fn new(engine: Engine, project: Project) -> Self {
-        Self { engine, project }
+    /// Those of a project, whose relay dials for us at this port.
+    pub fn new(engine: Engine, project: Project, dial: u16) -> Self {
+        Self { engine, project, dial }
     }
 
     fn container(&self, group: &Group) -> String {
@@ -46,6 +51,14 @@ impl Servers for Toxiproxies {
 
     fn ended<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, Option<String>> {
         Box::pin(async move { self.engine.ended(&self.container(group)).await })
+    }
+
+    fn way(&self, group: &Group, listen: &Address) -> Way {
+        match group {
+            // Customers' doors are published.
+            Group::Common => Way::Direct(listen.port()),
+            Group::Of(_) | Group::Between => Way::Relayed(self.dial, Address::new(hosts::links(group), listen.port())),
+        }
     }
 
     fn last_words<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, String> {

@@ -19,7 +19,10 @@ use crate::{
         Address, Region,
         role::{Policy, Timers},
     },
-    testbed::layout::{Layout, NodePrograms, Secrets, hosts},
+    testbed::{
+        layout::{Group, Layout, NodePrograms, Secrets, hosts},
+        ports,
+    },
 };
 
 /// The project's Compose file.
@@ -65,9 +68,9 @@ impl Rows {
 
     fn needed(regions: &[Region; 2], slots: u16) -> BTreeMap<String, u16> {
         let mut counts = Layout::needed(regions, slots);
-        // The relay's tunnel, and the stores' consoles.
-        let more = regions.iter().map(|region| hosts::of(region, "files")).chain([hosts::CLIENT.to_owned()]);
-        for host in more {
+        // The relay's tunnel and the port where it dials for us, and the stores' consoles.
+        let of_relay = [hosts::CLIENT, hosts::CLIENT].map(str::to_owned);
+        for host in regions.iter().map(|region| hosts::of(region, "files")).chain(of_relay) {
             *counts.entry(host).or_default() += 1;
         }
         counts
@@ -79,6 +82,11 @@ impl Rows {
 
     /// The port on which the examiner reaches the relay of notices.
     pub fn tunnel(&self) -> u16 {
+        self.row(hosts::CLIENT).1 - 1
+    }
+
+    /// The port on which the relay dials for the examiner.
+    pub fn dial(&self) -> u16 {
         self.row(hosts::CLIENT).1
     }
 
@@ -93,13 +101,18 @@ impl Rows {
         })
     }
 
-    /// What `docker-compose.yml` asks for: `GEODRILL_PORTS_EAST_FILES` and the like, and where one port of several is named,
-    /// `GEODRILL_PORT_…`.
+    /// What `docker-compose.yml` asks for: `GEODRILL_PORTS_EAST_FILES` and the like; where one port of several is named,
+    /// `GEODRILL_PORT_…`; and the first three numbers of all addresses, `GEODRILL_NET`, which no other run of this machine has,
+    /// since none has these ports.
     pub fn variables(&self) -> BTreeMap<String, String> {
-        let mut variables = BTreeMap::new();
+        let block = self.0.values().map(|(first, _)| first).min().map_or(0, |first| ports::block_of(*first));
+        let mut variables = BTreeMap::from([("GEODRILL_NET".to_owned(), format!("{}.{block}", subnet()))]);
         for (host, (first, last)) in &self.0 {
             let name = host.to_uppercase().replace('-', "_");
-            variables.insert(format!("GEODRILL_PORTS_{name}"), format!("{first}-{last}"));
+            // Of the links between sites only the API is published.
+            if !host.starts_with("links-") || host == &hosts::links(&Group::Common) {
+                variables.insert(format!("GEODRILL_PORTS_{name}"), format!("{first}-{last}"));
+            }
             if host.starts_with("links-") || host.ends_with("-files") {
                 variables.insert(format!("GEODRILL_PORT_{name}"), first.to_string());
             }
@@ -109,6 +122,11 @@ impl Rows {
         }
         variables
     }
+}
+
+/// The first two numbers of all addresses, of which a machine may have other uses.
+fn subnet() -> String {
+    std::env::var("GEODRILL_SUBNET").ok().filter(|subnet| !subnet.is_empty()).unwrap_or_else(|| "10.213".to_owned())
 }
 
 /// Secrets of a run. The stores' root is the examiner's own login, the same in both, since MinIO takes it when it starts.
@@ -149,7 +167,11 @@ impl Mounted<'_> {
         add(hosts::EDGE.to_owned(), json(&layout.edge_config(secrets, timers)))?;
         let receiver = layout.proxies.iter().find(|proxy| proxy.upstream.host() == hosts::CLIENT);
         let listen = receiver.map_or(0, |proxy| proxy.upstream.port());
-        let relay = RelayConfig { listen: layout.at(listen), tunnel: layout.at(self.rows.tunnel()) };
+        let relay = RelayConfig {
+            listen: layout.at(listen),
+            tunnel: layout.at(self.rows.tunnel()),
+            dial: layout.at(self.rows.dial()),
+        };
         add(hosts::CLIENT.to_owned(), json(&relay))?;
         let programs = NodePrograms {
             postgres_bin: "/usr/lib/postgresql/15/bin".into(),
@@ -245,7 +267,7 @@ mod tests {
     #[test]
     fn the_compose_files_own_ports_are_those_of_a_stack_by_hand() {
         let rows = Rows::from(FIRST, &regions(), SLOTS);
-        for (name, value) in rows.variables() {
+        for (name, value) in rows.variables().into_iter().filter(|(name, _)| name != "GEODRILL_NET") {
             assert!(COMPOSE_FILE.contains(&format!("${{{name}:-{value}}}")), "{name} has not the default {value}");
         }
         // And every variable of ports is one that is set.
@@ -268,7 +290,7 @@ mod tests {
             assert_eq!(ports.len(), given);
             let last = 30_000 + Rows::count(&regions(), slots) - 1;
             assert!(ports.iter().all(|port| (30_000..=last).contains(port)));
-            assert!(rows.tunnel() <= last);
+            assert!(rows.tunnel() < rows.dial() && rows.dial() <= last);
         }
     }
 }

@@ -1,6 +1,11 @@
-//! Brings connections out of the containers' networks to a port of the examiner's own machine, without anything listening
-//! there but on loopback: the examiner keeps a few idle connections to the relay's published port, and the relay spends one
-//! of them on each connection that it accepts from inside. Bytes go both ways as they come; nothing is read or answered.
+//! The examiner's foothold in the containers' networks. Bytes go both ways as they come; nothing is answered on anybody's behalf.
+//!
+//! - It brings connections out to a port of the examiner's own machine, without anything listening there but on loopback: the
+//!   examiner keeps a few idle connections to one of the relay's published ports, and the relay spends one of them on each
+//!   connection that it accepts from inside.
+//! - It dials what the examiner names in the first line of a connection (`HOST:PORT`), and says `ok` once it is connected, or
+//!   `refused`: so the proxies of links need not be published, each of which would cost the engine half a dozen calls of
+//!   `iptables` whenever its container starts or ends, and a refused connection is told from one that is closed.
 
 use std::{
     io,
@@ -10,12 +15,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::JoinSet,
     time::{sleep, timeout},
 };
+
+use crate::api::Address;
 
 /// Idle connections that the examiner keeps.
 const IDLE: usize = 4;
@@ -26,6 +33,18 @@ const WAIT: Duration = Duration::from_secs(2);
 /// Between two tries of the examiner's to reach the relay.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// How long a dialled connection may take to come about.
+const DIAL: Duration = Duration::from_secs(5);
+
+/// Longest line that names what is dialled.
+const LINE_BYTES_MAX: u64 = 300;
+
+/// What is said once a dialled connection is there.
+pub(in crate::testbed) const CONNECTED: &str = "ok\n";
+
+/// What is said if it was refused.
+pub(in crate::testbed) const REFUSED: &str = "refused\n";
+
 /// Where a relay listens.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +53,8 @@ pub struct RelayConfig {
     pub listen: SocketAddr,
     /// For the examiner's idle ones.
     pub tunnel: SocketAddr,
+    /// For those that it has dialled.
+    pub dial: SocketAddr,
 }
 
 /// The relay, in its container; it runs until it is ended.
@@ -42,6 +63,7 @@ pub struct RelayConfig {
 /// The system's, when it cannot listen.
 pub async fn run(config: RelayConfig) -> io::Result<()> {
     let (inside, tunnel) = (TcpListener::bind(config.listen).await?, TcpListener::bind(config.tunnel).await?);
+    tokio::spawn(dial_for_all(TcpListener::bind(config.dial).await?));
     // Bounded: whoever cannot be queued is not accepted yet.
     let (queue, mut idle) = mpsc::channel::<TcpStream>(2 * IDLE);
     tokio::spawn(async move {
@@ -67,6 +89,37 @@ pub async fn run(config: RelayConfig) -> io::Result<()> {
             tokio::spawn(async move { copy_bidirectional(&mut stream, &mut out).await });
             break;
         }
+    }
+}
+
+async fn dial_for_all(listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(dial(stream))),
+            Err(_) => sleep(AGAIN).await,
+        }
+    }
+}
+
+async fn dial(stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    let read = timeout(WAIT, (&mut stream).take(LINE_BYTES_MAX).read_line(&mut line)).await;
+    let address = match (read, line.trim().parse::<Address>()) {
+        (Ok(Ok(_)), Ok(address)) => address,
+        _ => return stream.write_all(b"failed\n").await,
+    };
+    match timeout(DIAL, TcpStream::connect(address.to_string())).await {
+        Ok(Ok(mut there)) => {
+            there.set_nodelay(true)?;
+            stream.write_all(CONNECTED.as_bytes()).await?;
+            copy_bidirectional(&mut stream, &mut there).await.map(drop)
+        }
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            stream.write_all(REFUSED.as_bytes()).await
+        }
+        _ => stream.write_all(b"failed\n").await,
     }
 }
 
@@ -102,8 +155,6 @@ async fn carry(tunnel: u16, receiver: u16) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
     use super::*;
 
     async fn port() -> (TcpListener, u16) {
@@ -115,9 +166,9 @@ mod tests {
     #[tokio::test]
     async fn connections_from_inside_reach_the_receiver_and_are_answered() {
         let (receiver, receives) = port().await;
-        let [listen, tunnel] = [port().await.1, port().await.1];
+        let [listen, tunnel, dial] = [port().await.1, port().await.1, port().await.1];
         let local = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let relay = tokio::spawn(run(RelayConfig { listen: local(listen), tunnel: local(tunnel) }));
+        let relay = tokio::spawn(run(RelayConfig { listen: local(listen), tunnel: local(tunnel), dial: local(dial) }));
         let out = tokio::spawn(bring_out(tunnel, receives));
         let answering = tokio::spawn(async move {
             for _ in 0..3 * IDLE {
@@ -146,6 +197,17 @@ mod tests {
             assert!(timeout(Duration::from_secs(5), ask).await.unwrap().unwrap(), "{number} {tries}");
         }
         answering.await.unwrap();
+        let (open, opened) = port().await;
+        let said = async |to: u16| {
+            let mut stream = TcpStream::connect(local(dial)).await.unwrap();
+            stream.write_all(format!("127.0.0.1:{to}\n").as_bytes()).await.unwrap();
+            let mut line = String::new();
+            BufReader::new(stream).read_line(&mut line).await.unwrap();
+            line
+        };
+        assert_eq!(said(opened).await, CONNECTED);
+        drop(open);
+        assert_eq!(said(opened).await, REFUSED);
         relay.abort();
         out.abort();
     }

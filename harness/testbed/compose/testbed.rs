@@ -13,7 +13,7 @@ use std::{
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use nix::sys::signal::Signal;
 use testcontainers::compose::{DockerCompose, LocalComposeOptions};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::{
     docker,
@@ -25,7 +25,10 @@ use super::{
     relay,
 };
 use crate::{
-    api::{Address, EnvironmentId, Region},
+    api::{
+        Address, EnvironmentId, Region,
+        site::{INVENTORY_FILE, Inventory},
+    },
     clients::poll,
     model::{link::Link, process::ProcessName},
     os::{files::private_folder, process::Identity},
@@ -35,11 +38,11 @@ use crate::{
             TestbedError, Weighing,
         },
         guardian::{Charge, Guardian},
-        layout::{Layout, Secrets, hosts},
+        layout::{Layout, Secrets, Service, hosts},
         links::Links,
         log::tail,
         ports::Ports,
-        ready,
+        probe, ready,
         role_binary::role_binary,
         setup::cache,
         spec::Spec,
@@ -58,6 +61,12 @@ const ORDERLY: Duration = Duration::from_secs(30);
 
 /// How long ending the rest may take.
 const END: Duration = Duration::from_secs(60);
+
+/// Where a Toxiproxy gives a sign of life.
+const TOXIPROXY: &str = "/version";
+
+/// After which no answer is none, of something that is being killed.
+const ANSWER: Duration = Duration::from_millis(150);
 
 /// Between two looks at the stores that run.
 const LOOK: Duration = Duration::from_millis(500);
@@ -151,7 +160,7 @@ impl Compose {
             }
         };
         let engine = engine.docker.clone();
-        let links = Links::new(&layout, Arc::new(Toxiproxies::new(engine.clone(), project.clone())));
+        let links = Links::new(&layout, Arc::new(Toxiproxies::new(engine.clone(), project.clone(), rows.dial())));
         let (stack, stores, versions, tasks, journal, is_over) = Default::default();
         Ok(Self {
             spec,
@@ -194,12 +203,16 @@ impl Compose {
         tracing::debug!(after = ?began.elapsed(), "roles ready");
         self.note_versions(&images).await?;
         for region in &self.layout.regions {
-            self.keep(watch_stores(
-                self.engine.clone(),
-                self.project.clone(),
-                region.clone(),
-                Arc::clone(&self.stores),
-            ));
+            let Some(own) = self.layout.own.get(region) else { continue };
+            let watched = Watched {
+                engine: self.engine.clone(),
+                region: region.clone(),
+                node: self.project.container(&hosts::of(region, "node")),
+                inventory: format!("{}/{INVENTORY_FILE}", self.site(region.as_str())),
+                files: own.files.port(),
+                slots: usize::from(self.spec.environments_max),
+            };
+            self.keep(watch_stores(watched, Arc::clone(&self.stores)));
         }
         Ok(())
     }
@@ -223,7 +236,7 @@ impl Compose {
         for (name, value) in self.rows.variables().iter().chain(images) {
             compose = compose.with_env(name, value);
         }
-        let up = compose.up().await.map_err(|error| TestbedError::Failed(format!("docker compose up: {error}")));
+        let up = compose.up().await.map_err(|error| refused(&error.to_string()));
         *lock(&self.stack) = Some(compose);
         up
     }
@@ -270,6 +283,10 @@ impl Compose {
                 _ => None,
             }
         });
+        let links = self.layout.groups.iter().find(|(group, _)| hosts::links(group) == host);
+        if let Some((_, api)) = links {
+            return (api.port(), TOXIPROXY);
+        }
         let other = if host == hosts::EDGE { &self.layout.edge } else { &self.layout.control };
         of_region.unwrap_or((other.port(), ready::ROLE))
     }
@@ -422,13 +439,42 @@ impl Compose {
             lock(&self.stores).insert(region.clone(), Stores::default());
         }
         // The links' are asked for first: what Toxiproxy holds of a region that is gone must not arrive any more.
-        let killed = join_all(victims.iter().map(|host| async {
-            let container = self.project.container(host);
-            self.engine.kill(&container).await
-        }));
-        let troubles: Vec<String> =
-            killed.await.into_iter().filter_map(|killed| Some(killed.err()?.to_string())).collect();
+        let mut kills = JoinSet::new();
+        for host in &victims {
+            let (engine, container) = (self.engine.clone(), self.project.container(host));
+            kills.spawn(async move { engine.kill(&container).await });
+        }
+        // The engine answers once it has taken down what belonged to a container, such as the rules of its ports, which can
+        // take it a second. It is done when nobody answers any more.
+        let dead = async {
+            while self.any_answers(&victims).await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let mut troubles = Vec::new();
+        let all = async {
+            while let Some(killed) = kills.join_next().await {
+                troubles.extend(
+                    killed
+                        .map_err(|error| error.to_string())
+                        .and_then(|killed| killed.map_err(|error| error.to_string()))
+                        .err(),
+                );
+            }
+        };
+        tokio::select! { () = dead => {} () = all => {} }
+        // Dropped, they would be given up.
+        kills.detach_all();
         if troubles.is_empty() { Ok(()) } else { Err(TestbedError::Failed(troubles.join("; "))) }
+    }
+
+    /// Whether anything answers at the published ports of these hosts.
+    async fn any_answers(&self, hosts: &[String]) -> bool {
+        let asked = hosts.iter().map(|host| async {
+            let (port, path) = self.sign(host);
+            probe::lives(port, Service::Http(path), ANSWER).await
+        });
+        join_all(asked).await.into_iter().any(|answers| answers)
     }
 
     fn known(&self, region: &Region) -> Result<(), TestbedError> {
@@ -536,6 +582,18 @@ impl Compose {
     }
 }
 
+/// What `docker compose` said, without its progress. What a person can mend is told as such.
+fn refused(said: &str) -> TestbedError {
+    let is_progress = |line: &&str| {
+        let word = line.split_whitespace().next().unwrap_or_default();
+        ["Container", "Network", "Volume", "Image"].contains(&word) || line.trim().is_empty()
+    };
+    let told: Vec<&str> = said.lines().filter(|line| !is_progress(line)).collect();
+    let told = told.join("\n").replace("Testcontainers error: other error: ", "");
+    let taken = ["port is already allocated", "address already in use", "Pool overlaps", "no space left"];
+    if taken.iter().any(|sign| told.contains(sign)) { TestbedError::Unusable(told) } else { TestbedError::Failed(told) }
+}
+
 /// Processes that an answer names.
 fn inside(container: &str, answer: Answer) -> Vec<Process> {
     let Answer::Processes(pairs) = answer else { return Vec::new() };
@@ -546,32 +604,49 @@ fn inside(container: &str, answer: Answer) -> Vec<Process> {
     pairs.into_iter().map(process).collect()
 }
 
-/// Looks again and again which stores of a region run.
-async fn watch_stores(
-    engine: docker::Engine,
-    project: Project,
-    region: Region,
-    seen: Arc<Mutex<BTreeMap<Region, Stores>>>,
-) {
-    let (node, files) =
-        (project.container(&hosts::of(&region, "node")), project.container(&hosts::of(&region, "files")));
-    let site = format!("/var/lib/geodrill/{region}");
+/// Looks again and again which stores of a region run: at their own ports, since each question to the engine costs it a
+/// process or two. It is asked for the site's inventory alone, which says whose cluster is at which port, and only until
+/// every slot is known.
+async fn watch_stores(watched: Watched, seen: Arc<Mutex<BTreeMap<Region, Stores>>>) {
+    let mut known = BTreeMap::new();
     loop {
-        let asked = async {
-            let runs = matches!(engine.running(&node).await?, Some((_, ProcessState::Running)));
-            let answer = if runs { engine.ask(&node, &site, &Ask::Stores).await? } else { Answer::Stores(Vec::new()) };
-            let Answer::Stores(sql) = answer else { return Ok(Stores::default()) };
-            let files = engine.running(&files).await?.is_some();
-            Ok::<_, TestbedError>(Stores { sql: sql.into_iter().collect(), files })
-        };
-        match asked.await {
-            Ok(stores) => {
-                lock(&seen).insert(region.clone(), stores);
+        if known.len() < watched.slots {
+            match watched.engine.archive(&watched.node, &watched.inventory).await {
+                Ok(archive) => known = clusters(&archive),
+                Err(error) => tracing::debug!(region = %watched.region, %error, "its inventory was not read"),
             }
-            Err(error) => tracing::debug!(%region, %error, "its stores were not seen"),
         }
+        let files = ready::look(watched.files, ready::FILES).await.is_ok();
+        let mut sql = BTreeMap::new();
+        for (environment, port) in &known {
+            if probe::lives(*port, Service::Postgres, LOOK).await {
+                sql.insert(environment.clone(), *port);
+            }
+        }
+        lock(&seen).insert(watched.region.clone(), Stores { sql, files });
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// A region whose stores are looked at.
+struct Watched {
+    engine: docker::Engine,
+    region: Region,
+    node: String,
+    inventory: String,
+    files: u16,
+    slots: usize,
+}
+
+/// The clusters and their ports in an archive of an inventory.
+fn clusters(archive: &[u8]) -> BTreeMap<EnvironmentId, u16> {
+    let read = || {
+        let mut archive = tar::Archive::new(archive);
+        let entry = archive.entries().ok()?.next()?.ok()?;
+        serde_json::from_reader::<_, Inventory>(entry).ok()
+    };
+    let entries = read().unwrap_or_default().processes.into_iter().filter(|entry| entry.service == "postgres");
+    entries.filter_map(|entry| Some((entry.environment?, entry.port?))).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -12,13 +12,14 @@ use nix::sys::signal::Signal;
 
 use super::launch::{Launcher, Start};
 use crate::{
-    api::site::ProcessEntry,
+    api::{Address, site::ProcessEntry},
     os::{inventory, process::Identity},
     testbed::{
         contract::TestbedError,
         layout::{Group, Layout},
         links::Servers,
         log::tail,
+        probe::Way,
         undo::{Entry, Ledger},
     },
 };
@@ -107,6 +108,10 @@ impl Servers for Toxiproxies {
 
     fn ended<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, Option<String>> {
         Box::pin(async move { self.launcher.ended(self.process(group)?) })
+    }
+
+    fn way(&self, _: &Group, listen: &Address) -> Way {
+        Way::Direct(listen.port())
     }
 
     fn last_words<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, String> {
