@@ -62,6 +62,11 @@ pub(super) enum Command {
         geodrill rejudge ./result --format json\n\n\
         It exits as `run` does, and says when the verdict differs from the kept one.")]
     Rejudge(Rejudge),
+    /// Lays the verdicts of two sets of runs side by side; exits with 1 if any differs.
+    #[command(after_help = "Examples:\n  \
+        geodrill compare results-native results-compose\n  \
+        geodrill compare before/report.json after/report.json")]
+    Compare(Compare),
     /// Stands a lab up: two regions with environments, to look at, break and switch by hand.
     #[command(after_help = "Examples:\n  \
         geodrill up\n  \
@@ -194,6 +199,14 @@ pub(super) struct Rejudge {
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Compare {
+    /// A `report.json`, a folder that has one, or a folder of such folders.
+    pub(super) one: PathBuf,
+    /// What it is compared with.
+    pub(super) other: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -10,7 +10,7 @@ use clap::{CommandFactory, Parser};
 
 use super::{
     args::{Cli, Command, SchemaOf},
-    catalogue, clean, down,
+    catalogue, clean, compare, down,
     exit::Exit,
     front, log, operate, plan, rejudge, role, run, servers, status, validate,
 };
@@ -41,6 +41,7 @@ fn perform(cli: Cli) -> Exit {
         Command::Run(arguments) => on_runtime(run::run(arguments, logs)),
         Command::Plan(arguments) => plan::plan(&arguments),
         Command::Rejudge(arguments) => rejudge::rejudge(&arguments),
+        Command::Compare(arguments) => compare::compare(&arguments),
         Command::Up(arguments) => on_runtime(front::up(arguments)),
         Command::Status(arguments) => on_runtime(status::status(arguments)),
         Command::Inject(arguments) => on_runtime(operate::inject(arguments)),

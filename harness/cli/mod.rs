@@ -5,6 +5,7 @@
 mod args;
 mod catalogue;
 mod clean;
+mod compare;
 mod down;
 mod entry;
 mod exit;

@@ -248,6 +248,11 @@ impl Drill {
         self
     }
 
+    /// Where it runs.
+    pub fn testbed(&self) -> TestbedName {
+        self.testbed
+    }
+
     /// What interrupts it.
     pub fn cancel(&self) -> Cancel {
         self.cancel.clone()

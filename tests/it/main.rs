@@ -1,5 +1,7 @@
 //! Integration tests: the house's rules, the program from outside, and drills on real servers.
 
+#[cfg(feature = "compose")]
+mod compose;
 mod crashes;
 mod endings;
 mod faults;

@@ -1,7 +1,9 @@
 //! Every shipped scenario, as users of the library run them.
 
+use std::path::PathBuf;
+
 use geodrill::{
-    conduct::{Drill, Finished},
+    conduct::{Drill, DrillError, Finished},
     model::{SwitchKind, measure::EventMeasures, operation::Side, verdict::Verdict},
 };
 
@@ -10,7 +12,7 @@ use crate::support::{alone, drill};
 #[tokio::test(flavor = "multi_thread")]
 async fn baseline_loses_nothing_and_interrupts_nobody() -> anyhow::Result<()> {
     let _turn = alone().await;
-    let finished = drill(Drill::shipped("baseline")?).run().await?.assert_held();
+    let finished = drill(shipped("baseline")?).run().await?.assert_held();
     for event in &finished.measures.events {
         assert_eq!((event.sql.lost(), event.files.lost()), (0, 0), "{}", finished.human());
         assert!(event.sql.acked > 100, "{}", finished.human());
@@ -21,7 +23,7 @@ async fn baseline_loses_nothing_and_interrupts_nobody() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn unplanned_failover_loses_what_was_held_back_and_is_held() -> anyhow::Result<()> {
     let _turn = alone().await;
-    let finished = drill(Drill::shipped("unplanned-failover")?).run().await?.assert_held();
+    let finished = drill(shipped("unplanned-failover")?).run().await?.assert_held();
     let switches: Vec<_> = finished.measures.events.iter().filter(|event| event.switched.is_some()).collect();
     assert_eq!(switches.len(), 2, "{}", finished.human());
     for switch in switches {
@@ -33,7 +35,7 @@ async fn unplanned_failover_loses_what_was_held_back_and_is_held() -> anyhow::Re
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_shorter_than_the_grace_causes_no_failover() -> anyhow::Result<()> {
     let _turn = alone().await;
-    let finished = drill(Drill::shipped("short-outage")?).run().await?.assert_held();
+    let finished = drill(shipped("short-outage")?).run().await?.assert_held();
     assert!(finished.measures.events.iter().all(|event| event.switched.is_none()), "{}", finished.human());
     Ok(())
 }
@@ -41,7 +43,7 @@ async fn an_outage_shorter_than_the_grace_causes_no_failover() -> anyhow::Result
 #[tokio::test(flavor = "multi_thread")]
 async fn tampering_is_found() -> anyhow::Result<()> {
     let _turn = alone().await;
-    let finished = drill(Drill::shipped("tampered")?).run().await?.assert_held();
+    let finished = drill(shipped("tampered")?).run().await?.assert_held();
     let violated = finished.report.guarantees.iter().filter(|judged| judged.verdict == Verdict::Violated);
     assert!(violated.count() > 0, "{}", finished.human());
     Ok(())
@@ -50,7 +52,7 @@ async fn tampering_is_found() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn planned_failover_loses_nothing() -> anyhow::Result<()> {
     let _turn = alone().await;
-    let finished = drill(Drill::shipped("planned-failover")?).run().await?.assert_held();
+    let finished = drill(shipped("planned-failover")?).run().await?.assert_held();
     let moved = events(&finished, "move");
     assert_eq!(moved.len(), 2, "{}", finished.human());
     for event in moved {
@@ -66,7 +68,7 @@ async fn planned_failover_loses_nothing() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn failback_follows_a_divergence_and_what_was_lost_is_what_was_salvaged() -> anyhow::Result<()> {
     let _turn = alone().await;
-    let finished = drill(Drill::shipped("failback")?).run().await?.assert_held();
+    let finished = drill(shipped("failback")?).run().await?.assert_held();
     let told = finished.human();
     let [lost] = &events(&finished, "failover-1")[..] else { panic!("one failover\n{told}") };
     assert!(lost.sql.lost() > 20 && lost.files.lost() > 0, "{told}");
@@ -81,7 +83,7 @@ async fn failback_follows_a_divergence_and_what_was_lost_is_what_was_salvaged() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_round_trip_loses_nothing_either_way() -> anyhow::Result<()> {
     let _turn = alone().await;
-    let finished = drill(Drill::shipped("round-trip")?).run().await?.assert_held();
+    let finished = drill(shipped("round-trip")?).run().await?.assert_held();
     for (id, to) in [("there", Side(1)), ("back", Side(0))] {
         for event in events(&finished, id) {
             assert_eq!((event.to, event.recovery_point.operations), (Some(to), 0), "{}", finished.human());
@@ -93,7 +95,7 @@ async fn a_round_trip_loses_nothing_either_way() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_failover_of_one_environment_is_not_noticed_by_the_other() -> anyhow::Result<()> {
     let _turn = alone().await;
-    let finished = drill(Drill::shipped("environment-failover")?).run().await?.assert_held();
+    let finished = drill(shipped("environment-failover")?).run().await?.assert_held();
     assert_eq!(events(&finished, "move").len(), 1, "{}", finished.human());
     Ok(())
 }
@@ -101,7 +103,7 @@ async fn the_failover_of_one_environment_is_not_noticed_by_the_other() -> anyhow
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_without_their_object_are_marked_and_whole_again_after_the_return() -> anyhow::Result<()> {
     let _turn = alone().await;
-    let finished = drill(Drill::shipped("file-backlog")?).run().await?.assert_held();
+    let finished = drill(shipped("file-backlog")?).run().await?.assert_held();
     let told = finished.human();
     let [lost] = &events(&finished, "failover-1")[..] else { panic!("one failover\n{told}") };
     assert!(lost.dangling_marked > 0 && lost.dangling_unmarked == 0, "{told}");
@@ -117,13 +119,26 @@ async fn rows_without_their_object_are_marked_and_whole_again_after_the_return()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_receiver_aborts_a_planned_failover_without_harm() -> anyhow::Result<()> {
     let _turn = alone().await;
-    let finished = drill(Drill::shipped("aborted-failover")?).run().await?.assert_held();
+    let finished = drill(shipped("aborted-failover")?).run().await?.assert_held();
     let told = finished.human();
     let [attempt] = &events(&finished, "move")[..] else { panic!("one attempt\n{told}") };
     assert!(attempt.aborted && attempt.switched.is_none(), "{told}");
     assert_eq!((attempt.sql.lost(), attempt.files.lost()), (0, 0), "{told}");
     assert!(finished.measures.events.iter().all(|event| event.switched.is_none()), "{told}");
     Ok(())
+}
+
+/// A shipped scenario. With `GEODRILL_TEST_RESULTS` its results are left there, in a folder for each testbed, so that testbeds
+/// can be compared afterwards.
+fn shipped(name: &str) -> Result<Drill, DrillError> {
+    let drill = Drill::shipped(name)?;
+    Ok(match std::env::var_os("GEODRILL_TEST_RESULTS") {
+        Some(results) => {
+            let out = PathBuf::from(results).join(drill.testbed().as_str()).join(name);
+            drill.out(out)
+        }
+        None => drill,
+    })
 }
 
 /// The events of one id, of every environment.

@@ -1,0 +1,308 @@
+//! What only the Compose testbed has: containers, networks and volumes that must go, an engine that may be missing, and a stack
+//! that people bring up by hand. Drills on it are the shipped ones, with `GEODRILL_TESTBED=compose`.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    stage::{GONE_WITHIN, Stage},
+    support::{alone, program},
+};
+
+const SCENARIO: &str = r#"
+geodrill: 1
+name: short
+platform: { reference: { outage_grace: 1s } }
+environments: [ { id: sales, kind: dataverse-production } ]
+workload: { rate: 20/s, writers: 2, warm_up: 1s, settle: 1s, min_acked: 10 }
+timeline:
+  - { id: outage, when: { at: 1s }, inject: { region.outage: { region: east } } }
+  - { id: over, when: { event: failover.completed }, within: 120s, pause: 1s }
+expect: [ { guarantee: dataverse.unplanned.switched, environment: sales } ]
+"#;
+
+/// How long such a run takes, about.
+const COURSE_MS: u64 = 40_000;
+
+fn start(stage: &Stage) -> Child {
+    let file = stage.runs().with_file_name("short.yaml");
+    std::fs::write(&file, SCENARIO).expect("written");
+    let mut run = stage.command();
+    run.args(["run", "--testbed", "compose"])
+        .arg(file)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    run.spawn().expect("the program starts")
+}
+
+fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output().expect("docker is there");
+    assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Containers, networks and volumes of this stage's runs.
+fn things(stage: &Stage) -> Vec<String> {
+    let runs = stage.folders();
+    let names: Vec<String> =
+        runs.iter().filter_map(|run| Some(run.file_name()?.to_string_lossy().into_owned())).collect();
+    let lists = [
+        docker(&["ps", "--all", "--format", "{{.Names}}"]),
+        docker(&["network", "ls", "--format", "{{.Name}}"]),
+        docker(&["volume", "ls", "--format", "{{.Name}}"]),
+    ];
+    let all = lists.iter().flat_map(|list| list.lines()).filter(|thing| names.iter().any(|name| thing.contains(name)));
+    all.map(str::to_owned).collect()
+}
+
+#[track_caller]
+fn wait_until_gone(stage: &Stage, what: &str) -> Duration {
+    let began = Instant::now();
+    loop {
+        let left = (things(stage), stage.processes());
+        if left.0.is_empty() && left.1.is_empty() {
+            return began.elapsed();
+        }
+        assert!(began.elapsed() < GONE_WITHIN, "{what}: left after {GONE_WITHIN:?}: {left:#?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_sigkill_no_container_network_or_volume_is_left() {
+    let _turn = alone().await;
+    let kills = number("GEODRILL_KILLS").unwrap_or(3);
+    for round in 0..kills {
+        let stage = Stage::set().await;
+        let moment = Duration::from_millis(rand::random::<u64>() % COURSE_MS);
+        let mut run = start(&stage);
+        std::thread::sleep(moment);
+        let there = things(&stage).len();
+        run.kill().expect("it may be killed");
+        run.wait().expect("it is collected");
+        let gone = wait_until_gone(&stage, &format!("kill {round} after {moment:?}"));
+        println!("kill {round} after {moment:?}: {there} containers, networks and volumes, gone after {gone:.1?}");
+        assert!(stage.standing().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_everything_in_order() {
+    let _turn = alone().await;
+    let stage = Stage::set().await;
+    let mut run = start(&stage);
+    let began = Instant::now();
+    while things(&stage).len() < 20 {
+        assert!(began.elapsed() < Duration::from_secs(60), "it does not come up: {:?}", things(&stage));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let pid = nix::unistd::Pid::from_raw(run.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("sent");
+    assert_eq!(run.wait().expect("it ends").code(), Some(130));
+    assert_eq!(things(&stage), Vec::<String>::new());
+}
+
+/// Both guardian and runner are killed: nobody is left to end the rest but the next call.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_without_a_guardian_clean_ends() {
+    let _turn = alone().await;
+    let stage = Stage::set().await;
+    let mut run = start(&stage);
+    let began = Instant::now();
+    while things(&stage).len() < 24 {
+        assert!(began.elapsed() < Duration::from_secs(60), "it does not come up: {:?}", things(&stage));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let guardian = stage.guardian().expect("it watches");
+    guardian.signal(nix::sys::signal::Signal::SIGKILL).expect("it may be killed");
+    run.kill().expect("it may be killed");
+    run.wait().expect("it is collected");
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!things(&stage).is_empty());
+    let told = stage.expect(0, &["clean"]);
+    assert!(told.contains("had lost its runner: ended"), "{told}");
+    assert_eq!(things(&stage), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_start_is_told_with_its_last_words_and_nothing_is_left() {
+    let _turn = alone().await;
+    let stage = Stage::set().await;
+    let file = stage.runs().with_file_name("short.yaml");
+    std::fs::write(&file, SCENARIO).expect("written");
+    // Toxiproxy's image takes none of MinIO's arguments.
+    let wrong = std::env::var("GEODRILL_TOXIPROXY_IMAGE").unwrap_or("ghcr.io/shopify/toxiproxy:2.12.0".to_owned());
+    let ran =
+        stage.command().env("GEODRILL_MINIO_IMAGE", wrong).args(["run", "--testbed", "compose"]).arg(file).output();
+    let (code, told) = said(&ran.expect("the program starts"));
+    assert_eq!(code, Some(70), "{told}");
+    assert!(told.contains("-files is not ready: it ended with exit code"), "{told}");
+    assert_eq!(things(&stage), Vec::<String>::new());
+}
+
+fn said(output: &Output) -> (Option<i32>, String) {
+    let both = [output.stdout.as_slice(), &output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&both).into_owned())
+}
+
+/// What is missing or too old is told in one message, with what to do; nothing is started.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_thing_that_is_missing_is_told_with_what_to_do() {
+    let stage = Stage::set().await;
+    let tools = stage.runs().with_file_name("tools");
+    let old = tools.join("old");
+    let none = tools.join("none");
+    let no_plugin = tools.join("no-plugin");
+    for (folder, script) in [
+        (&old, Some("echo 2.10.2")),
+        (&no_plugin, Some("echo \"docker: 'compose' is not a docker command.\" >&2; exit 1")),
+        (&none, None),
+    ] {
+        std::fs::create_dir_all(folder).expect("made");
+        if let Some(script) = script {
+            executable(&folder.join("docker"), &format!("#!/bin/sh\n{script}\n"));
+        }
+    }
+    let run = |name: &str, value: &std::ffi::OsStr| {
+        let mut command = stage.command();
+        command.args(["run", "baseline", "--testbed", "compose", "--setup", "never"]).env(name, value);
+        said(&command.output().expect("the program starts"))
+    };
+    let check = |(code, told): (Option<i32>, String), wanted: &[&str]| {
+        assert_eq!(code, Some(64), "{told}");
+        for text in wanted {
+            assert!(told.contains(text), "`{text}` is missing in: {told}");
+        }
+    };
+    check(run("PATH", none.as_os_str()), &["`docker` is not on PATH", "install Docker"]);
+    check(run("PATH", old.as_os_str()), &["Docker Compose 2.10.2 is too old", "2.24 or newer"]);
+    check(run("PATH", no_plugin.as_os_str()), &["has no Compose plugin", "2.24 or newer"]);
+    check(
+        run("DOCKER_HOST", "unix:///nowhere/docker.sock".as_ref()),
+        &["no Docker engine answers at unix:///nowhere/docker.sock", "systemctl start docker"],
+    );
+    check(
+        run("GEODRILL_MINIO_IMAGE", "nobody/has-this:1".as_ref()),
+        &["the image nobody/has-this:1 is not here", "GEODRILL_MINIO_IMAGE names another one", "from-packages"],
+    );
+    assert!(stage.standing().is_empty());
+}
+
+fn executable(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).expect("written");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("set");
+}
+
+/// A stack that is brought up by hand, as the README shows it.
+struct ByHand;
+
+impl ByHand {
+    fn compose(arguments: &[&str]) -> Output {
+        let mut command = Command::new("docker");
+        command.args(["compose", "--project-name", "geodrill-by-hand-test"]).args(arguments);
+        // The roles run what was just compiled.
+        command.env("GEODRILL_IMAGE", role_image()).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+        command.output().expect("docker is there")
+    }
+
+    fn up() -> Self {
+        let up = Self::compose(&["up", "--detach", "--wait", "--wait-timeout", "120"]);
+        assert!(up.status.success(), "{}", said(&up).1);
+        Self
+    }
+}
+
+impl Drop for ByHand {
+    fn drop(&mut self) {
+        Self::compose(&["down", "--volumes", "--timeout", "5"]);
+    }
+}
+
+/// The image that a run of the program under test uses: the newest.
+fn role_image() -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/images/from-packages");
+    let built = Command::new(script).arg("--binary").arg(program()).output().expect("it starts");
+    assert!(built.status.success(), "{}", said(&built).1);
+    let lines = String::from_utf8_lossy(&built.stdout).into_owned();
+    lines.lines().find_map(|line| line.strip_prefix("GEODRILL_IMAGE=")).expect("it names the image").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_by_hand_carries_a_row_and_a_file_from_east_to_west_and_nothing_else_crosses() {
+    let _turn = alone().await;
+    let _stack = ByHand::up();
+    let psql = |port: u16, statement: &str| {
+        let url = format!("postgresql://auditor:for-trying-out-only@127.0.0.1:{port}/demo");
+        let ran = Command::new("psql").args([&url, "-XAtc", statement]).output().expect("psql is there");
+        let (code, told) = said(&ran);
+        if code == Some(0) { Ok(told.trim().to_owned()) } else { Err(told) }
+    };
+    let until = |what: &str, look: &dyn Fn() -> Result<String, String>, wanted: &str| {
+        let began = Instant::now();
+        loop {
+            let seen = look();
+            if seen.as_deref() == Ok(wanted) {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{what}: {seen:?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    // The demo environment is deployed once the regions have found one another.
+    until("demo", &|| psql(21_071, "select pg_is_in_recovery()"), "t");
+    psql(21_010, "create table hello (word text); insert into hello values ('from east')")
+        .expect("east is the primary");
+    until("the row", &|| psql(21_071, "select word from hello"), "from east");
+    let mc = |arguments: &[&str]| {
+        let mut command = Command::new(geodrill::testbed::setup::cache().join("bin/mc"));
+        for (name, port) in [("east", 21_007), ("west", 21_068)] {
+            command.env(format!("MC_HOST_{name}"), format!("http://auditor:for-trying-out-only@127.0.0.1:{port}"));
+        }
+        let (code, told) = said(&command.args(arguments).output().expect("mc is there"));
+        if code == Some(0) { Ok(told.trim().to_owned()) } else { Err(told) }
+    };
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "from east").expect("written");
+    mc(&["cp", "--quiet", &file.path().display().to_string(), "east/demo-files/hello.txt"]).expect("put");
+    until("the file", &|| mc(&["cat", "west/demo-files/hello.txt"]), "from east");
+    // Nothing but Toxiproxy is in two networks.
+    let direct = "exec 3<>/dev/tcp/10.213.200.206/21071";
+    let crossed = ByHand::compose(&["exec", "-T", "east-node", "timeout", "2", "bash", "-c", direct]);
+    assert!(!crossed.status.success(), "east reaches west's Postgres past every link");
+    let linked = "exec 3<>/dev/tcp/links-between/21022";
+    let linked = ByHand::compose(&["exec", "-T", "west-node", "timeout", "2", "bash", "-c", linked]);
+    assert!(linked.status.success(), "{}", said(&linked).1);
+}
+
+/// Several stacks share no port, address or name.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_stacks_stand_side_by_side() {
+    let _turn = alone().await;
+    let stages = [Stage::set().await, Stage::set().await];
+    let mut runs = stages.iter().map(start).collect::<Vec<_>>();
+    let began = Instant::now();
+    while stages.iter().any(|stage| things(stage).len() < 24) {
+        let there = stages.each_ref().map(things);
+        assert!(began.elapsed() < Duration::from_secs(120), "they do not come up: {there:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    for run in &mut runs {
+        let pid = nix::unistd::Pid::from_raw(run.id().cast_signed());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("sent");
+    }
+    for run in &mut runs {
+        assert_eq!(run.wait().expect("it ends").code(), Some(130));
+    }
+    for stage in &stages {
+        assert_eq!(things(stage), Vec::<String>::new());
+    }
+}
