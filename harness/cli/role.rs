@@ -1,6 +1,6 @@
 //! Being a role: one of the reference platform, a guardian, or the host of a lab.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use serde::de::DeserializeOwned;
 
@@ -10,7 +10,8 @@ use super::{
     exit::Exit,
 };
 use crate::{
-    api::role::HANDSHAKE,
+    api::{control::Deploy, environment::EnvironmentView, role::HANDSHAKE},
+    clients::http::Http,
     lab::{self, talk::Said},
     os::files,
     platform::{compute, control, edge, node},
@@ -19,6 +20,9 @@ use crate::{
         guardian, ready,
     },
 };
+
+/// How long a role may take to say whether it is ready.
+const PROMPT: Duration = Duration::from_secs(3);
 
 /// Runs until the role is ended.
 pub(super) async fn run(arguments: Role) -> Exit {
@@ -47,16 +51,33 @@ pub(super) async fn run(arguments: Role) -> Exit {
     }
 }
 
-/// Whether the role of this configuration, on this machine, is ready.
+/// Whether the role of this configuration, on this machine, is ready; the control plane, once it has deployed what it is to
+/// deploy by itself.
 async fn check(path: &Path) -> Exit {
     #[derive(serde::Deserialize)]
-    struct Listening {
+    struct Checked {
         listen: std::net::SocketAddr,
+        #[serde(default)]
+        deploy_first: Vec<Deploy>,
+        #[serde(default)]
+        api_token: String,
     }
-    let asked = match files::read_json::<Listening>(path) {
-        Ok(role) => ready::role(role.listen.port()).await,
-        Err(error) => Err(format!("{}: {error}", path.display())),
+    let asked = async {
+        let role: Checked = files::read_json(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let port = role.listen.port();
+        ready::role(port).await?;
+        if role.deploy_first.is_empty() {
+            return Ok(());
+        }
+        let views = Http::local(port, role.api_token).get::<Vec<EnvironmentView>>("/v1/environments", PROMPT).await;
+        let views = views.map_err(|error| error.to_string())?;
+        let is_there = |first: &&Deploy| views.iter().any(|view| view.id == first.id && view.endpoints.is_some());
+        match role.deploy_first.iter().find(|first| !is_there(first)) {
+            Some(first) => Err(format!("{} is not deployed yet", first.id)),
+            None => Ok(()),
+        }
     };
+    let asked: Result<(), String> = asked.await;
     match asked {
         Ok(()) => Exit::Held,
         Err(why) => {

@@ -146,13 +146,14 @@ impl Timeline {
     /// Where what comes from now on begins.
     async fn mark(&self) -> Result<Since, String> {
         let event = self.recorder.mark();
-        let journal = if self.plan.steps().any(looks_into_journal) { self.journal()?.last().await? } else { 0 };
+        let journal = if self.plan.steps().any(looks_into_journal) { self.journal().await?.last().await? } else { 0 };
         Ok(Since { event, journal })
     }
 
     /// The control plane's journal, from outside.
-    fn journal(&self) -> Result<Journal, String> {
-        let folder = self.testbed.journal().ok_or("this testbed does not let the control plane's journal be read")?;
+    async fn journal(&self) -> Result<Journal, String> {
+        let folder =
+            self.testbed.journal().await.ok_or("this testbed does not let the control plane's journal be read")?;
         Journal::open(&folder, self.testbed.folder()).map_err(|error| format!("the control plane's journal: {error}"))
     }
 
@@ -164,7 +165,8 @@ impl Timeline {
         let found = match &step.when {
             None | Some(When::At(_) | When::Quiesced) => return Ok(()),
             Some(When::Journal { step: entered, environment, nth }) => {
-                let found = self.journal()?.until(since.journal, entered, environment.as_ref(), *nth, limit).await;
+                let found =
+                    self.journal().await?.until(since.journal, entered, environment.as_ref(), *nth, limit).await;
                 return found
                     .map(drop)
                     .map_err(|why| format!("its trigger did not come within {:?}: {why}", step.within));
@@ -196,7 +198,7 @@ impl Timeline {
         match &step.action {
             Action::Inject(fault) => {
                 if let Fault::ControlCrash { at: Some(entered), .. } = fault {
-                    self.journal()?.until(since.journal, entered, None, 1, limit).await?;
+                    self.journal().await?.until(since.journal, entered, None, 1, limit).await?;
                 }
                 self.inject(step, fault).await
             }

@@ -213,8 +213,8 @@ pub trait Testbed: Send + Sync {
     fn stores(&self, region: &Region, environment: &EnvironmentId) -> StorePorts;
 
     /// Folder of the control plane's journal. `None` where files cannot be reached.
-    fn journal(&self) -> Option<std::path::PathBuf> {
-        None
+    fn journal(&self) -> BoxFuture<'_, Option<std::path::PathBuf>> {
+        Box::pin(async { None })
     }
 
     /// Data folder of an environment's Postgres in a region, for evidence. `None` where files cannot be reached.

@@ -138,8 +138,8 @@ async fn a_store_that_does_not_start_is_told_with_its_last_words_and_nothing_is_
     let stage = Stage::set().await;
     let file = stage.runs().with_file_name("short.yaml");
     std::fs::write(&file, SCENARIO).expect("written");
-    // Toxiproxy's image takes none of MinIO's arguments.
-    let wrong = std::env::var("GEODRILL_TOXIPROXY_IMAGE").unwrap_or("ghcr.io/shopify/toxiproxy:2.12.0".to_owned());
+    // The roles' program knows nothing of MinIO's arguments, and says so.
+    let wrong = role_image();
     let ran =
         stage.command().env("GEODRILL_MINIO_IMAGE", wrong).args(["run", "--testbed", "compose"]).arg(file).output();
     let (code, told) = said(&ran.expect("the program starts"));
@@ -227,7 +227,7 @@ impl Drop for ByHand {
     }
 }
 
-/// The image that a run of the program under test uses: the newest.
+/// An image with the program under test.
 fn role_image() -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/images/from-packages");
     let built = Command::new(script).arg("--binary").arg(program()).output().expect("it starts");
@@ -257,7 +257,6 @@ async fn a_stack_by_hand_carries_a_row_and_a_file_from_east_to_west_and_nothing_
             std::thread::sleep(Duration::from_millis(200));
         }
     };
-    // The demo environment is deployed once the regions have found one another.
     until("demo", &|| psql(21_071, "select pg_is_in_recovery()"), "t");
     psql(21_010, "create table hello (word text); insert into hello values ('from east')")
         .expect("east is the primary");

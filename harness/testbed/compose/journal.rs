@@ -5,8 +5,11 @@
 use std::{
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
+
+use tokio::sync::Notify;
 
 use super::docker::Engine;
 use crate::os::files;
@@ -17,18 +20,33 @@ const AGAIN: Duration = Duration::from_millis(30);
 /// The journal's files; the log is copied last, so that none is newer than the pages that it belongs to.
 const FILES: [&str; 2] = ["control.db", "control.db-wal"];
 
-/// Copies the journal from `path` of a container into `folder`, until it is dropped.
-pub(super) async fn mirror(engine: Engine, container: String, path: String, folder: PathBuf) {
-    loop {
-        // A container that is down has the journal that it left; one that is gone is the end of the run.
-        let copied = match engine.archive(&container, &path).await {
-            Ok(archive) => unpack(&archive, &folder).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(why) = copied {
-            tracing::debug!(%container, %why, "the journal was not copied");
+/// Copies the journal.
+pub(super) struct Mirror {
+    /// The engine.
+    pub engine: Engine,
+    /// The container.
+    pub container: String,
+    /// The journal's folder there.
+    pub path: String,
+    /// The folder that it is copied to.
+    pub folder: PathBuf,
+}
+
+impl Mirror {
+    /// Copies again and again until it is dropped; tells of each copy.
+    pub async fn keep(self, copied: Arc<Notify>) {
+        loop {
+            // A container that is down has the journal that it left; one that is gone is the end of the run.
+            let copy = match self.engine.archive(&self.container, &self.path).await {
+                Ok(archive) => unpack(&archive, &self.folder).map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            match copy {
+                Ok(()) => copied.notify_one(),
+                Err(why) => tracing::debug!(container = self.container, %why, "the journal was not copied"),
+            }
+            tokio::time::sleep(AGAIN).await;
         }
-        tokio::time::sleep(AGAIN).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -13,13 +13,17 @@ use std::{
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use nix::sys::signal::Signal;
 use testcontainers::compose::{DockerCompose, LocalComposeOptions};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::{
+    sync::{Notify, OnceCell},
+    task::{AbortHandle, JoinSet},
+};
 
 use super::{
     docker,
     engine::Engine,
     inside::{Answer, Ask, Pair},
-    journal, leftovers,
+    journal::Mirror,
+    leftovers,
     links::Toxiproxies,
     plan::{Mounted, Project, REGIONS, Rows, secrets},
     relay,
@@ -59,6 +63,9 @@ const POSTGRES_BACK: Duration = Duration::from_secs(30);
 /// How long Compose gets to end everything by its own means.
 const ORDERLY: Duration = Duration::from_secs(30);
 
+/// How long the first copy of the control plane's journal may take.
+const FIRST_COPY: Duration = Duration::from_secs(5);
+
 /// How long ending the rest may take.
 const END: Duration = Duration::from_secs(60);
 
@@ -91,7 +98,7 @@ pub struct Compose {
     stores: Arc<Mutex<BTreeMap<Region, Stores>>>,
     versions: Mutex<Vec<(String, String)>>,
     tasks: Mutex<Vec<AbortHandle>>,
-    journal: OnceLock<PathBuf>,
+    journal: OnceCell<PathBuf>,
     is_over: AtomicBool,
     _ports: Ports,
 }
@@ -708,18 +715,31 @@ impl Testbed for Compose {
         StorePorts { sql: seen.sql.get(environment).copied(), files }
     }
 
-    fn journal(&self) -> Option<PathBuf> {
-        let folder = self.journal.get_or_init(|| {
-            let folder = self.folder.join("journal");
-            if let Err(error) = private_folder(&folder) {
-                tracing::warn!(%error, "no folder for copies of the journal");
-            }
-            let path = self.layout.site("witness").join("data").display().to_string();
-            let container = self.project.container(hosts::CONTROL);
-            self.keep(journal::mirror(self.engine.clone(), container, path, folder.clone()));
-            folder
-        });
-        Some(folder.clone())
+    fn journal(&self) -> BoxFuture<'_, Option<PathBuf>> {
+        Box::pin(async {
+            let folder = self.journal.get_or_init(|| async {
+                let folder = self.folder.join("journal");
+                if let Err(error) = private_folder(&folder) {
+                    tracing::warn!(%error, "no folder for copies of the journal");
+                }
+                let copied = Arc::new(Notify::new());
+                let path = self.layout.site("witness").join("data").display().to_string();
+                let mirror = Mirror {
+                    engine: self.engine.clone(),
+                    container: self.project.container(hosts::CONTROL),
+                    path,
+                    folder: folder.clone(),
+                };
+                self.keep(mirror.keep(Arc::clone(&copied)));
+                // Whoever asks reads at once.
+                let first = tokio::time::timeout(FIRST_COPY, copied.notified()).await;
+                if first.is_err() {
+                    tracing::warn!("the journal was not copied within {FIRST_COPY:?}");
+                }
+                folder
+            });
+            Some(folder.await.clone())
+        })
     }
 
     fn sql_data(&self, _: &Region, _: &EnvironmentId) -> Option<PathBuf> {

@@ -540,8 +540,8 @@ impl Testbed for Native {
         StorePorts { sql: sql.and_then(|entry| entry.port), files: files.and_then(|entry| entry.port) }
     }
 
-    fn journal(&self) -> Option<PathBuf> {
-        Some(self.layout.site("witness").join("data"))
+    fn journal(&self) -> BoxFuture<'_, Option<PathBuf>> {
+        Box::pin(async { Some(self.layout.site("witness").join("data")) })
     }
 
     fn sql_data(&self, region: &Region, environment: &EnvironmentId) -> Option<PathBuf> {
