@@ -29,6 +29,7 @@ use crate::{
         contract::{Impediment, LinkTrial, TestbedError, Weighing},
         layout::{Group, Layout, ProxyPlan, Service},
         probe,
+        undo::{Entry, Ledger},
     },
 };
 
@@ -67,6 +68,7 @@ struct Server {
 pub(super) struct Links {
     bind: IpAddr,
     host: Arc<dyn Servers>,
+    ledger: Arc<Ledger>,
     servers: BTreeMap<Group, Server>,
     plans: Mutex<Vec<ProxyPlan>>,
     impeded: Mutex<BTreeMap<Link, Impediment>>,
@@ -75,11 +77,12 @@ pub(super) struct Links {
 
 impl Links {
     /// The links of a layout; none is there yet.
-    pub fn new(layout: &Layout, host: Arc<dyn Servers>) -> Self {
+    pub fn new(layout: &Layout, host: Arc<dyn Servers>, ledger: Arc<Ledger>) -> Self {
         let server = |port: u16| Server { client: Toxiproxy::at(port), work: tokio::sync::Mutex::default() };
         Self {
             bind: layout.bind,
             host,
+            ledger,
             servers: layout.groups.iter().map(|(group, api)| (group.clone(), server(api.port()))).collect(),
             plans: Mutex::new(layout.proxies.clone()),
             impeded: Mutex::default(),
@@ -179,6 +182,8 @@ impl Links {
     /// Impedes links, all their proxies at once.
     pub async fn impede(&self, links: &[Link], how: Impediment) -> Result<(), TestbedError> {
         let plans = self.known(links)?;
+        let entry = Entry::Impede { links: links.to_vec(), how: format!("{how:?}") };
+        self.ledger.note(&entry).map_err(|error| failed(format!("write the undo ledger: {error}")))?;
         {
             let mut impeded = lock(&self.impeded);
             if let Some(link) = links.iter().find(|link| impeded.contains_key(link)) {
@@ -192,6 +197,10 @@ impl Links {
     /// Takes off what impedes links.
     pub async fn clear(&self, links: &[Link]) -> Result<(), TestbedError> {
         let plans = self.known(links)?;
+        // A heal must not fail for want of a note.
+        if let Err(error) = self.ledger.note(&Entry::Clear { links: links.to_vec() }) {
+            tracing::warn!(%error, "the undo ledger could not be written");
+        }
         lock(&self.impeded).retain(|link, _| !links.contains(link));
         self.change(plans, |client, plan| async move {
             client.remove_toxics(&plan.name, CALL).await?;
@@ -216,6 +225,12 @@ impl Links {
         })
         .await?;
         Ok(listen)
+    }
+
+    /// What each proxy of a link met.
+    pub async fn trials(&self, link: &Link, within: Duration) -> Result<Vec<(String, LinkTrial)>, TestbedError> {
+        let trials = self.try_link(link, None, within).await?;
+        Ok(trials.into_iter().map(|weighing| (weighing.proxy, weighing.trial)).collect())
     }
 
     /// Tries each proxy of a link; with `bytes`, with a request of about that length, whose real length is told.

@@ -21,6 +21,7 @@ use tokio::process::Command;
 use super::docker;
 use crate::{
     api::role::HANDSHAKE,
+    clients::error::chain,
     testbed::{
         TestbedError,
         setup::{Progress, SetupMode, cache, run},
@@ -261,16 +262,6 @@ fn told(host: &str, why: &str) -> String {
         "no Docker engine answers at {host}: start it (`systemctl start docker`, or Docker Desktop; without a registry \
          `fixtures/images/docker-from-packages start`), or name another in DOCKER_HOST ({why})"
     )
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// Why the `docker` program gave no answer.

@@ -12,9 +12,10 @@
 //!
 //! In a run's folder: `compose/` has `docker-compose.yml`, and what is mounted into the containers.
 //!
-//! Parts: [`engine`] finds the engine and the images, [`docker`] is one call each, [`ports`] and [`plan`] say what is where,
-//! [`roles`] how the roles are told, [`inside`] acts on processes within a container, [`links`] runs the Toxiproxies, [`relay`] brings notices out,
-//! [`testbed`] puts it together. [`leftovers`] ends what is left, and is there in every build.
+//! Parts: [`engine`] finds the engine and the images, [`docker`] is one call each, [`plan`] says what is where and what is
+//! mounted, [`links`] runs the Toxiproxies, [`relay`] is the examiner's foothold in the networks, [`processes`] acts on
+//! containers and, by [`inside`], on what runs in them, [`stores`] looks which stores run, [`journal`] copies the control
+//! plane's, [`testbed`] puts it together. [`leftovers`] ends what is left, and is there in every build.
 
 pub(super) mod leftovers;
 pub mod relay;
@@ -30,6 +31,10 @@ mod journal;
 mod links;
 #[cfg(feature = "compose")]
 mod plan;
+#[cfg(feature = "compose")]
+mod processes;
+#[cfg(feature = "compose")]
+mod stores;
 #[cfg(feature = "compose")]
 mod testbed;
 

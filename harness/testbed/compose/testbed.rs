@@ -11,7 +11,6 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, join_all, try_join_all};
-use nix::sys::signal::Signal;
 use testcontainers::compose::{DockerCompose, LocalComposeOptions};
 use tokio::{
     sync::{Notify, OnceCell},
@@ -21,21 +20,18 @@ use tokio::{
 use super::{
     docker,
     engine::Engine,
-    inside::{Answer, Ask, Pair},
     journal::Mirror,
     leftovers,
     links::Toxiproxies,
     plan::{Mounted, Project, REGIONS, Rows, secrets},
     relay,
+    stores::{self, Stores, Watched},
 };
 use crate::{
-    api::{
-        Address, EnvironmentId, Region,
-        site::{INVENTORY_FILE, Inventory},
-    },
+    api::{Address, EnvironmentId, Region, site::INVENTORY_FILE},
     clients::poll,
     model::{link::Link, process::ProcessName},
-    os::{files::private_folder, process::Identity},
+    os::files::private_folder,
     testbed::{
         contract::{
             Auditor, ControlAccess, Deed, Impediment, LinkTrial, Process, ProcessState, StorePorts, Testbed,
@@ -75,25 +71,22 @@ const TOXIPROXY: &str = "/version";
 /// After which no answer is none, of something that is being killed.
 const ANSWER: Duration = Duration::from_millis(150);
 
-/// Between two looks at the stores that run.
-const LOOK: Duration = Duration::from_millis(500);
-
 /// Services of a region, as a scenario names them, that are a container each. Its clusters live in the node's.
-const CONTAINERS: [&str; 3] = ["files", "node", "compute"];
+pub(super) const CONTAINERS: [&str; 3] = ["files", "node", "compute"];
 
 /// Both regions, the witness, the edge and every link, as containers. Dropped, it ends all of them.
 pub struct Compose {
     spec: Spec,
     folder: PathBuf,
-    layout: Layout,
+    pub(super) layout: Layout,
     rows: Rows,
     secrets: Secrets,
-    project: Project,
-    engine: docker::Engine,
+    pub(super) project: Project,
+    pub(super) engine: docker::Engine,
     links: Links,
     stack: Mutex<Option<DockerCompose>>,
     guardian: Guardian,
-    ledger: Ledger,
+    ledger: Arc<Ledger>,
     /// What runs in each region, as it was seen last.
     stores: Arc<Mutex<BTreeMap<Region, Stores>>>,
     versions: Mutex<Vec<(String, String)>>,
@@ -101,12 +94,6 @@ pub struct Compose {
     journal: OnceCell<PathBuf>,
     is_over: AtomicBool,
     _ports: Ports,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Stores {
-    sql: BTreeMap<EnvironmentId, u16>,
-    files: bool,
 }
 
 impl Compose {
@@ -153,7 +140,7 @@ impl Compose {
         let write = Mounted { layout: &layout, rows: &rows, secrets: &secrets, timers, policy };
         write.write(&mounted).map_err(|error| said(&mounted, error))?;
         let project = Project(format!("geodrill-{}", spec.run_id.to_lowercase()));
-        let ledger = Ledger::open(&folder).map_err(|error| said(&folder, error))?;
+        let ledger = Arc::new(Ledger::open(&folder).map_err(|error| said(&folder, error))?);
         ledger.note(&Entry::Compose { project: project.0.clone() }).map_err(|error| said(&folder, error))?;
         let charge = Charge { folder: folder.clone(), standing: ledger.standing().to_owned() };
         let watch = logs.join("guardian.log");
@@ -167,7 +154,8 @@ impl Compose {
             }
         };
         let engine = engine.docker.clone();
-        let links = Links::new(&layout, Arc::new(Toxiproxies::new(engine.clone(), project.clone(), rows.dial())));
+        let proxies = Toxiproxies::new(engine.clone(), project.clone(), rows.dial());
+        let links = Links::new(&layout, Arc::new(proxies), Arc::clone(&ledger));
         let (stack, stores, versions, tasks, journal, is_over) = Default::default();
         Ok(Self {
             spec,
@@ -219,7 +207,7 @@ impl Compose {
                 files: own.files.port(),
                 slots: usize::from(self.spec.environments_max),
             };
-            self.keep(watch_stores(watched, Arc::clone(&self.stores)));
+            self.keep(stores::watch(watched, Arc::clone(&self.stores)));
         }
         Ok(())
     }
@@ -323,114 +311,9 @@ impl Compose {
         lock(&self.tasks).push(tokio::spawn(task).abort_handle());
     }
 
-    /// The host of a process that is a container of its own, or the node's, for a cluster.
-    fn host_of(&self, name: &ProcessName) -> Result<String, TestbedError> {
-        let unknown = || TestbedError::Unusable(format!("there is no process `{name}`"));
-        match (name.site.as_str(), name.service.as_str()) {
-            ("witness", "control") => Ok(hosts::CONTROL.to_owned()),
-            ("edge", "edge") => Ok(hosts::EDGE.to_owned()),
-            (site, service) => {
-                let region = self.layout.regions.iter().find(|region| region.as_str() == site).ok_or_else(unknown)?;
-                match service {
-                    "postgres" => Ok(hosts::of(region, "node")),
-                    service if CONTAINERS.contains(&service) => Ok(hosts::of(region, service)),
-                    _ => Err(unknown()),
-                }
-            }
-        }
-    }
-
-    async fn find(&self, name: &ProcessName) -> Result<Vec<Process>, TestbedError> {
-        let container = self.project.container(&self.host_of(name)?);
-        let Some((process, state)) = self.engine.running(&container).await? else { return Ok(Vec::new()) };
-        if name.service != "postgres" {
-            return Ok(vec![process]);
-        }
-        // Nothing can be asked in a container that is frozen, and nothing in it has ended.
-        if state == ProcessState::Stopped {
-            return Err(TestbedError::Failed(format!("{container} is paused: its processes cannot be seen")));
-        }
-        let ask = Ask::Processes { service: name.service.clone(), environment: name.environment.clone() };
-        let site = self.site(&name.site);
-        Ok(inside(&container, self.engine.ask(&container, &site, &ask).await?))
-    }
-
     /// A site's folder in its containers.
-    fn site(&self, site: &str) -> String {
+    pub(super) fn site(&self, site: &str) -> String {
         self.layout.site(site).display().to_string()
-    }
-
-    /// Asks about those of these processes that are inside containers, a container at a time.
-    async fn ask_inside(
-        &self,
-        processes: &[Process],
-        ask: impl Fn(Vec<Pair>) -> Ask,
-    ) -> Result<Vec<(String, Vec<Pair>, Answer)>, TestbedError> {
-        let mut by_container: BTreeMap<&String, Vec<Pair>> = BTreeMap::new();
-        for process in processes {
-            if let Process::Inside { container, identity } = process {
-                by_container.entry(container).or_default().push((identity.pid, identity.start_ticks));
-            }
-        }
-        let mut answers = Vec::new();
-        for (container, pairs) in by_container {
-            let answer = match self.engine.running(container).await? {
-                Some(_) => self.engine.ask(container, "/", &ask(pairs.clone())).await?,
-                // With its container everything in it has gone.
-                None => Answer::States(vec![None; pairs.len()]),
-            };
-            answers.push((container.clone(), pairs, answer));
-        }
-        Ok(answers)
-    }
-
-    async fn states_of(&self, processes: &[Process]) -> Result<Vec<ProcessState>, TestbedError> {
-        let mut within: BTreeMap<Process, ProcessState> = BTreeMap::new();
-        for (container, pairs, answer) in self.ask_inside(processes, Ask::States).await? {
-            let Answer::States(letters) = answer else { continue };
-            for ((pid, start_ticks), letter) in pairs.into_iter().zip(letters) {
-                let identity = Identity { pid, start_ticks };
-                let state = match letter {
-                    None | Some('Z') => ProcessState::Gone,
-                    Some('T' | 't') => ProcessState::Stopped,
-                    Some(_) => ProcessState::Running,
-                };
-                within.insert(Process::Inside { container: container.clone(), identity }, state);
-            }
-        }
-        let mut states = Vec::new();
-        for process in processes {
-            states.push(match process {
-                Process::Container { name, .. } => match self.engine.running(name).await? {
-                    Some((now, state)) if now == *process => state,
-                    _ => ProcessState::Gone,
-                },
-                other => within.get(other).copied().unwrap_or(ProcessState::Gone),
-            });
-        }
-        Ok(states)
-    }
-
-    async fn do_to(&self, roots: &[Process], deed: Deed) -> Result<Vec<Process>, TestbedError> {
-        let mut reached = Vec::new();
-        for root in roots {
-            let Process::Container { name, .. } = root else { continue };
-            match deed {
-                Deed::Kill => self.engine.kill(name).await?,
-                Deed::Stop => self.engine.pause(name).await?,
-                Deed::Continue => self.engine.unpause(name).await?,
-            }
-            reached.push(root.clone());
-        }
-        let signal = match deed {
-            Deed::Kill => Signal::SIGKILL,
-            Deed::Stop => Signal::SIGSTOP,
-            Deed::Continue => Signal::SIGCONT,
-        };
-        for (container, _, answer) in self.ask_inside(roots, |pairs| Ask::Signal(pairs, signal as i32)).await? {
-            reached.extend(inside(&container, answer));
-        }
-        Ok(reached)
     }
 
     /// Cuts a region's links and, if wanted, kills its containers: all calls are made at once.
@@ -601,61 +484,6 @@ fn refused(said: &str) -> TestbedError {
     if taken.iter().any(|sign| told.contains(sign)) { TestbedError::Unusable(told) } else { TestbedError::Failed(told) }
 }
 
-/// Processes that an answer names.
-fn inside(container: &str, answer: Answer) -> Vec<Process> {
-    let Answer::Processes(pairs) = answer else { return Vec::new() };
-    let process = |(pid, start_ticks)| Process::Inside {
-        container: container.to_owned(),
-        identity: Identity { pid, start_ticks },
-    };
-    pairs.into_iter().map(process).collect()
-}
-
-/// Looks again and again which stores of a region run: at their own ports, since each question to the engine costs it a
-/// process or two. It is asked for the site's inventory alone, which says whose cluster is at which port, and only until
-/// every slot is known.
-async fn watch_stores(watched: Watched, seen: Arc<Mutex<BTreeMap<Region, Stores>>>) {
-    let mut known = BTreeMap::new();
-    loop {
-        if known.len() < watched.slots {
-            match watched.engine.archive(&watched.node, &watched.inventory).await {
-                Ok(archive) => known = clusters(&archive),
-                Err(error) => tracing::debug!(region = %watched.region, %error, "its inventory was not read"),
-            }
-        }
-        let files = ready::look(watched.files, ready::FILES).await.is_ok();
-        let mut sql = BTreeMap::new();
-        for (environment, port) in &known {
-            if probe::lives(*port, Service::Postgres, LOOK).await {
-                sql.insert(environment.clone(), *port);
-            }
-        }
-        lock(&seen).insert(watched.region.clone(), Stores { sql, files });
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// A region whose stores are looked at.
-struct Watched {
-    engine: docker::Engine,
-    region: Region,
-    node: String,
-    inventory: String,
-    files: u16,
-    slots: usize,
-}
-
-/// The clusters and their ports in an archive of an inventory.
-fn clusters(archive: &[u8]) -> BTreeMap<EnvironmentId, u16> {
-    let read = || {
-        let mut archive = tar::Archive::new(archive);
-        let entry = archive.entries().ok()?.next()?.ok()?;
-        serde_json::from_reader::<_, Inventory>(entry).ok()
-    };
-    let entries = read().unwrap_or_default().processes.into_iter().filter(|entry| entry.service == "postgres");
-    entries.filter_map(|entry| Some((entry.environment?, entry.port?))).collect()
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -691,14 +519,7 @@ impl Testbed for Compose {
     }
 
     fn trees<'a>(&'a self, roots: &'a [Process]) -> BoxFuture<'a, Result<Vec<Process>, TestbedError>> {
-        Box::pin(async move {
-            let containers = roots.iter().filter(|root| matches!(root, Process::Container { .. }));
-            let mut all: Vec<Process> = containers.cloned().collect();
-            for (container, _, answer) in self.ask_inside(roots, Ask::Trees).await? {
-                all.extend(inside(&container, answer));
-            }
-            Ok(all)
-        })
+        Box::pin(self.trees_of(roots))
     }
 
     fn states<'a>(&'a self, processes: &'a [Process]) -> BoxFuture<'a, Result<Vec<ProcessState>, TestbedError>> {
@@ -747,23 +568,11 @@ impl Testbed for Compose {
     }
 
     fn impede<'a>(&'a self, links: &'a [Link], how: Impediment) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async move {
-            let entry = Entry::Impede { links: links.to_vec(), how: format!("{how:?}") };
-            self.ledger
-                .note(&entry)
-                .map_err(|error| TestbedError::Failed(format!("write the undo ledger: {error}")))?;
-            self.links.impede(links, how).await
-        })
+        Box::pin(self.links.impede(links, how))
     }
 
     fn clear<'a>(&'a self, links: &'a [Link]) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async move {
-            // A heal must not fail for want of a note.
-            if let Err(error) = self.ledger.note(&Entry::Clear { links: links.to_vec() }) {
-                tracing::warn!(%error, "the undo ledger could not be written");
-            }
-            self.links.clear(links).await
-        })
+        Box::pin(self.links.clear(links))
     }
 
     fn try_link<'a>(
@@ -771,10 +580,7 @@ impl Testbed for Compose {
         link: &'a Link,
         within: Duration,
     ) -> BoxFuture<'a, Result<Vec<(String, LinkTrial)>, TestbedError>> {
-        Box::pin(async move {
-            let trials = self.links.try_link(link, None, within).await?;
-            Ok(trials.into_iter().map(|weighing| (weighing.proxy, weighing.trial)).collect())
-        })
+        Box::pin(self.links.trials(link, within))
     }
 
     fn weigh_link<'a>(

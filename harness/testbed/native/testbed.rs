@@ -129,7 +129,7 @@ impl Native {
         let launcher = Arc::new(Launcher::new().map_err(|error| said(&folder, error))?);
         let program = programs.toxiproxy.clone();
         let toxiproxies = Arc::new(Toxiproxies::new(&layout, program, Arc::clone(&launcher), Arc::clone(&ledger)));
-        let links = Links::new(&layout, Arc::clone(&toxiproxies) as Arc<_>);
+        let links = Links::new(&layout, Arc::clone(&toxiproxies) as Arc<_>, Arc::clone(&ledger));
         let secrets = Secrets::draw(&layout.regions);
         let (clusters, is_ending, is_over) = Default::default();
         Ok(Self {
@@ -550,23 +550,11 @@ impl Testbed for Native {
     }
 
     fn impede<'a>(&'a self, links: &'a [Link], how: Impediment) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async move {
-            let entry = Entry::Impede { links: links.to_vec(), how: format!("{how:?}") };
-            self.ledger
-                .note(&entry)
-                .map_err(|error| TestbedError::Failed(format!("write the undo ledger: {error}")))?;
-            self.links.impede(links, how).await
-        })
+        Box::pin(self.links.impede(links, how))
     }
 
     fn clear<'a>(&'a self, links: &'a [Link]) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async move {
-            // A heal must not fail for want of a note.
-            if let Err(error) = self.ledger.note(&Entry::Clear { links: links.to_vec() }) {
-                tracing::warn!(%error, "the undo ledger could not be written");
-            }
-            self.links.clear(links).await
-        })
+        Box::pin(self.links.clear(links))
     }
 
     fn try_link<'a>(
@@ -574,10 +562,7 @@ impl Testbed for Native {
         link: &'a Link,
         within: Duration,
     ) -> BoxFuture<'a, Result<Vec<(String, LinkTrial)>, TestbedError>> {
-        Box::pin(async move {
-            let trials = self.links.try_link(link, None, within).await?;
-            Ok(trials.into_iter().map(|weighing| (weighing.proxy, weighing.trial)).collect())
-        })
+        Box::pin(self.links.trials(link, within))
     }
 
     fn weigh_link<'a>(
