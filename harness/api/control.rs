@@ -405,6 +405,10 @@ pub struct Dangling {
     pub references: Vec<FileReference>,
 }
 
+/// Keys under this prefix are the platform's own, not the customer's: with an object there, which it takes away again, a node
+/// proves that a bucket replicates.
+pub const OWN_PREFIX: &str = "geodrill-proof/";
+
 /// A row's reference to an object version.
 ///
 /// The contract with applications: every table of the database that has the columns `object_key` and `version_id`

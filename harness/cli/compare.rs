@@ -1,5 +1,5 @@
 //! `compare`: two sets of reports side by side, scenario by scenario and guarantee by guarantee. What differs is a verdict;
-//! figures may, and are shown.
+//! figures may, and are shown. What only one set has is told and compared with nothing.
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +13,7 @@ use super::{
     args::Compare,
     entry::{complain, print},
     exit::Exit,
+    progress,
 };
 use crate::{
     os::files,
@@ -34,7 +35,17 @@ pub(super) fn compare(arguments: &Compare) -> Exit {
             return Exit::Invalid;
         }
     };
-    let (text, differ) = side_by_side(&one, &other);
+    let common: Vec<&String> = one.keys().filter(|name| other.contains_key(*name)).collect();
+    let alone: Vec<&str> =
+        one.keys().chain(other.keys()).filter(|name| !common.contains(name)).map(String::as_str).collect();
+    if !alone.is_empty() {
+        progress::line(&format!("in one of the two alone, so not compared: {}", alone.join(", ")));
+    }
+    if common.is_empty() {
+        complain("the two have no scenario in common");
+        return Exit::NothingSelected;
+    }
+    let (text, differ) = side_by_side(&common, &one, &other);
     let exit = print(&text);
     if differ == 0 { exit } else { exit.and(Exit::Violated) }
 }
@@ -61,20 +72,17 @@ fn read(path: &Path) -> Result<Reports, String> {
     Ok(reports)
 }
 
-/// The text, and how many verdicts differ or have no counterpart.
-fn side_by_side(one: &Reports, other: &Reports) -> (String, usize) {
+/// The text, and how many verdicts differ, in these scenarios.
+fn side_by_side(names: &[&String], one: &Reports, other: &Reports) -> (String, usize) {
     let mut table = Table::new();
     table.load_style(NOTHING).force_no_tty().set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["", "scenario", "", &title(one), &title(other)]);
     let (mut differ, mut same) = (0, 0);
-    let names: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
     for name in names {
-        let pair = (one.get(name), other.get(name));
-        let verdicts = [pair.0, pair.1].map(|report| report.map_or("not run", |report| report.verdict.as_str()));
-        let is_same = verdicts[0] == verdicts[1];
-        table.add_row([mark(is_same), name, "the verdict", verdicts[0], verdicts[1]]);
+        let (Some(left), Some(right)) = (one.get(*name), other.get(*name)) else { continue };
+        let is_same = left.verdict == right.verdict;
+        table.add_row([mark(is_same), name, "the verdict", left.verdict.as_str(), right.verdict.as_str()]);
         *(if is_same { &mut same } else { &mut differ }) += 1;
-        let (Some(left), Some(right)) = pair else { continue };
         let (left, right) = (judged(left), judged(right));
         let places: std::collections::BTreeSet<&Place> = left.keys().chain(right.keys()).collect();
         for place in places {

@@ -9,7 +9,7 @@ use super::{
     mc::{Call, OWN, PEER},
 };
 use crate::{
-    api::node::Spec,
+    api::{control::OWN_PREFIX, node::Spec},
     clients::{
         poll,
         postgres::Failure,
@@ -110,7 +110,7 @@ impl Store {
     }
 
     async fn prove(&self, bucket: &str, peer: &Client) -> Result<(), StoreError> {
-        let key = format!("geodrill-proof/{}", uuid::Uuid::new_v4());
+        let key = format!("{OWN_PREFIX}{}", uuid::Uuid::new_v4());
         let put = self
             .own
             .put_object()
