@@ -340,7 +340,7 @@ pub(super) struct Role {
     /// Asks the role that runs with this configuration whether it is ready, and is no role.
     #[arg(long)]
     pub(super) check: bool,
-    /// What `inside` is asked, JSON.
+    /// What `inside` and `packets` are asked, JSON.
     #[arg(long)]
     pub(super) ask: Option<String>,
 }
@@ -361,8 +361,10 @@ pub(super) enum RoleName {
     Lab,
     /// Brings connections out of the containers' networks.
     Relay,
-    /// Sees processes of its own container, and acts upon them.
+    /// Sees processes and disks of its own container, and acts upon them.
     Inside,
+    /// Lets a mishap befall packets of its network namespace.
+    Packets,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

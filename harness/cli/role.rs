@@ -16,7 +16,8 @@ use crate::{
     os::files,
     platform::{compute, control, edge, node},
     testbed::{
-        compose::{inside, relay},
+        PacketCounts,
+        compose::{inside, mishap, relay},
         guardian, ready,
     },
 };
@@ -40,6 +41,7 @@ pub(super) async fn run(arguments: Role) -> Exit {
         RoleName::Guardian => with(&path, |charge| guardian::keep(charge, hand_on)).await,
         RoleName::Lab => with(&path, |config| lab::host::run(config, say)).await,
         RoleName::Relay => with(&path, relay::run).await,
+        RoleName::Packets => let_befall(arguments.ask.as_deref().unwrap_or_default()).await,
         RoleName::Inside => look_inside(&path, arguments.ask.as_deref().unwrap_or_default()),
     };
     match ended {
@@ -93,6 +95,16 @@ fn look_inside(site: &Path, ask: &str) -> Result<(), String> {
     let text = serde_json::to_string(&answer).map_err(|error| error.to_string())?;
     hand_on(&format!("{text}\n"));
     Ok(())
+}
+
+async fn let_befall(task: &str) -> Result<(), String> {
+    let task = serde_json::from_str(task).map_err(|error| format!("`--ask`: {error}"))?;
+    let tell = |counts: &PacketCounts| {
+        if let Ok(line) = serde_json::to_string(counts) {
+            hand_on(&format!("{line}\n"));
+        }
+    };
+    mishap::run(task, tell).await
 }
 
 async fn with<C, F, E>(path: &Path, run: impl FnOnce(C) -> F) -> Result<(), String>

@@ -308,6 +308,7 @@ impl Drill {
             role_binary: role_binary(self.role_binary.as_deref())?,
             parent_folder: runs_root(),
             run_id: self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            small_disks: self.plan.small_disks(),
         };
         let testbed: Arc<dyn Testbed> = tokio::select! {
             up = equipped.up(spec) => up?,

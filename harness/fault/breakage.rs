@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use super::{
     control_crash::ControlCrash,
+    disk_full::DiskFull,
     files_replication_pause::FilesReplicationPause,
     link_bandwidth::LinkBandwidth,
     link_flap::{LinkFlap, Rhythm},
     link_latency::LinkLatency,
     link_partition::LinkPartition,
+    network_disconnect::NetworkDisconnect,
+    packets::Packets,
     postgres_replay_pause::PostgresReplayPause,
     process_kill::ProcessKill,
     process_pause::ProcessPause,
@@ -54,6 +57,9 @@ pub(super) fn breakage(fault: &Fault, testbed: &Arc<dyn Testbed>) -> Box<dyn Bre
         }
         Fault::LinkLatency { link, latency, jitter } => Box::new(LinkLatency::new(link, latency, jitter)),
         Fault::LinkBandwidth { link, rate_kib } => Box::new(LinkBandwidth::new(link, rate_kib)),
+        Fault::Packets { link, mishap, seed } => Box::new(Packets::new(link, mishap, seed)),
+        Fault::NetworkDisconnect { process } => Box::new(NetworkDisconnect::new(process)),
+        Fault::DiskFull { process } => Box::new(DiskFull::new(process)),
         Fault::ProcessKill { process } => Box::new(ProcessKill::new(process)),
         Fault::ProcessPause { process } => Box::new(ProcessPause::new(process)),
         Fault::PostgresReplayPause { region, environment } => Box::new(PostgresReplayPause::new(region, environment)),

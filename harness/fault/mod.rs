@@ -6,12 +6,15 @@
 
 mod breakage;
 mod control_crash;
+mod disk_full;
 mod files_replication_pause;
 mod injected;
 mod link_bandwidth;
 mod link_flap;
 mod link_latency;
 mod link_partition;
+mod network_disconnect;
+mod packets;
 mod postgres_replay_pause;
 mod process_kill;
 mod process_pause;

@@ -60,6 +60,25 @@ pub enum Fault {
         /// KiB a second, in each direction.
         rate_kib: u64,
     },
+    /// Packets of a link that meet a mishap, each way; the connections that they belong to live on.
+    Packets {
+        /// The link.
+        link: Link,
+        /// What befalls them.
+        mishap: Mishap,
+        /// Decides which of them.
+        seed: u64,
+    },
+    /// The host of a process is off the network; its processes run on, and their connections are not closed.
+    NetworkDisconnect {
+        /// The process, which must have a host of its own.
+        process: ProcessName,
+    },
+    /// The disk that a process writes to has no space left.
+    DiskFull {
+        /// The process.
+        process: ProcessName,
+    },
     /// SIGKILL to a process and all its children.
     ProcessKill {
         /// The process.
@@ -89,6 +108,58 @@ pub enum Fault {
         /// How long it stays away.
         down_for: Duration,
     },
+}
+
+/// What befalls packets. Shares are percent of a link's packets, 1 to 100.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mishap {
+    /// Some never arrive; all of them: a true blackhole, after which connections go on where they were.
+    Loss {
+        /// How many.
+        share: u8,
+    },
+    /// Each arrives late.
+    Delay {
+        /// By so much.
+        delay: Duration,
+        /// Added at random, up to this, either way.
+        jitter: Duration,
+    },
+    /// Some are overtaken by those sent after them.
+    Reorder {
+        /// How many.
+        share: u8,
+        /// How long these are held.
+        by: Duration,
+    },
+    /// Some arrive with a bit changed; whoever receives one finds its checksum wrong and waits for it to be sent again.
+    Corrupt {
+        /// How many.
+        share: u8,
+    },
+}
+
+impl Mishap {
+    /// The fault's name, as files write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Loss { .. } => "packet.loss",
+            Self::Delay { .. } => "packet.delay",
+            Self::Reorder { .. } => "packet.reorder",
+            Self::Corrupt { .. } => "packet.corrupt",
+        }
+    }
+}
+
+impl fmt::Display for Mishap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loss { share } | Self::Corrupt { share } => write!(f, "{share} %"),
+            Self::Delay { delay, jitter } => write!(f, "{delay:?} ± {jitter:?}"),
+            Self::Reorder { share, by } => write!(f, "{share} % by {by:?}"),
+        }
+    }
 }
 
 /// Which way a partitioned link carries nothing. `forward` is from the first site of its name to the second.
@@ -149,13 +220,19 @@ impl PartitionMode {
 
 impl Fault {
     /// The names of all faults, as files write them.
-    pub const NAMES: [&str; 11] = [
+    pub const NAMES: [&str; 17] = [
         "region.outage",
         "region.isolate",
         "link.partition",
         "link.flap",
         "link.latency",
         "link.bandwidth",
+        "packet.loss",
+        "packet.delay",
+        "packet.reorder",
+        "packet.corrupt",
+        "network.disconnect",
+        "disk.full",
         "process.kill",
         "process.pause",
         "postgres.replay_pause",
@@ -172,6 +249,9 @@ impl Fault {
             Self::LinkFlap { .. } => "link.flap",
             Self::LinkLatency { .. } => "link.latency",
             Self::LinkBandwidth { .. } => "link.bandwidth",
+            Self::Packets { mishap, .. } => mishap.name(),
+            Self::NetworkDisconnect { .. } => "network.disconnect",
+            Self::DiskFull { .. } => "disk.full",
             Self::ProcessKill { .. } => "process.kill",
             Self::ProcessPause { .. } => "process.pause",
             Self::PostgresReplayPause { .. } => "postgres.replay_pause",
@@ -211,7 +291,11 @@ impl fmt::Display for Fault {
             }
             Self::LinkLatency { link, latency, jitter } => write!(f, " {link} ({latency:?} ± {jitter:?})"),
             Self::LinkBandwidth { link, rate_kib } => write!(f, " {link} ({rate_kib} KiB/s)"),
-            Self::ProcessKill { process } | Self::ProcessPause { process } => write!(f, " {process}"),
+            Self::Packets { link, mishap, .. } => write!(f, " {link} ({mishap})"),
+            Self::NetworkDisconnect { process }
+            | Self::DiskFull { process }
+            | Self::ProcessKill { process }
+            | Self::ProcessPause { process } => write!(f, " {process}"),
             Self::PostgresReplayPause { region, environment } => write!(f, " {environment} in {region}"),
             Self::FilesReplicationPause { from } => write!(f, " from {from}"),
             Self::ControlCrash { at: Some(step), .. } => write!(f, " at {step}"),

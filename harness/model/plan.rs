@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{fault::Fault, verdict::Verdict};
+use super::{fault::Fault, process::ProcessName, verdict::Verdict};
 use crate::api::{
     EnvironmentId, Region,
     control::{Scope, SwitchKind},
@@ -227,6 +227,15 @@ pub enum Action {
 }
 
 impl Plan {
+    /// Processes whose disk is to run full.
+    pub fn small_disks(&self) -> Vec<ProcessName> {
+        let full = self.steps().filter_map(|step| match &step.action {
+            Action::Inject(Fault::DiskFull { process }) => Some(process.clone()),
+            _ => None,
+        });
+        full.collect()
+    }
+
     /// Every step of the timeline, those that stand side by side after the one that holds them.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.timeline.iter().flat_map(|step| {

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown},
     path::Path,
 };
 
@@ -38,6 +38,40 @@ pub fn give(path: &Path) -> io::Result<()> {
         Some(user) if nix::unistd::geteuid().is_root() => chown(path, Some(user.uid), Some(user.gid)),
         _ => Ok(()),
     }
+}
+
+/// Gives to the service user what was made of a private folder before there was such a user: all that is in it, and the private
+/// folders above it.
+///
+/// # Errors
+/// The system's.
+pub fn hand_over(folder: &Path) -> io::Result<()> {
+    if !nix::unistd::geteuid().is_root() || ServiceUser::current().is_none() {
+        return Ok(());
+    }
+    let is_roots = |path: &Path| {
+        let found = fs::symlink_metadata(path)?;
+        Ok::<_, io::Error>(found.is_dir() && found.uid() == 0 && found.mode() & 0o077 == 0)
+    };
+    for above in folder.ancestors().skip(1) {
+        if !is_roots(above)? {
+            break;
+        }
+        give(above)?;
+    }
+    if is_roots(folder)? { give_all(folder) } else { Ok(()) }
+}
+
+fn give_all(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            if !entry.file_type()?.is_symlink() {
+                give_all(&entry.path())?;
+            }
+        }
+    }
+    give(path)
 }
 
 /// Writes a file of mode 0600 whole: to a temporary one beside it, flushed to the disk, then renamed over it.

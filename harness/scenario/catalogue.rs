@@ -136,8 +136,16 @@ pub fn processes(regions: &[Region; 2], environments: &[EnvironmentId]) -> Vec<P
 fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
     use Availability::{Never, NotYet, Now};
     const ONE_CLOCK: &str = "all its processes share this machine's one clock";
-    const NO_PACKETS: &str = "its links are TCP proxies: they see streams, not packets";
+    const SHARED_CLOCK: &str = "containers share the kernel's one clock: a time namespace shifts no wall clock";
+    const SHARED_DISK: &str =
+        "its folders share this machine's disk; on `compose` a site can have a small one of its own";
+    const NO_HOSTS: &str = "all its processes share this machine's one network; `compose` can do it";
+    const NO_PACKETS: &str = "its links are TCP proxies, which see streams and not packets; `compose` can do it";
     let entry = |name, about, fields, availability| FaultEntry { name, about, fields, availability };
+    let (packets, hosts, disks, clock) = match testbed {
+        TestbedName::Native => (Never(NO_PACKETS), Never(NO_HOSTS), Never(SHARED_DISK), ONE_CLOCK),
+        TestbedName::Compose => (Now, Now, Now, SHARED_CLOCK),
+    };
     let later = |name, about| entry(name, about, &[] as &[&str], NotYet);
     vec![
         entry("region.outage", "every process of the region killed and every link cut, at once", &["region"], Now),
@@ -146,6 +154,17 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
         entry("link.flap", "a link that comes and goes", &["link", "period", "duty", "mode", "seed"], Now),
         entry("link.latency", "a link that is slow to answer", &["link", "latency", "jitter"], Now),
         entry("link.bandwidth", "a link that is narrow", &["link", "rate"], Now),
+        entry("packet.loss", "packets of a link are lost, each way", &["link", "share", "seed"], packets),
+        entry("packet.delay", "packets of a link arrive late, each way", &["link", "delay", "jitter", "seed"], packets),
+        entry("packet.reorder", "packets of a link are overtaken, each way", &["link", "share", "by", "seed"], packets),
+        entry("packet.corrupt", "packets of a link arrive changed, each way", &["link", "share", "seed"], packets),
+        entry(
+            "network.disconnect",
+            "a process's host is off the network, and its processes run on",
+            &["process"],
+            hosts,
+        ),
+        entry("disk.full", "the disk that a process writes to has no space left", &["process"], disks),
         entry("process.kill", "SIGKILL to a process and all its children", &["process"], Now),
         entry("process.pause", "SIGSTOP to a process and all its children", &["process"], Now),
         entry("postgres.replay_pause", "a standby that receives and does not replay", &["region", "environment"], Now),
@@ -157,7 +176,6 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
         later("link.fragment", "a link that cuts what it carries into small pieces"),
         later("process.stop", "an orderly stop"),
         later("process.crash_loop", "a process that dies again after each start"),
-        later("disk.full", "no space is left"),
         later("disk.slow", "writes take long"),
         later("volume.loss", "a data folder is gone"),
         later("file.corrupt", "bytes of a file are changed"),
@@ -172,15 +190,6 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
         later("control.isolate", "the control plane is cut off"),
         later("routing.stale", "the edge keeps an old route"),
         later("failover.interrupted", "a failover is broken off"),
-        entry("clock.skew", "clocks disagree", &[], Never(ONE_CLOCK)),
-        entry(
-            "packet.loss",
-            "packets are lost",
-            &[],
-            match testbed {
-                TestbedName::Native => Never(NO_PACKETS),
-                TestbedName::Compose => NotYet,
-            },
-        ),
+        entry("clock.skew", "clocks disagree", &[], Never(clock)),
     ]
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::Region,
     model::{
-        fault::{Direction, Fault, PartitionMode},
+        fault::{Direction, Fault, Mishap, PartitionMode},
         link::Link,
         process::ProcessName,
     },
@@ -74,24 +74,17 @@ pub(super) fn decode(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) ->
         "link.latency" => {
             let link = link(&fields, context, sink);
             let latency = fields.require("latency", sink).and_then(|node| scalars::some_duration(node, sink));
-            let jitter = match fields.get("jitter", sink) {
-                Some(node) => {
-                    let jitter = scalars::any_duration(node, sink)?;
-                    if latency.is_some_and(|latency| jitter > latency) {
-                        sink.error(&node.span, "`jitter` goes either way and cannot be larger than `latency`");
-                        return None;
-                    }
-                    jitter
-                }
-                None => std::time::Duration::ZERO,
-            };
-            Some(Fault::LinkLatency { link: link?, latency: latency?, jitter })
+            let jitter = jitter(&fields, "latency", latency, sink);
+            Some(Fault::LinkLatency { link: link?, latency: latency?, jitter: jitter? })
         }
         "link.bandwidth" => {
             let link = link(&fields, context, sink);
             let rate = fields.require("rate", sink).and_then(|node| scalars::bandwidth(node, sink));
             Some(Fault::LinkBandwidth { link: link?, rate_kib: rate? })
         }
+        "packet.loss" | "packet.delay" | "packet.reorder" | "packet.corrupt" => packets(name, &fields, context, sink),
+        "network.disconnect" => process(&fields, context, sink).map(|process| Fault::NetworkDisconnect { process }),
+        "disk.full" => process(&fields, context, sink).map(|process| Fault::DiskFull { process }),
         "process.kill" => process(&fields, context, sink).map(|process| Fault::ProcessKill { process }),
         "process.pause" => process(&fields, context, sink).map(|process| Fault::ProcessPause { process }),
         other => {
@@ -154,6 +147,58 @@ fn partition(fields: &Fields<'_>, context: &Context<'_>, sink: &mut Sink<'_>) ->
     Some(Fault::LinkPartition { link: link?, mode, direction })
 }
 
+/// What goes either way of a delay, and so cannot be larger than it.
+fn jitter(fields: &Fields<'_>, of: &str, delay: Option<Duration>, sink: &mut Sink<'_>) -> Option<Duration> {
+    let Some(node) = fields.get("jitter", sink) else { return Some(Duration::ZERO) };
+    let jitter = scalars::any_duration(node, sink)?;
+    if delay.is_some_and(|delay| jitter > delay) {
+        sink.error(&node.span, format!("`jitter` goes either way and cannot be larger than `{of}`"));
+        return None;
+    }
+    Some(jitter)
+}
+
+fn packets(name: &str, fields: &Fields<'_>, context: &Context<'_>, sink: &mut Sink<'_>) -> Option<Fault> {
+    let link = link(fields, context, sink);
+    let seed = seed(fields, sink);
+    let share = match name {
+        "packet.delay" => None,
+        _ => fields.require("share", sink).and_then(|node| share(node, sink)),
+    };
+    let mishap = match name {
+        "packet.delay" => {
+            let delay = fields.require("delay", sink).and_then(|node| scalars::some_duration(node, sink));
+            let jitter = jitter(fields, "delay", delay, sink);
+            delay.zip(jitter).map(|(delay, jitter)| Mishap::Delay { delay, jitter })
+        }
+        "packet.reorder" => {
+            let by = fields.require("by", sink).and_then(|node| scalars::some_duration(node, sink));
+            share.zip(by).map(|(share, by)| Mishap::Reorder { share, by })
+        }
+        "packet.loss" => share.map(|share| Mishap::Loss { share }),
+        _ => share.map(|share| Mishap::Corrupt { share }),
+    };
+    Some(Fault::Packets { link: link?, mishap: mishap?, seed: seed? })
+}
+
+/// A share of packets, of which there must be some.
+fn share(node: &Node, sink: &mut Sink<'_>) -> Option<u8> {
+    let percent = (scalars::percent(node, sink)? * 100.0).round() as u8;
+    if percent == 0 {
+        sink.error(&node.span, "0% of the packets is no fault: 1% to 100%");
+        return None;
+    }
+    Some(percent)
+}
+
+/// What decides by chance; 0 unless the scenario says.
+fn seed(fields: &Fields<'_>, sink: &mut Sink<'_>) -> Option<u64> {
+    match fields.get("seed", sink) {
+        Some(node) => scalars::count(node, 0..=u64::MAX, sink),
+        None => Some(0),
+    }
+}
+
 fn mode(node: &Node, sink: &mut Sink<'_>) -> Option<PartitionMode> {
     let modes = PartitionMode::ALL.map(PartitionMode::as_str);
     let word = scalars::word(node, "mode", &modes, sink)?;
@@ -170,10 +215,7 @@ fn flap(fields: &Fields<'_>, context: &Context<'_>, sink: &mut Sink<'_>) -> Opti
         Some(node) => scalars::percent(node, sink).map(|share| (share * 100.0).round() as u8),
         None => Some(DUTY_PERCENT),
     };
-    let seed = match fields.get("seed", sink) {
-        Some(node) => scalars::count(node, 0..=u64::MAX, sink),
-        None => Some(0),
-    };
+    let seed = seed(fields, sink);
     let period = fields.require("period", sink).and_then(|node| scalars::some_duration(node, sink))?;
     let duty_percent = duty_percent?;
     let up = period * u32::from(duty_percent) / 100;

@@ -14,9 +14,9 @@ use crate::{
     },
 };
 
-/// The schema of a scenario file for the native testbed; the committed copy is `fixtures/schema/scenario.json`.
+/// The schema of a scenario file, for a testbed that can do all that any can; the committed copy is `fixtures/schema/scenario.json`.
 pub fn schema() -> Value {
-    let catalogue = Catalogue::of(TestbedName::Native, Vec::new());
+    let catalogue = Catalogue::of(TestbedName::Compose, Vec::new());
     let mut schema = closed(&file::FIELDS, &["geodrill", "name", "environments"], |field| match field {
         "geodrill" => json!({ "const": 1 }),
         "name" => reference("name"),
@@ -144,7 +144,7 @@ fn faults(catalogue: &Catalogue) -> Value {
                 "region" | "environment" | "from" => reference("name"),
                 "mode" => json!({ "enum": PartitionMode::ALL.map(PartitionMode::as_str) }),
                 "direction" => json!({ "enum": Direction::ALL.map(Direction::as_str) }),
-                "duty" => reference("share"),
+                "duty" | "share" => reference("share"),
                 "seed" => json!({ "type": "integer", "minimum": 0 }),
                 "at" => json!({ "enum": catalogue.journal_steps }),
                 "rate" => reference("bandwidth"),

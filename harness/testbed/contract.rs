@@ -3,11 +3,12 @@
 use std::{fmt, path::Path, time::Duration};
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{Address, EnvironmentId, Region, environment::Login},
     model::{
-        fault::{Direction, PartitionMode},
+        fault::{Direction, Mishap, PartitionMode},
         link::Link,
         process::ProcessName,
     },
@@ -54,6 +55,32 @@ pub enum Impediment {
         /// KiB a second.
         rate_kib: u64,
     },
+    /// Lets its packets meet a mishap, each way. Only where links are more than proxies of streams.
+    Packets(Mishap, u64),
+}
+
+/// What befell the packets of a link since its impediment began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PacketCounts {
+    /// Packets that came by, by the count of whoever impedes them.
+    pub seen: u64,
+    /// Those that met the mishap, by the same count.
+    pub befallen: u64,
+    /// What the kernel at the end of the link counted meanwhile, of all its links: it knows nothing of the impediment.
+    pub kernel: KernelCounts,
+}
+
+/// Counts of a kernel's TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelCounts {
+    /// Segments sent again (`RetransSegs`).
+    pub retransmitted: u64,
+    /// Segments received whose checksum was wrong (`InCsumErrors`).
+    pub bad_checksums: u64,
+    /// Segments received before those sent earlier (`TCPOFOQueue`).
+    pub out_of_order: u64,
 }
 
 /// What a connection through one proxy of a link met, as the proof of a fault's effect.
@@ -147,6 +174,30 @@ impl fmt::Display for Deed {
     }
 }
 
+/// What is done to a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskDeed {
+    /// It is looked at.
+    Look,
+    /// It is filled to its last block.
+    Fill,
+    /// What filled it is removed.
+    Free,
+}
+
+/// What a disk has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Space {
+    /// In all, bytes.
+    pub total: u64,
+    /// Free, bytes.
+    pub free: u64,
+    /// A write of a block was refused for want of space.
+    pub refuses: bool,
+}
+
 /// The control API, by way of the link `client -> witness / control`.
 #[derive(Clone)]
 pub struct ControlAccess {
@@ -226,6 +277,25 @@ pub trait Testbed: Send + Sync {
     /// Takes off whatever impedes these links; what is still impeded by a region's outage stays so.
     fn clear<'a>(&'a self, links: &'a [Link]) -> BoxFuture<'a, Result<(), TestbedError>>;
 
+    /// What befell the packets of a link that [`Impediment::Packets`] impedes, so far.
+    fn packets<'a>(&'a self, link: &'a Link) -> BoxFuture<'a, Result<PacketCounts, TestbedError>>;
+
+    /// Takes a process's host off the network, or puts it back: its connections are not closed, and whoever is at their other
+    /// end hears nothing.
+    fn plug<'a>(&'a self, name: &'a ProcessName, _is_in: bool) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move { Err(no_host_of_its_own(name)) })
+    }
+
+    /// Whether the host of a process answers at its own ports, past all links.
+    fn answers<'a>(&'a self, name: &'a ProcessName, _within: Duration) -> BoxFuture<'a, Result<bool, TestbedError>> {
+        Box::pin(async move { Err(no_host_of_its_own(name)) })
+    }
+
+    /// Does this to the small disk of a process's host ([`super::spec::Spec::small_disks`]), and looks at it.
+    fn disk<'a>(&'a self, name: &'a ProcessName, _deed: DiskDeed) -> BoxFuture<'a, Result<Space, TestbedError>> {
+        Box::pin(async move { Err(no_host_of_its_own(name)) })
+    }
+
     /// Opens a new connection through *each* proxy of the link and asks the service behind it for a sign of life.
     fn try_link<'a>(
         &'a self,
@@ -261,4 +331,9 @@ pub trait Testbed: Send + Sync {
 
     /// Ends everything, in order, in bounded time. What could not be ended is told.
     fn down<'a>(&'a self) -> BoxFuture<'a, Result<(), Vec<String>>>;
+}
+
+/// Where all processes share this machine.
+fn no_host_of_its_own(name: &ProcessName) -> TestbedError {
+    TestbedError::Unusable(format!("{name} has no host of its own here"))
 }

@@ -22,11 +22,11 @@ use crate::{
         toxiproxy::{Toxic, Toxiproxy, ToxiproxyError},
     },
     model::{
-        fault::{Direction, PartitionMode},
+        fault::{Direction, Mishap, PartitionMode},
         link::Link,
     },
     testbed::{
-        contract::{Impediment, LinkTrial, TestbedError, Weighing},
+        contract::{Impediment, LinkTrial, PacketCounts, TestbedError, Weighing},
         layout::{Group, Layout, ProxyPlan, Service},
         probe,
         undo::{Entry, Ledger},
@@ -56,6 +56,29 @@ pub(super) trait Servers: Send + Sync {
 
     /// The last lines of its log.
     fn last_words<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, String>;
+
+    /// Where packets can be told apart: who does it.
+    fn packets(&self) -> Option<&dyn Packets> {
+        None
+    }
+}
+
+/// Who lets mishaps befall the packets of a server that runs. All is asked by the ports that a link has there.
+pub(super) trait Packets: Send + Sync {
+    /// Lets it befall them from now on.
+    fn afflict<'a>(
+        &'a self,
+        group: &'a Group,
+        ports: &'a [u16],
+        mishap: Mishap,
+        seed: u64,
+    ) -> BoxFuture<'a, Result<(), TestbedError>>;
+
+    /// Ends it.
+    fn relieve<'a>(&'a self, group: &'a Group, ports: &'a [u16]) -> BoxFuture<'a, Result<(), TestbedError>>;
+
+    /// What befell them since.
+    fn counts<'a>(&'a self, group: &'a Group, ports: &'a [u16]) -> BoxFuture<'a, Result<PacketCounts, TestbedError>>;
 }
 
 struct Server {
@@ -144,6 +167,15 @@ impl Links {
             .map_err(|error| error.to_string())??;
         let plans: Vec<ProxyPlan> = self.plans().into_iter().filter(|plan| plan.group == *group).collect();
         let impeded = lock(&self.impeded).clone();
+        // What befell the packets of the one before ended with it.
+        let afflicted = plans.iter().filter_map(|plan| match impeded.get(&plan.link) {
+            Some(Impediment::Packets(mishap, seed)) => Some((plan.link.clone(), (*mishap, *seed))),
+            _ => None,
+        });
+        for (link, (mishap, seed)) in afflicted.collect::<BTreeMap<_, _>>() {
+            let (packets, ports) = (self.able()?, ports_of(&plans, &link));
+            packets.afflict(group, &ports, mishap, seed).await.map_err(|error| error.to_string())?;
+        }
         // What is impeded opens only once its toxics are in place.
         let states: Vec<_> =
             plans.iter().map(|plan| plan.state(self.bind, !impeded.contains_key(&plan.link))).collect();
@@ -184,6 +216,9 @@ impl Links {
         let plans = self.known(links)?;
         let entry = Entry::Impede { links: links.to_vec(), how: format!("{how:?}") };
         self.ledger.note(&entry).map_err(|error| failed(format!("write the undo ledger: {error}")))?;
+        if matches!(how, Impediment::Packets(..)) {
+            self.able().map_err(TestbedError::Unusable)?;
+        }
         {
             let mut impeded = lock(&self.impeded);
             if let Some(link) = links.iter().find(|link| impeded.contains_key(link)) {
@@ -191,7 +226,44 @@ impl Links {
             }
             impeded.extend(links.iter().map(|link| (link.clone(), how)));
         }
+        if let Impediment::Packets(mishap, seed) = how {
+            return self.befall(&plans, links, Some((mishap, seed))).await;
+        }
         self.change(plans, |client, plan| async move { apply(&client, &plan, how).await }).await
+    }
+
+    /// Lets a mishap befall the packets of each of these links, or none any more; those of a cut region are left to its return.
+    async fn befall(
+        &self,
+        plans: &[ProxyPlan],
+        links: &[Link],
+        mishap: Option<(Mishap, u64)>,
+    ) -> Result<(), TestbedError> {
+        let packets = self.able().map_err(failed)?;
+        all(links.iter().filter_map(|link| {
+            let group = &plans.iter().find(|plan| plan.link == *link)?.group;
+            let server = self.servers.get(group).filter(|_| !self.is_cut(group))?;
+            Some(async move {
+                let _work = server.work.lock().await;
+                let ports = ports_of(plans, link);
+                match mishap {
+                    Some((mishap, seed)) => packets.afflict(group, &ports, mishap, seed).await,
+                    None => packets.relieve(group, &ports).await,
+                }
+            })
+        }))
+        .await
+    }
+
+    /// What befell the packets of a link.
+    pub async fn packets(&self, link: &Link) -> Result<PacketCounts, TestbedError> {
+        let plans = self.known(std::slice::from_ref(link))?;
+        let Some(plan) = plans.first() else { return Ok(PacketCounts::default()) };
+        self.able().map_err(failed)?.counts(&plan.group, &ports_of(&plans, link)).await
+    }
+
+    fn able(&self) -> Result<&dyn Packets, String> {
+        self.host.packets().ok_or_else(|| "links here are proxies of streams, which know of no packets".to_owned())
     }
 
     /// Takes off what impedes links.
@@ -201,7 +273,17 @@ impl Links {
         if let Err(error) = self.ledger.note(&Entry::Clear { links: links.to_vec() }) {
             tracing::warn!(%error, "the undo ledger could not be written");
         }
-        lock(&self.impeded).retain(|link, _| !links.contains(link));
+        let packets: Vec<Link> = {
+            let mut impeded = lock(&self.impeded);
+            let of_packets = |link: &&Link| matches!(impeded.get(*link), Some(Impediment::Packets(..)));
+            let found = links.iter().filter(of_packets).cloned().collect();
+            impeded.retain(|link, _| !links.contains(link));
+            found
+        };
+        if !packets.is_empty() {
+            self.befall(&plans, &packets, None).await?;
+        }
+        let plans = plans.into_iter().filter(|plan| !packets.contains(&plan.link)).collect();
         self.change(plans, |client, plan| async move {
             client.remove_toxics(&plan.name, CALL).await?;
             client.switch(&plan.name, true, CALL).await
@@ -352,6 +434,8 @@ async fn apply(client: &Toxiproxy, plan: &ProxyPlan, how: Impediment) -> Result<
         }
         // Toxiproxy counts bytes a millisecond.
         Impediment::Bandwidth { rate_kib } => ("bandwidth", vec![("rate", (rate_kib * 1_024 / 1_000).max(1))]),
+        // It is not Toxiproxy's to do.
+        Impediment::Packets(..) => return Ok(()),
     };
     let toxic = |stream: &str| Toxic {
         name: format!("{kind}-{stream}"),
@@ -368,6 +452,11 @@ async fn apply(client: &Toxiproxy, plan: &ProxyPlan, how: Impediment) -> Result<
             up.and(down)
         }
     }
+}
+
+/// The ports that a link has in its server.
+fn ports_of(plans: &[ProxyPlan], link: &Link) -> Vec<u16> {
+    plans.iter().filter(|plan| plan.link == *link).map(|plan| plan.listen.port()).collect()
 }
 
 /// Whether it is the second site of a link's name that opens its connections: a standby asks the other region's Postgres

@@ -15,7 +15,7 @@ use crate::{
         Region,
         role::{Policy, Timers},
     },
-    model::testbed::TestbedName,
+    model::{process::ProcessName, testbed::TestbedName},
 };
 
 /// What a run needs of a testbed.
@@ -35,6 +35,8 @@ pub struct Spec {
     pub parent_folder: PathBuf,
     /// Name of the run's folder. Short: sockets live in it.
     pub run_id: String,
+    /// Processes whose host gets a disk of its own that is small enough to be filled, where hosts have disks of their own.
+    pub small_disks: Vec<ProcessName>,
 }
 
 impl Spec {

@@ -7,9 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use geodrill::{conduct::Drill, model::testbed::TestbedName};
+
 use crate::{
     stage::{GONE_WITHIN, Stage},
-    support::{alone, program},
+    support::{alone, drill, program},
 };
 
 const SCENARIO: &str = r#"
@@ -304,4 +306,59 @@ async fn two_stacks_stand_side_by_side() {
     for stage in &stages {
         assert_eq!(things(stage), Vec::<String>::new());
     }
+}
+
+/// Faults that need containers: packets, the network of a host, a disk of its own.
+const FAULTS: &str = r#"
+geodrill: 1
+name: container-faults
+about: Every fault that only containers can have, one after another, each proven and healed; nothing may be lost.
+platform: { reference: { outage_grace: 60s } }
+environments: [ { id: sales, kind: dataverse-production } ]
+workload: { rate: 20/s, writers: 3, warm_up: 2s, settle: 5s, min_acked: 50 }
+timeline:
+  - { id: lossy, for: 1s, inject: { packet.loss: { link: "east -> west / sql", share: 20%, seed: 7 } } }
+  - { id: late, when: { step: lossy, is: healed }, for: 1s, inject: { packet.delay: { link: "west -> east / node", delay: 60ms, jitter: 10ms } } }
+  - { id: overtaken, when: { step: late, is: healed }, for: 1s, inject: { packet.reorder: { link: "east -> west / files", share: 30%, by: 5ms } } }
+  - { id: garbled, when: { step: overtaken, is: healed }, for: 1s, inject: { packet.corrupt: { link: "edge -> east / sql", share: 10% } } }
+  - { id: blackhole, when: { step: garbled, is: healed }, for: 2s, inject: { packet.loss: { link: "east -> west / files", share: 100% } } }
+  - { id: unplugged, when: { step: blackhole, is: healed }, for: 2s, inject: { network.disconnect: { process: west / files } } }
+  - { id: files-full, when: { step: unplugged, is: healed }, for: 3s, inject: { disk.full: { process: west / files } } }
+  - { id: sql-full, when: { step: files-full, is: healed }, for: 3s, inject: { disk.full: { process: west / postgres / sales } } }
+  - { id: calm, when: { step: sql-full, is: healed }, within: 60s, pause: 5s }
+expect:
+  - { measure: loss.operations, at_most: 0 }
+  - { measure: switches, at_most: 0 }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packets_networks_and_disks_of_containers_fail_provably_and_are_healed() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let given = Drill::from_text_on(TestbedName::Compose, "container-faults.yaml", FAULTS, &std::env::temp_dir())?;
+    let finished = drill(given).run().await?;
+    let told = finished.human();
+    for fault in &finished.report.faults {
+        println!("{}: {}\n  {}\n  {:?}", fault.step, fault.target, fault.proof, fault.healing);
+    }
+    assert_eq!(finished.report.faults.len(), 8, "{told}");
+    for fault in &finished.report.faults {
+        assert!(!fault.unproven && fault.effective_s.is_some() && fault.healed_s.is_some(), "{fault:?}\n{told}");
+    }
+    finished.assert_held();
+    Ok(())
+}
+
+#[test]
+fn what_containers_alone_can_have_is_refused_elsewhere_with_its_reason() -> anyhow::Result<()> {
+    let error = Drill::from_text_on(TestbedName::Native, "faults.yaml", FAULTS, &std::env::temp_dir()).err();
+    let told = error.expect("refused").to_string();
+    for fault in ["packet.loss", "packet.delay", "packet.reorder", "packet.corrupt", "network.disconnect", "disk.full"]
+    {
+        assert!(told.contains(&format!("the testbed `native` cannot do `{fault}`")), "{fault}\n{told}");
+    }
+    let skew = FAULTS.replace("packet.loss: { link: \"east -> west / sql\", share: 20%, seed: 7 }", "clock.skew: {}");
+    let told = Drill::from_text_on(TestbedName::Compose, "skew.yaml", &skew, &std::env::temp_dir()).err();
+    let told = told.expect("refused").to_string();
+    assert!(told.contains("`compose` cannot do `clock.skew`") && told.contains("one clock"), "{told}");
+    Ok(())
 }

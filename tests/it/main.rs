@@ -4,6 +4,8 @@
 mod compose;
 mod crashes;
 mod endings;
+#[cfg(feature = "compose")]
+mod engine;
 mod faults;
 mod full_disk;
 mod house;

@@ -6,8 +6,14 @@ use bollard::{
     Docker,
     container::LogOutput,
     exec::{StartExecOptions, StartExecResults},
-    models::{ContainerInspectResponse, ExecConfig},
-    query_parameters::{DownloadFromContainerOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder},
+    models::{
+        ContainerCreateBody, ContainerInspectResponse, EndpointIpamConfig, EndpointSettings, ExecConfig, HostConfig,
+        NetworkConnectRequest, NetworkDisconnectRequest,
+    },
+    query_parameters::{
+        CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, KillContainerOptionsBuilder,
+        LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    },
 };
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -19,6 +25,31 @@ const CALL: Duration = Duration::from_secs(15);
 
 /// Lines of a log that an error shows.
 const TAIL: &str = "8";
+
+/// How long a container that is stopped gets to end by itself, in seconds.
+const ORDERLY_S: i32 = 5;
+
+/// A container beside another, in the same network namespace.
+pub(super) struct Beside {
+    /// Its name.
+    pub name: String,
+    /// The other one.
+    pub of: String,
+    /// The container whose image it runs.
+    pub image_of: String,
+    /// The project that it belongs to, by whose label it is found and ended.
+    pub project: String,
+    /// What it runs.
+    pub command: Vec<String>,
+}
+
+/// Where a container was in a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    network: String,
+    address: String,
+    aliases: Vec<String>,
+}
 
 /// An engine.
 #[derive(Clone)]
@@ -87,6 +118,80 @@ impl Engine {
             Err(error) if self.running(container).await?.is_some() => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Makes and starts a container beside another. As root, with the right to manage the network that both share, and no other.
+    pub async fn start_beside(&self, beside: &Beside) -> Result<(), TestbedError> {
+        let image = self.look(&beside.image_of).await?.and_then(|found| found.image);
+        let body = ContainerCreateBody {
+            image,
+            cmd: Some(beside.command.clone()),
+            user: Some("0:0".to_owned()),
+            labels: Some([("com.docker.compose.project".to_owned(), beside.project.clone())].into()),
+            host_config: Some(HostConfig {
+                network_mode: Some(format!("container:{}", beside.of)),
+                cap_drop: Some(vec!["ALL".to_owned()]),
+                cap_add: Some(["NET_ADMIN", "NET_RAW"].map(str::to_owned).to_vec()),
+                security_opt: Some(vec!["no-new-privileges=true".to_owned()]),
+                memory: Some(256 * 1024 * 1024),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        };
+        let options = CreateContainerOptionsBuilder::new().name(&beside.name).build();
+        self.call(|| format!("make {}", beside.name), self.docker.create_container(Some(options), body)).await?;
+        self.start(&beside.name).await
+    }
+
+    /// Asks a container to end, and ends it if it does not; its exit code, `None` if there is no such container.
+    pub async fn stop(&self, container: &str) -> Result<Option<i64>, TestbedError> {
+        let options = StopContainerOptionsBuilder::new().t(ORDERLY_S).build();
+        let stopped =
+            self.call(|| format!("stop {container}"), self.docker.stop_container(container, Some(options))).await;
+        match self.look(container).await?.and_then(|found| found.state) {
+            Some(state) if state.running == Some(true) => stopped.map(|()| None),
+            state => Ok(state.and_then(|state| state.exit_code)),
+        }
+    }
+
+    /// Removes a container, whatever its state; that there is none is no error.
+    pub async fn remove(&self, container: &str) -> Result<(), TestbedError> {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        let removed =
+            self.call(|| format!("remove {container}"), self.docker.remove_container(container, Some(options))).await;
+        match removed {
+            Err(error) if self.look(container).await?.is_some() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a container out of every network; where it was comes back.
+    pub async fn disconnect(&self, container: &str) -> Result<Vec<Place>, TestbedError> {
+        let networks = self.look(container).await?.and_then(|found| found.network_settings?.networks);
+        let mut places = Vec::new();
+        for (network, endpoint) in networks.unwrap_or_default() {
+            let request = NetworkDisconnectRequest { container: container.to_owned(), force: None };
+            let what = || format!("take {container} out of {network}");
+            self.call(what, self.docker.disconnect_network(&network, request)).await?;
+            let address = endpoint.ip_address.unwrap_or_default();
+            places.push(Place { network, address, aliases: endpoint.aliases.unwrap_or_default() });
+        }
+        Ok(places)
+    }
+
+    /// Puts a container back where it was.
+    pub async fn connect(&self, container: &str, place: &Place) -> Result<(), TestbedError> {
+        let ipam = EndpointIpamConfig { ipv4_address: Some(place.address.clone()), ..EndpointIpamConfig::default() };
+        let request = NetworkConnectRequest {
+            container: container.to_owned(),
+            endpoint_config: Some(EndpointSettings {
+                ipam_config: Some(ipam),
+                aliases: Some(place.aliases.clone()),
+                ..EndpointSettings::default()
+            }),
+        };
+        let what = || format!("put {container} back into {}", place.network);
+        self.call(what, self.docker.connect_network(&place.network, request)).await
     }
 
     /// Starts a container that does not run.

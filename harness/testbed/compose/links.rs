@@ -1,14 +1,16 @@
 //! The Toxiproxies as containers.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 
-use super::{docker::Engine, plan::Project};
+use super::{docker::Engine, packets::Packets, plan::Project};
 use crate::{
     api::Address,
     testbed::{
         contract::TestbedError,
         layout::{Group, hosts},
-        links::Servers,
+        links::{self, Servers},
         probe::Way,
     },
 };
@@ -18,12 +20,13 @@ pub(super) struct Toxiproxies {
     engine: Engine,
     project: Project,
     dial: u16,
+    packets: Arc<Packets>,
 }
 
 impl Toxiproxies {
     /// Those of a project, whose relay dials for us at this port.
-    pub fn new(engine: Engine, project: Project, dial: u16) -> Self {
-        Self { engine, project, dial }
+    pub fn new(engine: Engine, project: Project, dial: u16, packets: Arc<Packets>) -> Self {
+        Self { engine, project, dial, packets }
     }
 
     fn container(&self, group: &Group) -> String {
@@ -59,6 +62,10 @@ impl Servers for Toxiproxies {
             Group::Common => Way::Direct(listen.port()),
             Group::Of(_) | Group::Between => Way::Relayed(self.dial, Address::new(hosts::links(group), listen.port())),
         }
+    }
+
+    fn packets(&self) -> Option<&dyn links::Packets> {
+        Some(&*self.packets)
     }
 
     fn last_words<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, String> {

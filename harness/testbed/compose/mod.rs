@@ -14,12 +14,14 @@
 //!
 //! Parts: [`engine`] finds the engine and the images, [`docker`] is one call each, [`plan`] says what is where and what is
 //! mounted, [`links`] runs the Toxiproxies, [`relay`] is the examiner's foothold in the networks, [`processes`] acts on
-//! containers and, by [`inside`], on what runs in them, [`stores`] looks which stores run, [`journal`] copies the control
+//! containers and, by [`inside`], on what runs in them, [`packets`] lets mishaps befall packets, by [`mishap`] beside each Toxiproxy, [`disks`] has the small ones, [`stores`] looks which stores run, [`journal`] copies the control
 //! plane's, [`testbed`] puts it together. [`leftovers`] ends what is left, and is there in every build.
 
 pub(super) mod leftovers;
 pub mod relay;
 
+#[cfg(feature = "compose")]
+mod disks;
 #[cfg(feature = "compose")]
 mod docker;
 #[cfg(feature = "compose")]
@@ -29,6 +31,9 @@ pub mod inside;
 mod journal;
 #[cfg(feature = "compose")]
 mod links;
+pub mod mishap;
+#[cfg(feature = "compose")]
+mod packets;
 #[cfg(feature = "compose")]
 mod plan;
 #[cfg(feature = "compose")]

@@ -18,11 +18,12 @@ use tokio::{
 };
 
 use super::{
-    docker,
+    disks, docker,
     engine::Engine,
     journal::Mirror,
     leftovers,
     links::Toxiproxies,
+    packets::Packets,
     plan::{Mounted, Project, REGIONS, Rows, secrets},
     relay,
     stores::{self, Stores, Watched},
@@ -34,8 +35,8 @@ use crate::{
     os::files::private_folder,
     testbed::{
         contract::{
-            Auditor, ControlAccess, Deed, Impediment, LinkTrial, Process, ProcessState, StorePorts, Testbed,
-            TestbedError, Weighing,
+            Auditor, ControlAccess, Deed, DiskDeed, Impediment, LinkTrial, PacketCounts, Process, ProcessState, Space,
+            StorePorts, Testbed, TestbedError, Weighing,
         },
         guardian::{Charge, Guardian},
         layout::{Layout, Secrets, Service, hosts},
@@ -84,6 +85,11 @@ pub struct Compose {
     pub(super) project: Project,
     pub(super) engine: docker::Engine,
     links: Links,
+    packets: Arc<Packets>,
+    /// Hosts whose disk is small.
+    pub(super) small_disks: BTreeSet<String>,
+    /// Where hosts were that are off the network.
+    unplugged: Mutex<BTreeMap<String, Vec<docker::Place>>>,
     stack: Mutex<Option<DockerCompose>>,
     guardian: Guardian,
     ledger: Arc<Ledger>,
@@ -154,10 +160,12 @@ impl Compose {
             }
         };
         let engine = engine.docker.clone();
-        let proxies = Toxiproxies::new(engine.clone(), project.clone(), rows.dial());
+        let packets = Arc::new(Packets::new(engine.clone(), project.clone()));
+        let proxies = Toxiproxies::new(engine.clone(), project.clone(), rows.dial(), Arc::clone(&packets));
         let links = Links::new(&layout, Arc::new(proxies), Arc::clone(&ledger));
         let (stack, stores, versions, tasks, journal, is_over) = Default::default();
-        Ok(Self {
+        let (small_disks, unplugged) = Default::default();
+        let mut compose = Self {
             spec,
             folder,
             layout,
@@ -166,6 +174,9 @@ impl Compose {
             project,
             engine,
             links,
+            packets,
+            small_disks,
+            unplugged,
             stack,
             guardian,
             ledger,
@@ -175,7 +186,10 @@ impl Compose {
             journal,
             is_over,
             _ports: ports,
-        })
+        };
+        compose.small_disks =
+            compose.spec.small_disks.iter().map(|process| compose.host_of(process)).collect::<Result<_, _>>()?;
+        Ok(compose)
     }
 
     async fn start_all(&self, engine: &Engine) -> Result<(), TestbedError> {
@@ -215,7 +229,14 @@ impl Compose {
     async fn bring_up(&self, images: &BTreeMap<String, String>) -> Result<(), TestbedError> {
         let files = self.folder.join("compose");
         let root = &self.secrets.auditor_s3;
-        let options = LocalComposeOptions::new(&[files.join("docker-compose.yml")]);
+        let mut parts = vec![files.join("docker-compose.yml")];
+        if let Some(overlay) = disks::overlay(&self.small_disks, self.spec.environments_max) {
+            let path = files.join(disks::FILE);
+            std::fs::write(&path, overlay)
+                .map_err(|error| TestbedError::Unusable(format!("{}: {error}", path.display())))?;
+            parts.push(path);
+        }
+        let options = LocalComposeOptions::new(&parts);
         let mut compose = DockerCompose::with_local_client(options)
             .with_project_name(&self.project.0)
             .with_wait(false)
@@ -394,6 +415,21 @@ impl Compose {
         self.await_container(host).await
     }
 
+    async fn plug_host(&self, name: &ProcessName, is_in: bool) -> Result<(), TestbedError> {
+        let host = self.host_of(name)?;
+        let container = self.project.container(&host);
+        if !is_in {
+            let places = self.engine.disconnect(&container).await?;
+            lock(&self.unplugged).insert(host, places);
+            return Ok(());
+        }
+        let places = lock(&self.unplugged).remove(&host).unwrap_or_default();
+        for place in &places {
+            self.engine.connect(&container, place).await?;
+        }
+        Ok(())
+    }
+
     async fn start_again(&self, name: &ProcessName) -> Result<(), TestbedError> {
         let host = self.host_of(name)?;
         if name.service != "postgres" {
@@ -433,6 +469,7 @@ impl Compose {
         }
         lock(&self.tasks).drain(..).for_each(|task| task.abort());
         self.keep_logs().await;
+        self.packets.end().await;
         // By its own means first; whatever is left after that is found by its label.
         let stack = lock(&self.stack).take();
         if let Some(stack) = stack
@@ -480,9 +517,29 @@ fn refused(said: &str) -> TestbedError {
     };
     let told: Vec<&str> = said.lines().filter(|line| !is_progress(line)).collect();
     let told = told.join("\n").replace("Testcontainers error: other error: ", "");
-    let taken = ["port is already allocated", "address already in use", "Pool overlaps", "no space left"];
-    if taken.iter().any(|sign| told.contains(sign)) { TestbedError::Unusable(told) } else { TestbedError::Failed(told) }
+    let found = ADVICE.iter().find(|(sign, _)| told.contains(sign));
+    found.map_or_else(
+        || TestbedError::Failed(told.clone()),
+        |(_, advice)| TestbedError::Unusable(format!("{told}\n{advice}")),
+    )
 }
+
+/// What Docker says when it has no more of something, and what can be done about it.
+const ADVICE: [(&str, &str); 4] = [
+    ("port is already allocated", PORT_TAKEN),
+    ("address already in use", PORT_TAKEN),
+    (
+        "Pool overlaps",
+        "these addresses are in use: end the other stack, or name the first two numbers of free ones in GEODRILL_SUBNET",
+    ),
+    (
+        "no space left",
+        "the engine's disk is full: `docker system df` says of what, `docker system prune` frees what nobody uses",
+    ),
+];
+
+/// A run takes a row of ports that is free when it looks.
+const PORT_TAKEN: &str = "somebody took a port of this run's meanwhile: run it again, it takes others then";
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -575,6 +632,25 @@ impl Testbed for Compose {
         Box::pin(self.links.clear(links))
     }
 
+    fn packets<'a>(&'a self, link: &'a Link) -> BoxFuture<'a, Result<PacketCounts, TestbedError>> {
+        Box::pin(self.links.packets(link))
+    }
+
+    fn plug<'a>(&'a self, name: &'a ProcessName, is_in: bool) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(self.plug_host(name, is_in))
+    }
+
+    fn answers<'a>(&'a self, name: &'a ProcessName, within: Duration) -> BoxFuture<'a, Result<bool, TestbedError>> {
+        Box::pin(async move {
+            let (port, path) = self.sign(&self.host_of(name)?);
+            Ok(probe::lives(port, Service::Http(path), within).await)
+        })
+    }
+
+    fn disk<'a>(&'a self, name: &'a ProcessName, deed: DiskDeed) -> BoxFuture<'a, Result<Space, TestbedError>> {
+        Box::pin(self.do_to_disk(name, deed))
+    }
+
     fn try_link<'a>(
         &'a self,
         link: &'a Link,
@@ -633,5 +709,28 @@ impl Drop for Compose {
         } else {
             tracing::error!(folder = %self.folder.display(), left = left.join("; "), "not everything was ended");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_docker_says_is_told_without_its_progress_and_with_what_to_do() {
+        let said = |text: &str| match refused(text) {
+            TestbedError::Unusable(told) => told,
+            other => panic!("nobody can do anything about it: {other}"),
+        };
+        let taken = " Container run-edge-1  Starting\nError response from daemon: driver failed programming external connectivity \
+                     on endpoint run-edge-1 (0d): Bind for 127.0.0.1:21012 failed: port is already allocated\n";
+        let told = said(taken);
+        assert!(told.starts_with("Error response from daemon") && told.contains("21012"), "{told}");
+        assert!(told.ends_with("run it again, it takes others then"), "{told}");
+        let overlaps = " Network run_east  Creating\nfailed to create network run_east: Error response from daemon: Pool overlaps \
+                        with other one on this address space\n";
+        assert!(said(overlaps).contains("GEODRILL_SUBNET"));
+        assert!(said("write /x: no space left on device").contains("docker system prune"));
+        assert!(matches!(refused("Error response from daemon: oops"), TestbedError::Failed(_)));
     }
 }

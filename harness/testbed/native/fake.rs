@@ -57,6 +57,7 @@ pub(crate) async fn spec(parent: &Path, slots: u16) -> (Spec, Programs) {
         role_binary,
         parent_folder: parent.to_owned(),
         run_id: "run".to_owned(),
+        small_disks: Vec::new(),
     };
     (spec, programs)
 }

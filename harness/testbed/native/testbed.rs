@@ -24,11 +24,17 @@ use crate::{
     api::{Address, EnvironmentId, Region, site::ProcessEntry},
     clients::poll,
     model::{link::Link, process::ProcessName},
-    os::{files::private_folder, inventory, process::Identity, shared_memory, spawn::ServiceUser},
+    os::{
+        files::{hand_over, private_folder},
+        inventory,
+        process::Identity,
+        shared_memory,
+        spawn::ServiceUser,
+    },
     testbed::{
         contract::{
-            Auditor, ControlAccess, Deed, Impediment, LinkTrial, Process, ProcessState, StorePorts, Testbed,
-            TestbedError, Weighing,
+            Auditor, ControlAccess, Deed, Impediment, LinkTrial, PacketCounts, Process, ProcessState, StorePorts,
+            Testbed, TestbedError, Weighing,
         },
         guardian::{Charge, Guardian},
         layout::{Layout, NodePrograms, OTHER_SITES, Secrets},
@@ -98,7 +104,7 @@ impl Native {
     async fn prepare(spec: Spec, programs: Programs) -> Result<Native, TestbedError> {
         let folder = check(&spec)?;
         let said = |what: &Path, error: std::io::Error| TestbedError::Unusable(format!("{}: {error}", what.display()));
-        private_folder(&folder).map_err(|error| said(&folder, error))?;
+        private_folder(&folder).and_then(|()| hand_over(&folder)).map_err(|error| said(&folder, error))?;
         let folder = folder.canonicalize().map_err(|error| said(&folder, error))?;
         let binary = role_binary(&spec.role_binary, &folder).await?;
         let locks = cache().join("ports");
@@ -555,6 +561,10 @@ impl Testbed for Native {
 
     fn clear<'a>(&'a self, links: &'a [Link]) -> BoxFuture<'a, Result<(), TestbedError>> {
         Box::pin(self.links.clear(links))
+    }
+
+    fn packets<'a>(&'a self, link: &'a Link) -> BoxFuture<'a, Result<PacketCounts, TestbedError>> {
+        Box::pin(self.links.packets(link))
     }
 
     fn try_link<'a>(
