@@ -31,7 +31,9 @@ pub struct Evidence<'a> {
 /// An outage of a region that served an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Outage {
-    /// When its effect was proven.
+    /// When it was asked for: it began no earlier.
+    pub asked: RunTime,
+    /// When the deed was done: it began no later.
     pub began: RunTime,
     /// How long it lasted, or until when it was watched.
     pub lasted: Duration,
@@ -176,6 +178,7 @@ impl<'a> Evidence<'a> {
             }
             let end = record.healed.unwrap_or(until).min(until);
             outages.push(Outage {
+                asked: record.requested.min(began),
                 began,
                 lasted: end.since(began),
                 healed: record.healed.is_some_and(|at| at < until),

@@ -20,7 +20,7 @@ use std::{
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::{compose::leftovers, scope};
+use super::{compose::leftovers::Project, scope};
 use crate::{
     model::link::Link,
     os::{files, inventory, process::Identity, shared_memory},
@@ -45,6 +45,8 @@ pub enum Entry {
     Compose {
         /// Its name.
         project: String,
+        /// Where its engine is, since whoever ends it may have another one.
+        host: String,
     },
     /// Links will be impeded.
     Impede {
@@ -232,7 +234,7 @@ pub fn end(folder: &Path, within: Duration) -> Vec<String> {
     loop {
         let alive = alive(folder);
         if alive.is_empty() {
-            let left = |project: &String| leftovers::end(project, deadline.saturating_duration_since(Instant::now()));
+            let left = |project: &Project| project.end(deadline.saturating_duration_since(Instant::now()));
             return projects(folder).iter().flat_map(left).collect();
         }
         let mut troubles = Vec::new();
@@ -278,7 +280,7 @@ pub(super) fn alive_in(site: &Path) -> BTreeSet<Identity> {
 /// How much of a run is there: living processes, and containers, networks and volumes. An engine that does not say counts as
 /// one thing, since nobody can know that nothing is left with it.
 pub(super) fn count(folder: &Path) -> usize {
-    let of_project = |project: &String| leftovers::Leftovers::of(project).map_or(1, |left| left.count());
+    let of_project = |project: &Project| project.left().map_or(1, |left| left.count());
     alive(folder).len() + projects(folder).iter().map(of_project).sum::<usize>()
 }
 
@@ -292,9 +294,9 @@ fn sites(folder: &Path) -> BTreeSet<String> {
 }
 
 /// The projects of Docker Compose, by the ledger.
-fn projects(folder: &Path) -> BTreeSet<String> {
+fn projects(folder: &Path) -> BTreeSet<Project> {
     let entry = |entry| match entry {
-        Entry::Compose { project } => Some(project),
+        Entry::Compose { project, host } => Some(Project { name: project, host }),
         _ => None,
     };
     entries(folder).into_iter().filter_map(entry).collect()

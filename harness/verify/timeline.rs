@@ -4,6 +4,7 @@ use super::input::Input;
 use crate::model::{
     RunTime, SwitchKind,
     event::What,
+    fault::FaultRecord,
     operation::{EnvironmentIndex, Lane, Side, Told},
 };
 
@@ -61,7 +62,11 @@ pub(super) fn switches(input: &Input<'_>, environment: EnvironmentIndex, acks: &
             && *of == environment
             && switches.iter().all(|known| known.id != *id)
         {
-            switches.push(Switch::new(id.clone(), Some(*kind), *cause));
+            let cause = match kind {
+                SwitchKind::Unplanned => fault_before(input, event.at).unwrap_or(*cause),
+                _ => *cause,
+            };
+            switches.push(Switch::new(id.clone(), Some(*kind), cause));
         }
     }
     for event in input.events {
@@ -99,6 +104,21 @@ pub(super) fn switches(input: &Input<'_>, environment: EnvironmentIndex, acks: &
     }
     switches.push(end(input, acks));
     switches
+}
+
+/// When the fault took effect that was asked for last before this moment, and not healed by then. Its effect may not have been
+/// proven yet when the platform answered it; where even the deed was not done by then, it was when it was asked for.
+fn fault_before(input: &Input<'_>, at: RunTime) -> Option<RunTime> {
+    let mut last: Vec<&FaultRecord> = Vec::new();
+    for event in input.events {
+        if let What::Fault(record) = &event.what {
+            last.retain(|earlier| earlier.step != record.step);
+            last.push(record);
+        }
+    }
+    let lasting = |record: &&&FaultRecord| record.requested <= at && record.healed.is_none_or(|healed| healed > at);
+    let cause = last.iter().filter(lasting).max_by_key(|record| record.requested)?;
+    cause.effective.map(|effective| if effective <= at { effective } else { cause.requested })
 }
 
 /// The end: nothing is switched, so its cut is the last acknowledgement of all.

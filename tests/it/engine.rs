@@ -130,6 +130,23 @@ impl Engine {
         nix::sys::signal::kill(Pid::from_raw(self.dockerd.id().cast_signed()), signal).expect("it may be sent");
     }
 
+    /// After a test that failed: a dead dockerd leaves containerd, and one shim for each container, which is its child.
+    fn end_orphans(&self) {
+        let wanted = self.folder.display().to_string();
+        let pids = fs::read_dir("/proc").expect("Linux has /proc").flatten();
+        for pid in pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            if !String::from_utf8_lossy(&line).contains(&wanted) || pid == std::process::id().cast_signed() {
+                continue;
+            }
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+            for victim in children.chain([pid]) {
+                let _ = nix::sys::signal::kill(Pid::from_raw(victim), Signal::SIGKILL);
+            }
+        }
+    }
+
     /// Starts it again on what it had.
     fn again(&mut self) {
         let _ = fs::remove_file(self.folder.join("pid"));
@@ -140,8 +157,13 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.signal(Signal::SIGTERM);
-        let _ = self.dockerd.wait();
+        let pid = Pid::from_raw(self.dockerd.id().cast_signed());
+        if self.dockerd.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _ = nix::sys::signal::kill(pid, Signal::SIGTERM);
+            let _ = self.dockerd.wait();
+        }
+        self.end_orphans();
+        self.end_orphans();
         // Lazily: containerd may need a moment.
         let _ = Command::new("umount").arg("--lazy").arg(&self.folder).status();
         let _ = fs::remove_dir(&self.folder);

@@ -131,7 +131,7 @@ impl Case<'_> {
         self.evidence.outages(self.index).into_iter().filter(move |outage| {
             let last = outage.began.plus(outage.lasted + slack);
             let mut switches = self.evidence.events_of(self.index).filter(|event| event.kind.is_some());
-            !switches.any(|event| event.began >= outage.began && event.began <= last)
+            !switches.any(|event| event.began >= outage.asked && event.began <= last)
         })
     }
 

@@ -18,7 +18,7 @@ fn of_switch(case: &Case<'_>) -> Ruling {
     if case.evidence.ordered(&event.id) {
         return Ruling::inconclusive("not exercised: an operator ordered this failover");
     }
-    let outage = case.evidence.outages(case.index).into_iter().rfind(|outage| outage.began < switched);
+    let outage = case.evidence.outages(case.index).into_iter().rfind(|outage| outage.asked < switched);
     let Some(outage) = outage else {
         return if case.evidence.broken_before(switched) {
             Ruling::inconclusive("the region was impeded but not lost: whether to give it up cannot be judged")
@@ -26,11 +26,18 @@ fn of_switch(case: &Case<'_>) -> Ruling {
             Ruling::violated("traffic was switched though nothing was broken")
         };
     };
-    let (grace, waited) = (case.evidence.grace(), switched.since(outage.began));
+    let (grace, waited) = (case.evidence.grace(), switched.since(outage.asked));
     if waited < grace {
         return Ruling::violated(format!(
             "traffic was switched {} into the outage, before the grace of {}",
             seconds(waited),
+            seconds(grace)
+        ));
+    }
+    if switched < outage.began.plus(grace) {
+        return Ruling::inconclusive(format!(
+            "the region took {} to die, so whether the grace of {} was waited out cannot be told",
+            seconds(outage.began.since(outage.asked)),
             seconds(grace)
         ));
     }

@@ -18,7 +18,10 @@ use bollard::{
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::inside::{Answer, Ask};
-use crate::testbed::{Process, ProcessState, TestbedError};
+use crate::{
+    clients::error::chain,
+    testbed::{Process, ProcessState, TestbedError},
+};
 
 /// Deadline of one call. Starting a container takes the engine up to a second or two.
 const CALL: Duration = Duration::from_secs(15);
@@ -51,6 +54,15 @@ pub(super) struct Place {
     aliases: Vec<String>,
 }
 
+/// What went wrong. Without an engine everything goes wrong in the same way, whatever was wanted.
+fn failed(what: &str, error: &bollard::errors::Error) -> TestbedError {
+    let why = chain(error);
+    if why.contains("(Connect)") {
+        return TestbedError::Failed("the Docker engine does not answer any more".to_owned());
+    }
+    TestbedError::Failed(format!("{what}: {why}"))
+}
+
 /// An engine.
 #[derive(Clone)]
 pub(super) struct Engine {
@@ -70,7 +82,7 @@ impl Engine {
     ) -> Result<T, TestbedError> {
         match tokio::time::timeout(CALL, call).await {
             Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(TestbedError::Failed(format!("{}: {error}", what()))),
+            Ok(Err(error)) => Err(failed(&what(), &error)),
             Err(_) => {
                 Err(TestbedError::Failed(format!("{}: the Docker engine did not answer within {CALL:?}", what())))
             }
@@ -83,7 +95,7 @@ impl Engine {
         match looked {
             Ok(Ok(found)) => Ok(Some(found)),
             Ok(Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })) => Ok(None),
-            Ok(Err(error)) => Err(TestbedError::Failed(format!("look at {container}: {error}"))),
+            Ok(Err(error)) => Err(failed(&format!("look at {container}"), &error)),
             Err(_) => Err(TestbedError::Failed(format!("look at {container}: the Docker engine did not answer"))),
         }
     }
@@ -310,7 +322,7 @@ impl Engine {
         match tokio::time::timeout(CALL, self.docker.inspect_image(name)).await {
             Ok(Ok(found)) => Ok(Some(found)),
             Ok(Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })) => Ok(None),
-            Ok(Err(error)) => Err(TestbedError::Failed(format!("look for the image {name}: {error}"))),
+            Ok(Err(error)) => Err(failed(&format!("look for the image {name}"), &error)),
             Err(_) => Err(TestbedError::Failed(format!("look for the image {name}: the Docker engine did not answer"))),
         }
     }

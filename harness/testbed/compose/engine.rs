@@ -47,6 +47,8 @@ const TOXIPROXY: &str = "ghcr.io/shopify/toxiproxy:2.12.0";
 /// An engine that answers, with every image but the roles', which depends on the program that they run.
 pub struct Engine {
     pub(super) docker: docker::Engine,
+    /// Where it is, as in `DOCKER_HOST`.
+    pub(super) host: String,
     base: Base,
     images: BTreeMap<&'static str, String>,
     mode: SetupMode,
@@ -66,7 +68,8 @@ impl Engine {
     /// [`TestbedError::Unusable`] with what is missing, and what gets it.
     pub async fn find(progress: &dyn Progress, mode: SetupMode) -> Result<Self, TestbedError> {
         compose_is_there().await?;
-        let docker = docker::Engine::new(connect().await?);
+        let (connection, host) = connect().await?;
+        let docker = docker::Engine::new(connection);
         let mut images = BTreeMap::new();
         for (variable, default) in [("GEODRILL_MINIO_IMAGE", MINIO), ("GEODRILL_TOXIPROXY_IMAGE", TOXIPROXY)] {
             let name = given(variable).unwrap_or_else(|| default.to_owned());
@@ -90,7 +93,7 @@ impl Engine {
             }
             (None, None) => Base::On(base_image(&docker, progress, mode).await?),
         };
-        Ok(Self { docker, base, images, mode })
+        Ok(Self { docker, host, base, images, mode })
     }
 
     /// The variables of `docker-compose.yml` that name images; the roles' is made of this program if need be.
@@ -228,7 +231,7 @@ async fn compose_is_there() -> Result<(), TestbedError> {
 }
 
 /// A connection to the engine that the `docker` program uses: `DOCKER_HOST`, or its current context's.
-async fn connect() -> Result<Docker, TestbedError> {
+async fn connect() -> Result<(Docker, String), TestbedError> {
     let host = match given("DOCKER_HOST") {
         Some(host) => host,
         None => ask(&["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
@@ -248,7 +251,7 @@ async fn connect() -> Result<Docker, TestbedError> {
         let engine = spoken.version.unwrap_or_default();
         return Err(unusable(format!("Docker {engine} is too old (API {api}): 20.10 or newer is needed")));
     }
-    Ok(docker)
+    Ok((docker, host))
 }
 
 /// What a person can do about an engine that cannot be talked to.

@@ -21,70 +21,81 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    /// What is there of a project.
+    /// How many things that is.
+    pub fn count(&self) -> usize {
+        self.containers.len() + self.networks.len() + self.volumes.len()
+    }
+}
+
+/// A project of Docker Compose, with its engine.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Project {
+    /// Its name.
+    pub name: String,
+    /// Where its engine is, as in `DOCKER_HOST`.
+    pub host: String,
+}
+
+impl Project {
+    /// What is there of it.
     ///
     /// # Errors
     /// What the engine said instead.
-    pub fn of(project: &str) -> Result<Self, String> {
-        let label = format!("label=com.docker.compose.project={project}");
+    pub fn left(&self) -> Result<Leftovers, String> {
+        let label = format!("label=com.docker.compose.project={}", self.name);
         let list = |arguments: &[&str]| {
-            let listed = docker(&[arguments, &["--quiet", "--filter", &label]].concat())?;
+            let listed = self.docker(&[arguments, &["--quiet", "--filter", &label]].concat())?;
             Ok::<_, String>(listed.split_whitespace().map(str::to_owned).collect())
         };
-        Ok(Self {
+        Ok(Leftovers {
             containers: list(&["ps", "--all"])?,
             networks: list(&["network", "ls"])?,
             volumes: list(&["volume", "ls"])?,
         })
     }
 
-    /// How many things that is.
-    pub fn count(&self) -> usize {
-        self.containers.len() + self.networks.len() + self.volumes.len()
-    }
-
-    fn remove(&self) -> Result<(), String> {
+    fn remove(&self, left: &Leftovers) -> Result<(), String> {
         for (begin, names) in [
-            (&["rm", "--force", "--volumes"][..], &self.containers),
-            (&["network", "rm"], &self.networks),
-            (&["volume", "rm", "--force"], &self.volumes),
+            (&["rm", "--force", "--volumes"][..], &left.containers),
+            (&["network", "rm"], &left.networks),
+            (&["volume", "rm", "--force"], &left.volumes),
         ] {
             if !names.is_empty() {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                docker(&[begin, &names].concat())?;
+                self.docker(&[begin, &names].concat())?;
             }
         }
         Ok(())
     }
-}
 
-/// Ends a project: containers, networks, volumes. Bounded by `within`. What could not be ended is told.
-pub fn end(project: &str, within: Duration) -> Vec<String> {
-    let deadline = Instant::now() + within;
-    loop {
-        let trouble = match Leftovers::of(project) {
-            Ok(left) if left.count() == 0 => return Vec::new(),
-            // What goes away meanwhile, or is in use for a moment, is seen in the next round.
-            Ok(left) => left.remove().err().unwrap_or_else(|| format!("{left:?} is still there")),
-            Err(why) => why,
-        };
-        if Instant::now() >= deadline {
-            return vec![format!("Docker project {project}: {trouble}")];
+    /// Ends it: containers, networks, volumes. Bounded by `within`. What could not be ended is told.
+    pub fn end(&self, within: Duration) -> Vec<String> {
+        let deadline = Instant::now() + within;
+        loop {
+            let trouble = match self.left() {
+                Ok(left) if left.count() == 0 => return Vec::new(),
+                // What goes away meanwhile, or is in use for a moment, is seen in the next round.
+                Ok(left) => self.remove(&left).err().unwrap_or_else(|| format!("{left:?} is still there")),
+                Err(why) => why,
+            };
+            if Instant::now() >= deadline {
+                return vec![format!(
+                    "Docker project {}: {trouble} (`geodrill clean` ends it once the engine lets it)",
+                    self.name
+                )];
+            }
+            std::thread::sleep(AGAIN);
         }
-        std::thread::sleep(AGAIN);
     }
-}
 
-/// What the `docker` program prints.
-///
-/// # Errors
-/// What it said instead.
-fn docker(arguments: &[&str]) -> Result<String, String> {
-    let ran = Command::new("docker").args(arguments).stdin(Stdio::null()).output();
-    let what = || format!("docker {}", arguments.iter().take(2).copied().collect::<Vec<_>>().join(" "));
-    match ran {
-        Ok(Output { status, stdout, .. }) if status.success() => Ok(String::from_utf8_lossy(&stdout).into_owned()),
-        Ok(output) => Err(format!("{}: {}", what(), String::from_utf8_lossy(&output.stderr).trim())),
-        Err(error) => Err(format!("{}: {error}", what())),
+    /// What the `docker` program prints.
+    fn docker(&self, arguments: &[&str]) -> Result<String, String> {
+        let ran = Command::new("docker").args(["--host", &self.host]).args(arguments).stdin(Stdio::null()).output();
+        let what = || format!("docker {}", arguments.iter().take(2).copied().collect::<Vec<_>>().join(" "));
+        match ran {
+            Ok(Output { status, stdout, .. }) if status.success() => Ok(String::from_utf8_lossy(&stdout).into_owned()),
+            Ok(output) => Err(format!("{}: {}", what(), String::from_utf8_lossy(&output.stderr).trim())),
+            Err(error) => Err(format!("{}: {error}", what())),
+        }
     }
 }

@@ -84,6 +84,8 @@ pub struct Compose {
     secrets: Secrets,
     pub(super) project: Project,
     pub(super) engine: docker::Engine,
+    /// Where the engine is.
+    host: String,
     links: Links,
     packets: Arc<Packets>,
     /// Hosts whose disk is small.
@@ -147,7 +149,8 @@ impl Compose {
         write.write(&mounted).map_err(|error| said(&mounted, error))?;
         let project = Project(format!("geodrill-{}", spec.run_id.to_lowercase()));
         let ledger = Arc::new(Ledger::open(&folder).map_err(|error| said(&folder, error))?);
-        ledger.note(&Entry::Compose { project: project.0.clone() }).map_err(|error| said(&folder, error))?;
+        let entry = Entry::Compose { project: project.0.clone(), host: engine.host.clone() };
+        ledger.note(&entry).map_err(|error| said(&folder, error))?;
         let charge = Charge { folder: folder.clone(), standing: ledger.standing().to_owned() };
         let watch = logs.join("guardian.log");
         let guardian = match Guardian::post(&binary, &charge, &watch).await {
@@ -159,7 +162,7 @@ impl Compose {
                 return Err(TestbedError::Failed(format!("start the guardian: {error}; its log ends:\n{last}")));
             }
         };
-        let engine = engine.docker.clone();
+        let (engine, host) = (engine.docker.clone(), engine.host.clone());
         let packets = Arc::new(Packets::new(engine.clone(), project.clone()));
         let proxies = Toxiproxies::new(engine.clone(), project.clone(), rows.dial(), Arc::clone(&packets));
         let links = Links::new(&layout, Arc::new(proxies), Arc::clone(&ledger));
@@ -173,6 +176,7 @@ impl Compose {
             secrets,
             project,
             engine,
+            host,
             links,
             packets,
             small_disks,
@@ -362,7 +366,7 @@ impl Compose {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let mut troubles = Vec::new();
+        let mut troubles = BTreeSet::new();
         let all = async {
             while let Some(killed) = kills.join_next().await {
                 troubles.extend(
@@ -376,7 +380,7 @@ impl Compose {
         tokio::select! { () = dead => {} () = all => {} }
         // Dropped, they would be given up.
         kills.detach_all();
-        if troubles.is_empty() { Ok(()) } else { Err(TestbedError::Failed(troubles.join("; "))) }
+        if troubles.is_empty() { Ok(()) } else { Err(TestbedError::Failed(Vec::from_iter(troubles).join("; "))) }
     }
 
     /// Whether anything answers at the published ports of these hosts.
@@ -477,8 +481,8 @@ impl Compose {
         {
             tracing::debug!(%error, "docker compose down");
         }
-        let project = self.project.0.clone();
-        match tokio::task::spawn_blocking(move || leftovers::end(&project, END)).await {
+        let left = leftovers::Project { name: self.project.0.clone(), host: self.host.clone() };
+        match tokio::task::spawn_blocking(move || left.end(END)).await {
             Ok(left) => troubles.extend(left),
             Err(error) => troubles.push(error.to_string()),
         }
