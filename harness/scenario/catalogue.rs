@@ -112,6 +112,7 @@ pub fn links(regions: &[Region; 2]) -> Vec<Link> {
         }
         links.push(Link::new(region, "witness", "control"));
         links.push(Link::new("witness", region, "node"));
+        links.push(Link::new("witness", region, "compute"));
     }
     links
 }
