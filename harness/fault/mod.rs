@@ -12,14 +12,17 @@ mod link_bandwidth;
 mod link_flap;
 mod link_latency;
 mod link_partition;
+mod postgres_primary_revive;
 mod postgres_replay_pause;
 mod process_kill;
 mod process_pause;
 mod region_isolate;
 mod region_outage;
 mod trials;
+mod webhook_fail;
 
 #[cfg(test)]
 mod tests;
 
-pub use injected::{Clock, Injected, inject};
+pub use injected::{Clock, Injected, inject, inject_with};
+pub use webhook_fail::Receiver;

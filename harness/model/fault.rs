@@ -77,6 +77,13 @@ pub enum Fault {
         /// The environment.
         environment: EnvironmentId,
     },
+    /// A primary that was given up comes back on its old data and believes itself the primary, whatever its platform thinks.
+    PostgresPrimaryRevive {
+        /// The region that was given up.
+        region: Region,
+        /// The environment.
+        environment: EnvironmentId,
+    },
     /// Objects of a region that do not reach the other: the link between the stores holds everything back.
     FilesReplicationPause {
         /// The region whose objects are held back.
@@ -89,6 +96,37 @@ pub enum Fault {
         /// How long it stays away.
         down_for: Duration,
     },
+    /// The examiner's own receiver of notices, as a subscriber's that fails.
+    WebhookFail {
+        /// How.
+        mode: WebhookMode,
+    },
+}
+
+/// How a receiver of notices fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WebhookMode {
+    /// It answers, far too late.
+    Slow,
+    /// It hangs up without an answer.
+    Down,
+    /// It answers 500.
+    Error,
+}
+
+impl WebhookMode {
+    /// Every mode.
+    pub const ALL: [WebhookMode; 3] = [Self::Slow, Self::Down, Self::Error];
+
+    /// As files write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Down => "down",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// Which way a partitioned link carries nothing. `forward` is from the first site of its name to the second.
@@ -149,7 +187,7 @@ impl PartitionMode {
 
 impl Fault {
     /// The names of all faults, as files write them.
-    pub const NAMES: [&str; 11] = [
+    pub const NAMES: [&str; 13] = [
         "region.outage",
         "region.isolate",
         "link.partition",
@@ -159,8 +197,10 @@ impl Fault {
         "process.kill",
         "process.pause",
         "postgres.replay_pause",
+        "postgres.primary_revive",
         "files.replication_pause",
         "control.crash",
+        "webhook.fail",
     ];
 
     /// Its name, as files write it.
@@ -175,8 +215,10 @@ impl Fault {
             Self::ProcessKill { .. } => "process.kill",
             Self::ProcessPause { .. } => "process.pause",
             Self::PostgresReplayPause { .. } => "postgres.replay_pause",
+            Self::PostgresPrimaryRevive { .. } => "postgres.primary_revive",
             Self::FilesReplicationPause { .. } => "files.replication_pause",
             Self::ControlCrash { .. } => "control.crash",
+            Self::WebhookFail { .. } => "webhook.fail",
         }
     }
 
@@ -212,10 +254,13 @@ impl fmt::Display for Fault {
             Self::LinkLatency { link, latency, jitter } => write!(f, " {link} ({latency:?} ± {jitter:?})"),
             Self::LinkBandwidth { link, rate_kib } => write!(f, " {link} ({rate_kib} KiB/s)"),
             Self::ProcessKill { process } | Self::ProcessPause { process } => write!(f, " {process}"),
-            Self::PostgresReplayPause { region, environment } => write!(f, " {environment} in {region}"),
+            Self::PostgresReplayPause { region, environment } | Self::PostgresPrimaryRevive { region, environment } => {
+                write!(f, " {environment} in {region}")
+            }
             Self::FilesReplicationPause { from } => write!(f, " from {from}"),
             Self::ControlCrash { at: Some(step), .. } => write!(f, " at {step}"),
             Self::ControlCrash { at: None, .. } => Ok(()),
+            Self::WebhookFail { mode } => write!(f, " ({})", mode.as_str()),
         }
     }
 }

@@ -22,7 +22,7 @@ mod spec;
 pub mod undo;
 
 pub use contract::{
-    Auditor, ControlAccess, Deed, Impediment, LinkTrial, Process, ProcessState, StorePorts, Testbed, TestbedError,
-    Weighing,
+    Auditor, ComputePorts, ControlAccess, Deed, Impediment, LinkTrial, Process, ProcessState, StorePorts, Testbed,
+    TestbedError, Weighing,
 };
 pub use spec::{Equipped, Spec};
