@@ -1,6 +1,7 @@
 //! Customers whose receivers fail: a switch waits for none of them, and each is told once its receiver is well.
 
 use geodrill::{
+    api::control::NoticeKind,
     conduct::Drill,
     model::{
         RunTime,
@@ -66,8 +67,14 @@ async fn a_webhook_that_fails_delays_no_failover_and_gets_its_notice_later() -> 
             let found = events.iter().find(|event| event.at >= began && is_it(&event.what));
             found.unwrap_or_else(|| panic!("{id}: nothing of the kind\n{told}")).at
         };
-        let tried = first(&|what| matches!(what, What::NoticeAttempt { mode: of, .. } if *of == mode));
-        let received = first(&|what| matches!(what, What::NoticeReceived { .. }));
+        let tried = first(&|what| match what {
+            What::NoticeAttempt { kind, mode: of, .. } => *kind == NoticeKind::UnplannedFailover && *of == mode,
+            _ => false,
+        });
+        let received = first(&|what| match what {
+            What::NoticeReceived { kind, .. } => *kind == NoticeKind::UnplannedFailover,
+            _ => false,
+        });
         println!(
             "{id}: {:.3} s; tried {:.3} s before the switch, told {:.3} s after it",
             took(id),
