@@ -1,6 +1,7 @@
 //! Single attempts at Postgres, S3, Toxiproxy and HTTP: no retries, no pools, no answer that hides its ambiguity.
 //! Every call has a hard deadline.
 
+pub mod door;
 pub mod error;
 pub mod http;
 pub mod poll;

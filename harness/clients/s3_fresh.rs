@@ -42,12 +42,26 @@ pub fn presigning() -> Result<PresigningConfig, Failure> {
 /// # Errors
 /// [`Failure::NoEffect`] if no connection came about or the store refused; else [`Failure::InDoubt`].
 pub async fn send(port: u16, signed: &PresignedRequest, body: Bytes, until: Instant) -> Result<Answer, Failure> {
-    let request = request(port, signed, body).map_err(|why| Failure::NoEffect(format!("not sent: {why}")))?;
     let stream = match timeout_at(until, TcpStream::connect(("127.0.0.1", port))).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(Failure::NoEffect(format!("connect: {error}"))),
         Err(_) => return Err(Failure::NoEffect("connect: deadline".to_owned())),
     };
+    send_over(stream, port, signed, body, until).await
+}
+
+/// As [`send`], over a connection that is there; `port` is the one that the request was signed for.
+///
+/// # Errors
+/// As there.
+pub async fn send_over(
+    stream: TcpStream,
+    port: u16,
+    signed: &PresignedRequest,
+    body: Bytes,
+    until: Instant,
+) -> Result<Answer, Failure> {
+    let request = request(port, signed, body).map_err(|why| Failure::NoEffect(format!("not sent: {why}")))?;
     timeout_at(until, exchange(stream, request)).await.unwrap_or_else(|_| Err(Failure::InDoubt("deadline".to_owned())))
 }
 

@@ -14,7 +14,7 @@ use super::{
     folder::Layout,
     notices::Receiver,
     observe::Observer,
-    prefill,
+    old_side, prefill,
     recorder::{Recorder, deadline},
     replica,
     timeline::{Orders, Timeline},
@@ -65,7 +65,7 @@ impl Course {
         let control = self.testbed.control();
         let plane: Arc<dyn Plane> = Arc::new(ReferencePlane::new(control.port, &control.token));
         plane.ready(READY).await?;
-        let _receiver = self.receive_notices(plane.as_ref()).await?;
+        let receiver = self.receive_notices(plane.as_ref()).await?;
         let (targets, took_s): (Vec<_>, Vec<_>) = self.deploy(plane.as_ref()).await?.into_iter().unzip();
         let endpoints: Arc<Vec<Endpoints>> = Arc::new(targets.iter().map(|target| target.endpoints.clone()).collect());
 
@@ -103,7 +103,8 @@ impl Course {
         let filled = prefill::fill(&observer, &spec, PREPARE).await;
         filled.map_err(|why| DrillError::Failed(format!("what the scenario wants there before the load: {why}")))?;
         self.phase(RunPhase::WarmUp);
-        let load = Load::start(spec);
+        let mut load = Load::start(spec);
+        load.ask_old_sides(&old_side::doors(Arc::clone(&self.plan), Arc::clone(&self.testbed), self.recorder.clone()));
         let followers = self.follow(&load, &endpoints);
         sleep(self.plan.workload.warm_up).await;
 
@@ -116,6 +117,7 @@ impl Course {
             endpoints,
             boundaries.clone(),
             orders,
+            receiver.patient(),
         );
         let walked = timeline.walk(false).await;
 
@@ -157,7 +159,7 @@ impl Course {
     async fn receive_notices(&self, plane: &dyn Plane) -> Result<Receiver, DrillError> {
         let receiver =
             Receiver::start(&self.plan, self.recorder.clone()).await.map_err(DrillError::io("the webhook receiver"))?;
-        let link = self.testbed.notices(receiver.port).await?;
+        let link = self.testbed.notices(receiver.port()).await?;
         plane.subscribe(&format!("http://{link}/notices")).await?;
         Ok(receiver)
     }

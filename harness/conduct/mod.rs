@@ -9,6 +9,7 @@
 //! - `observe`: readings of the stores, past the platform.
 //! - `protection`: what the platform says of replicas after a switch, and what is seen of them; `salvages`: its lists of
 //!   what was left behind; `due`: when a replica is due; `converge`: the end of replication before the final readings.
+//! - `old_side`: how the side that served before a switch is asked past the edge.
 //! - `recorder`: events, kept and passed on.
 //! - `notices`: the examiner's own webhook receiver.
 //! - `exec`: a user's command and what it is told.
@@ -28,6 +29,7 @@ mod due;
 mod exec;
 mod notices;
 mod observe;
+mod old_side;
 mod protection;
 mod recorder;
 mod replica;

@@ -44,6 +44,8 @@ pub(super) struct Timeline {
     pub(super) endpoints: Arc<Vec<Endpoints>>,
     pub(super) boundaries: Boundaries,
     pub(super) orders: Orders,
+    /// Where notices arrive, which may be what is to fail.
+    receiver: Arc<dyn fault::Receiver>,
     /// Faults that last, by the step that injected them.
     faults: Mutex<BTreeMap<String, Lasting>>,
     /// Where the next part of the timeline looks from.
@@ -90,10 +92,11 @@ impl Timeline {
         endpoints: Arc<Vec<Endpoints>>,
         boundaries: Boundaries,
         orders: Orders,
+        receiver: Arc<dyn fault::Receiver>,
     ) -> Self {
         let since = Since { event: recorder.mark(), journal: 0 };
         let faults = Mutex::default();
-        Self { plan, testbed, plane, recorder, endpoints, boundaries, orders, faults, since }
+        Self { plan, testbed, plane, recorder, endpoints, boundaries, orders, receiver, faults, since }
     }
 
     /// Walks the steps of one part of the timeline: the ordinary ones, or those after the last write. The first that fails
@@ -227,7 +230,8 @@ impl Timeline {
 
     async fn inject(&self, step: &Step, fault: &Fault) -> Result<String, String> {
         let clock = self.recorder.clock();
-        let injected = fault::inject(&step.id, fault, Arc::clone(&self.testbed), Arc::new(move || clock.now())).await;
+        let (testbed, receiver) = (Arc::clone(&self.testbed), Some(Arc::clone(&self.receiver)));
+        let injected = fault::inject_with(&step.id, fault, testbed, receiver, Arc::new(move || clock.now())).await;
         let record = injected.record().clone();
         self.recorder.say(What::Fault(record.clone()));
         let (end, told) = oneshot::channel();

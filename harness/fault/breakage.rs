@@ -14,11 +14,13 @@ use super::{
     link_partition::LinkPartition,
     network_disconnect::NetworkDisconnect,
     packets::Packets,
+    postgres_primary_revive::PostgresPrimaryRevive,
     postgres_replay_pause::PostgresReplayPause,
     process_kill::ProcessKill,
     process_pause::ProcessPause,
     region_isolate::RegionIsolate,
     region_outage::RegionOutage,
+    webhook_fail::{Receiver, WebhookFail},
 };
 use crate::{
     model::fault::Fault,
@@ -47,7 +49,11 @@ pub(super) trait Breakage: Send + Sync {
 }
 
 /// What breaks as this value says.
-pub(super) fn breakage(fault: &Fault, testbed: &Arc<dyn Testbed>) -> Box<dyn Breakage> {
+pub(super) fn breakage(
+    fault: &Fault,
+    testbed: &Arc<dyn Testbed>,
+    receiver: Option<Arc<dyn Receiver>>,
+) -> Box<dyn Breakage> {
     match fault.clone() {
         Fault::RegionOutage { region } => Box::new(RegionOutage::new(region)),
         Fault::RegionIsolate { region } => Box::new(RegionIsolate::new(region)),
@@ -63,7 +69,11 @@ pub(super) fn breakage(fault: &Fault, testbed: &Arc<dyn Testbed>) -> Box<dyn Bre
         Fault::ProcessKill { process } => Box::new(ProcessKill::new(process)),
         Fault::ProcessPause { process } => Box::new(ProcessPause::new(process)),
         Fault::PostgresReplayPause { region, environment } => Box::new(PostgresReplayPause::new(region, environment)),
+        Fault::PostgresPrimaryRevive { region, environment } => {
+            Box::new(PostgresPrimaryRevive::new(region, environment))
+        }
         Fault::FilesReplicationPause { from } => Box::new(FilesReplicationPause::new(from)),
         Fault::ControlCrash { .. } => Box::new(ControlCrash::new()),
+        Fault::WebhookFail { mode } => Box::new(WebhookFail::new(mode, receiver)),
     }
 }

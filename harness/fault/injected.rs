@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::breakage::{Breakage, breakage};
+use super::{
+    breakage::{Breakage, breakage},
+    webhook_fail::Receiver,
+};
 use crate::{
     model::{
         RunTime,
@@ -30,6 +33,17 @@ pub struct Injected {
 /// The record's `effective` is the moment at which the deed was done, if it was then proven: a proof takes a while, and
 /// what is measured counts from the deed.
 pub async fn inject(step: &str, fault: &Fault, testbed: Arc<dyn Testbed>, clock: Clock) -> Injected {
+    inject_with(step, fault, testbed, None, clock).await
+}
+
+/// As [`inject`], where the examiner has a receiver of notices that may be what is to fail.
+pub async fn inject_with(
+    step: &str,
+    fault: &Fault,
+    testbed: Arc<dyn Testbed>,
+    receiver: Option<Arc<dyn Receiver>>,
+    clock: Clock,
+) -> Injected {
     let mut record = FaultRecord {
         step: step.to_owned(),
         fault: fault.clone(),
@@ -40,7 +54,7 @@ pub async fn inject(step: &str, fault: &Fault, testbed: Arc<dyn Testbed>, clock:
         healing: None,
         unproven: true,
     };
-    let mut breakage = breakage(fault, &testbed);
+    let mut breakage = breakage(fault, &testbed, receiver);
     let visible = breakage.before(&*testbed).await;
     let done = breakage.act(&*testbed).await;
     let at = clock();
@@ -116,7 +130,7 @@ impl Drop for Injected {
         }
         tracing::warn!(step = self.record.step, fault = %self.record.fault, "a fault was dropped without being healed");
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let mut breakage = super::breakage::breakage(&self.record.fault, &self.testbed);
+        let mut breakage = super::breakage::breakage(&self.record.fault, &self.testbed, None);
         std::mem::swap(&mut breakage, &mut self.breakage);
         let testbed = Arc::clone(&self.testbed);
         runtime.spawn(async move {

@@ -15,14 +15,17 @@ mod link_latency;
 mod link_partition;
 mod network_disconnect;
 mod packets;
+mod postgres_primary_revive;
 mod postgres_replay_pause;
 mod process_kill;
 mod process_pause;
 mod region_isolate;
 mod region_outage;
 mod trials;
+mod webhook_fail;
 
 #[cfg(test)]
 mod tests;
 
-pub use injected::{Clock, Injected, inject};
+pub use injected::{Clock, Injected, inject, inject_with};
+pub use webhook_fail::Receiver;

@@ -177,6 +177,24 @@ async fn a_primary_cannot_be_kept_from_replaying() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_nobody_was_promoted_for_is_not_revived() {
+    let parent = fake::folder();
+    let native = Arc::new(fake::up(parent.path(), 1).await);
+    let fault = Fault::PostgresPrimaryRevive { region: "east".parse().unwrap(), environment: "sales".parse().unwrap() };
+    let refused = async |why: &str| {
+        let injected = inject("revived", &fault, Arc::clone(&native) as Arc<dyn Testbed>, clock()).await;
+        assert!(injected.record().unproven && injected.record().proof.contains(why), "{:?}", injected.record());
+        let healed = injected.heal().await;
+        assert!(healed.unproven && healed.healing.unwrap().contains("nothing was started"));
+    };
+    refused("no Postgres of sales runs in west").await;
+    let postmaster = start_postgres(&native, "east");
+    refused("runs already").await;
+    assert!(postmaster.is_alive(), "who runs already is left alone");
+    native.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_with_nothing_behind_it_proves_nothing() {
     let parent = fake::folder();
     let native = Arc::new(fake::up(parent.path(), 1).await);

@@ -14,7 +14,9 @@ use crate::{
         RunTime,
         event::{Event, What},
         fault::{Fault, FaultRecord},
-        measure::{Books, Counts, EventMeasures, Gap, Interruptions, Lag, Measures, Phase, RecoveryPoint},
+        measure::{
+            Books, Counts, EventMeasures, Gap, Interruptions, Lag, Measures, OldSideAsked, Phase, RecoveryPoint,
+        },
         operation::{EnvironmentIndex, Side, Store},
         plan::{
             Action, EnvironmentPlan, Expectation, Mix, Plan, Platform, Regions, Step, StepState, Subject,
@@ -229,6 +231,7 @@ fn switch(environment: u16) -> EventMeasures {
         orphans_unexcused: 0,
         lost: Vec::new(),
         unobserved: None,
+        old_side: Some(OldSideAsked { asked: 120, ..OldSideAsked::default() }),
         phases: vec![
             phase("suspected", 0.7, true),
             phase("declared", 2.0, true),
@@ -257,6 +260,7 @@ fn end(environment: u16) -> EventMeasures {
         sql: Counts { intents: 1600, acked: 1580, intact: 1580, ..Counts::default() },
         files: Counts::default(),
         orphans: 0,
+        old_side: None,
         phases: Vec::new(),
         back_to_rate_s: None,
         ..switch(environment)

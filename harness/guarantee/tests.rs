@@ -10,12 +10,13 @@ use super::{
     set::{self, promises, sets},
 };
 use crate::{
-    api::control::{Scope, SwitchKind},
+    api::control::{NoticeKind, Scope, SwitchKind},
     model::{
         event::What,
+        fault::{Fault, FaultRecord, WebhookMode},
         measure::{Finding, Integrity},
         operation::EnvironmentIndex,
-        plan::{Action, Order, Step},
+        plan::{Action, Order, Step, StepState},
         verdict::Verdict::{self, Held, Inconclusive, Reported, Violated},
     },
 };
@@ -126,6 +127,40 @@ fn notice_comes_before_the_switch() {
     check(id, Violated, |run| only(run, &[9.0]));
     check(id, Held, |run| only(run, &[11.0, 14.0]));
     check(id, Inconclusive, |run| run.failover().switched = None);
+}
+
+#[test]
+fn a_receiver_that_fails_must_have_been_tried_before_and_be_told_after() {
+    let id = "dataverse.unplanned.notice";
+    let failing = |run: &mut Run, attempts: &[f64], received: &[f64], healed: Option<f64>, end: f64| {
+        run.events.retain(|event| !matches!(event.what, What::NoticeReceived { .. }));
+        for second in attempts {
+            let (environment, kind) = (EnvironmentIndex(0), NoticeKind::UnplannedFailover);
+            let mode = WebhookMode::Error;
+            run.happened(*second, What::NoticeAttempt { environment, kind, operation: 1, mode });
+        }
+        for second in received {
+            run.happened(*second, notice(0));
+        }
+        let fault = FaultRecord {
+            step: "erring".to_owned(),
+            fault: Fault::WebhookFail { mode: WebhookMode::Error },
+            requested: at(8.0),
+            effective: Some(at(8.0)),
+            proof: "500".to_owned(),
+            healed: healed.map(at),
+            healing: healed.map(|_| "204".to_owned()),
+            unproven: false,
+        };
+        run.happened(healed.unwrap_or(8.0), What::Fault(fault));
+        run.happened(end, What::Step { id: "end".to_owned(), state: StepState::Done, detail: String::new() });
+    };
+    check(id, Held, |run| failing(run, &[12.0], &[20.0], Some(19.0), 60.0));
+    check(id, Violated, |run| failing(run, &[14.0], &[20.0], Some(19.0), 60.0));
+    check(id, Violated, |run| failing(run, &[], &[20.0], Some(19.0), 60.0));
+    check(id, Violated, |run| failing(run, &[12.0], &[], Some(40.0), 60.0));
+    check(id, Inconclusive, |run| failing(run, &[12.0], &[], Some(55.0), 60.0));
+    check(id, Inconclusive, |run| failing(run, &[12.0], &[], None, 60.0));
 }
 
 #[test]

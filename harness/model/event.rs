@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     RunTime,
-    fault::FaultRecord,
+    fault::{FaultRecord, WebhookMode},
     operation::{EnvironmentIndex, Side},
     plan::StepState,
 };
@@ -111,6 +111,17 @@ pub enum What {
         kind: NoticeKind,
         /// The platform's number of the operation.
         operation: u64,
+    },
+    /// A notice was sent to the examiner's own receiver while it failed: it was read, and not taken.
+    NoticeAttempt {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// What it announces.
+        kind: NoticeKind,
+        /// The platform's number of the operation.
+        operation: u64,
+        /// How the receiver failed.
+        mode: WebhookMode,
     },
     /// One sample of replication lag.
     Lag {

@@ -96,6 +96,13 @@ pub enum Fault {
         /// The environment.
         environment: EnvironmentId,
     },
+    /// A primary that was given up comes back on its old data and believes itself the primary, whatever its platform thinks.
+    PostgresPrimaryRevive {
+        /// The region that was given up.
+        region: Region,
+        /// The environment.
+        environment: EnvironmentId,
+    },
     /// Objects of a region that do not reach the other: the link between the stores holds everything back.
     FilesReplicationPause {
         /// The region whose objects are held back.
@@ -108,6 +115,37 @@ pub enum Fault {
         /// How long it stays away.
         down_for: Duration,
     },
+    /// The examiner's own receiver of notices, as a subscriber's that fails.
+    WebhookFail {
+        /// How.
+        mode: WebhookMode,
+    },
+}
+
+/// How a receiver of notices fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WebhookMode {
+    /// It answers, far too late.
+    Slow,
+    /// It hangs up without an answer.
+    Down,
+    /// It answers 500.
+    Error,
+}
+
+impl WebhookMode {
+    /// Every mode.
+    pub const ALL: [WebhookMode; 3] = [Self::Slow, Self::Down, Self::Error];
+
+    /// As files write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::Down => "down",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// What befalls packets. Shares are percent of a link's packets, 1 to 100.
@@ -220,7 +258,7 @@ impl PartitionMode {
 
 impl Fault {
     /// The names of all faults, as files write them.
-    pub const NAMES: [&str; 17] = [
+    pub const NAMES: [&str; 19] = [
         "region.outage",
         "region.isolate",
         "link.partition",
@@ -236,8 +274,10 @@ impl Fault {
         "process.kill",
         "process.pause",
         "postgres.replay_pause",
+        "postgres.primary_revive",
         "files.replication_pause",
         "control.crash",
+        "webhook.fail",
     ];
 
     /// Its name, as files write it.
@@ -255,8 +295,10 @@ impl Fault {
             Self::ProcessKill { .. } => "process.kill",
             Self::ProcessPause { .. } => "process.pause",
             Self::PostgresReplayPause { .. } => "postgres.replay_pause",
+            Self::PostgresPrimaryRevive { .. } => "postgres.primary_revive",
             Self::FilesReplicationPause { .. } => "files.replication_pause",
             Self::ControlCrash { .. } => "control.crash",
+            Self::WebhookFail { .. } => "webhook.fail",
         }
     }
 
@@ -296,10 +338,13 @@ impl fmt::Display for Fault {
             | Self::DiskFull { process }
             | Self::ProcessKill { process }
             | Self::ProcessPause { process } => write!(f, " {process}"),
-            Self::PostgresReplayPause { region, environment } => write!(f, " {environment} in {region}"),
+            Self::PostgresReplayPause { region, environment } | Self::PostgresPrimaryRevive { region, environment } => {
+                write!(f, " {environment} in {region}")
+            }
             Self::FilesReplicationPause { from } => write!(f, " from {from}"),
             Self::ControlCrash { at: Some(step), .. } => write!(f, " at {step}"),
             Self::ControlCrash { at: None, .. } => Ok(()),
+            Self::WebhookFail { mode } => write!(f, " ({})", mode.as_str()),
         }
     }
 }

@@ -15,7 +15,7 @@ pub struct Link {
     pub from: String,
     /// Site that is reached.
     pub to: String,
-    /// What is carried: `sql`, `files`, `node`, `control`, `routes`, `notices`.
+    /// What is carried: `sql`, `files`, `node`, `compute`, `control`, `routes`, `notices`.
     pub service: String,
 }
 

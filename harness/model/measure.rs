@@ -119,10 +119,26 @@ pub struct EventMeasures {
     pub lost: Vec<LostWrite>,
     /// Its boundary was observed; if not, its loss is inconclusive and this says why.
     pub unobserved: Option<String>,
+    /// How the old side answered past the edge; `None`: there was no switch.
+    #[serde(default)]
+    pub old_side: Option<OldSideAsked>,
     /// Failover time in parts.
     pub phases: Vec<Phase>,
     /// Seconds from the first acknowledgement of the new side until 95 % of the rate before was served again.
     pub back_to_rate_s: Option<f64>,
+}
+
+/// How the side that served before a switch answered when it was asked past the edge, from the new side's first
+/// acknowledgement until it was seen to follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OldSideAsked {
+    /// Operations: reads and writes of rows and of objects, with the old epoch and with the new one.
+    pub asked: u64,
+    /// Of these acknowledged, in whole or in part: there should be none.
+    pub answered: u64,
+    /// Of these without a clear answer. All others were refused before anything was sent.
+    pub in_doubt: u64,
 }
 
 /// One part of a failover's time.

@@ -59,6 +59,16 @@ pub enum Lane {
         /// Fresh or long-lived connection.
         connection: Connection,
     },
+    /// The examiner's question to the side that served before a switch, at its compute's own doors, past the edge and its
+    /// routes: nothing may be answered there any more.
+    OldSide {
+        /// The side that was asked.
+        side: Side,
+        /// The store. A write of files is a create with a file, of which each part may be answered.
+        store: Store,
+        /// Read or write.
+        access: Access,
+    },
 }
 
 /// What kind of operation.

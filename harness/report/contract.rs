@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{measure::Counts, operation::Store, verdict::Verdict};
+use crate::model::{
+    measure::{Counts, OldSideAsked},
+    operation::Store,
+    verdict::Verdict,
+};
 
 /// Name and version of the contract.
 pub const CONTRACT: &str = "geodrill.report/1";
@@ -147,6 +151,8 @@ pub struct EventRow {
     pub orphans: u64,
     /// Orphans that nothing excuses.
     pub orphans_unexcused: u64,
+    /// How the side that served before answered when it was asked past the edge; `null`: there was no switch.
+    pub old_side: Option<OldSideAsked>,
     /// Failover time in parts, which sum to the whole.
     pub phases_s: BTreeMap<String, f64>,
     /// Those of the parts that are the platform's word.

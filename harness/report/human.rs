@@ -104,6 +104,9 @@ fn event_block(out: &mut String, event: &EventRow, style: Style) {
     if event.kind != EventKind::None {
         line(out, format!("  switched      {}", switched(event)));
     }
+    if let Some(asked) = event.old_side.filter(|asked| asked.asked > 0) {
+        line(out, format!("  old side      {}", old_side(asked)));
+    }
     if !event.phases_s.is_empty() {
         line(out, format!("  in parts      {}", phases(event, style)));
     }
@@ -185,6 +188,13 @@ fn switched(event: &EventRow) -> String {
         None if event.aborted => "no: the attempt was aborted, says the platform".to_owned(),
         None => "no: no write was acknowledged from the other region".to_owned(),
     }
+}
+
+fn old_side(asked: crate::model::measure::OldSideAsked) -> String {
+    let doubt = if asked.in_doubt > 0 { format!(", {} in doubt", asked.in_doubt) } else { String::new() };
+    let answered =
+        if asked.answered == 0 { "never answered".to_owned() } else { format!("{} answered", asked.answered) };
+    format!("asked {} times past the edge after the switch, {answered}{doubt}", asked.asked)
 }
 
 /// In the order of a failover; whatever else there is after it.

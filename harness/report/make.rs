@@ -178,6 +178,7 @@ fn event_row(plan: &Plan, event: &EventMeasures) -> EventRow {
         }),
         orphans: event.orphans,
         orphans_unexcused: event.orphans_unexcused,
+        old_side: event.old_side,
         phases_s: event.phases.iter().map(|phase| (phase.name.clone(), phase.seconds)).collect(),
         claimed_phases: event.phases.iter().filter(|phase| phase.claim).map(|phase| phase.name.clone()).collect(),
         back_to_rate_s: event.back_to_rate_s,

@@ -63,6 +63,19 @@ pub enum Availability {
 }
 
 impl Catalogue {
+    /// What is to be had on one testbed or another, for a schema of files that may be meant for any; it knows no guarantees.
+    pub(super) fn of_any() -> Self {
+        let mut any = Self::of(TestbedName::Native, Vec::new());
+        for testbed in TestbedName::ALL {
+            for (entry, there) in any.faults.iter_mut().zip(faults(testbed)) {
+                if there.availability == Availability::Now {
+                    *entry = there;
+                }
+            }
+        }
+        any
+    }
+
     /// What a testbed with the reference platform offers.
     pub fn of(testbed: TestbedName, guarantees: Vec<Promise>) -> Self {
         Self {
@@ -112,6 +125,7 @@ pub fn links(regions: &[Region; 2]) -> Vec<Link> {
         }
         links.push(Link::new(region, "witness", "control"));
         links.push(Link::new("witness", region, "node"));
+        links.push(Link::new("witness", region, "compute"));
     }
     links
 }
@@ -141,6 +155,9 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
         "its folders share this machine's disk; on `compose` a site can have a small one of its own";
     const NO_HOSTS: &str = "all its processes share this machine's one network; `compose` can do it";
     const NO_PACKETS: &str = "its links are TCP proxies, which see streams and not packets; `compose` can do it";
+    const REVIVED: &str = "an old primary comes back and believes itself primary";
+    // In a container Postgres is started by its node alone, which is what the fault goes round.
+    let revive = if testbed == TestbedName::Native { Now } else { NotYet };
     let entry = |name, about, fields, availability| FaultEntry { name, about, fields, availability };
     let (packets, hosts, disks, clock) = match testbed {
         TestbedName::Native => (Never(NO_PACKETS), Never(NO_HOSTS), Never(SHARED_DISK), ONE_CLOCK),
@@ -168,7 +185,9 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
         entry("process.kill", "SIGKILL to a process and all its children", &["process"], Now),
         entry("process.pause", "SIGSTOP to a process and all its children", &["process"], Now),
         entry("postgres.replay_pause", "a standby that receives and does not replay", &["region", "environment"], Now),
+        entry("postgres.primary_revive", REVIVED, &["region", "environment"], revive),
         entry("files.replication_pause", "objects are not replicated", &["from"], Now),
+        entry("webhook.fail", "the receiver of notices is slow, down or answers 500", &["mode"], Now),
         entry("control.crash", "the control plane dies, at a step if one is named", &["at", "down_for"], Now),
         later("zone.outage", "every process of a zone killed and every link cut, at once"),
         later("zone.isolate", "every link of a zone cut"),
@@ -183,7 +202,6 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
         later("postgres.wal_gap", "log that a standby needs is gone"),
         later("postgres.standby_loss", "a standby is gone"),
         later("postgres.connections_exhaust", "no connection is left"),
-        later("postgres.primary_revive", "an old primary comes back and believes itself primary"),
         later("files.backlog", "many objects wait for replication"),
         later("files.credentials_revoke", "the replication credential is revoked"),
         later("files.versions_diverge", "both sides have versions of their own"),

@@ -10,9 +10,9 @@ use super::{
     tree::Node,
 };
 use crate::{
-    api::Region,
+    api::{EnvironmentId, Region},
     model::{
-        fault::{Direction, Fault, Mishap, PartitionMode},
+        fault::{Direction, Fault, Mishap, PartitionMode, WebhookMode},
         link::Link,
         process::ProcessName,
     },
@@ -49,10 +49,12 @@ pub(super) fn decode(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) ->
         }
         "link.flap" => flap(&fields, context, sink),
         "postgres.replay_pause" => {
-            let region = fields.require("region", sink).and_then(|node| region(node, context, sink));
-            let environment = fields.require("environment", sink);
-            let environment = environment.and_then(|node| timeline::environment(node, context, sink));
-            Some(Fault::PostgresReplayPause { region: region?, environment: environment? })
+            let (region, environment) = cluster(&fields, context, sink)?;
+            Some(Fault::PostgresReplayPause { region, environment })
+        }
+        "postgres.primary_revive" => {
+            let (region, environment) = cluster(&fields, context, sink)?;
+            Some(Fault::PostgresPrimaryRevive { region, environment })
         }
         "files.replication_pause" => {
             let from = fields.require("from", sink).and_then(|node| region(node, context, sink))?;
@@ -69,6 +71,11 @@ pub(super) fn decode(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) ->
                 None => Some(DOWN_FOR),
             };
             Some(Fault::ControlCrash { at: at?, down_for: down_for? })
+        }
+        "webhook.fail" => {
+            let modes = WebhookMode::ALL.map(WebhookMode::as_str);
+            let word = fields.require("mode", sink).and_then(|node| scalars::word(node, "mode", &modes, sink))?;
+            WebhookMode::ALL.into_iter().find(|mode| mode.as_str() == word).map(|mode| Fault::WebhookFail { mode })
         }
         "link.partition" => partition(&fields, context, sink),
         "link.latency" => {
@@ -126,6 +133,14 @@ pub(super) fn region(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) ->
         sink.unknown(&node.span, "region", name, regions.iter().map(Region::as_str));
     }
     found.cloned()
+}
+
+/// An environment's cluster in a region.
+fn cluster(fields: &Fields<'_>, context: &Context<'_>, sink: &mut Sink<'_>) -> Option<(Region, EnvironmentId)> {
+    let region = fields.require("region", sink).and_then(|node| region(node, context, sink));
+    let environment = fields.require("environment", sink);
+    let environment = environment.and_then(|node| timeline::environment(node, context, sink));
+    Some((region?, environment?))
 }
 
 fn partition(fields: &Fields<'_>, context: &Context<'_>, sink: &mut Sink<'_>) -> Option<Fault> {

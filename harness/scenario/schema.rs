@@ -8,15 +8,14 @@ use super::{catalogue::Availability, catalogue::Catalogue, expect, fault, file, 
 use crate::{
     api::{environment::EnvironmentKind, ids::NAME_BYTES_MAX},
     model::{
-        fault::{Direction, PartitionMode},
+        fault::{Direction, PartitionMode, WebhookMode},
         plan::WantedOutcome,
-        testbed::TestbedName,
     },
 };
 
-/// The schema of a scenario file, for a testbed that can do all that any can; the committed copy is `fixtures/schema/scenario.json`.
+/// The schema of a scenario file, for any testbed; the committed copy is `fixtures/schema/scenario.json`.
 pub fn schema() -> Value {
-    let catalogue = Catalogue::of(TestbedName::Compose, Vec::new());
+    let catalogue = Catalogue::of_any();
     let mut schema = closed(&file::FIELDS, &["geodrill", "name", "environments"], |field| match field {
         "geodrill" => json!({ "const": 1 }),
         "name" => reference("name"),
@@ -138,10 +137,13 @@ fn faults(catalogue: &Catalogue) -> Value {
     let faults: Map<String, Value> = available
         .map(|entry| {
             let is_required =
-                |field: &&str| !fault::OPTIONAL.contains(field) || (*field == "mode" && entry.name == "link.partition");
+                |field: &&str| !fault::OPTIONAL.contains(field) || (*field == "mode" && entry.name != "link.flap");
             let required: Vec<&str> = entry.fields.iter().copied().filter(is_required).collect();
             let mut fault = closed(entry.fields, &required, |field| match field {
                 "region" | "environment" | "from" => reference("name"),
+                "mode" if entry.name == "webhook.fail" => {
+                    json!({ "enum": WebhookMode::ALL.map(WebhookMode::as_str) })
+                }
                 "mode" => json!({ "enum": PartitionMode::ALL.map(PartitionMode::as_str) }),
                 "direction" => json!({ "enum": Direction::ALL.map(Direction::as_str) }),
                 "duty" | "share" => reference("share"),

@@ -225,6 +225,15 @@ pub struct StorePorts {
     pub files: Option<u16>,
 }
 
+/// Where a region's compute takes traffic itself, past the edge and its routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ComputePorts {
+    /// SQL, on 127.0.0.1.
+    pub sql: u16,
+    /// Files, on 127.0.0.1.
+    pub files: u16,
+}
+
 /// A running testbed.
 ///
 /// Every method that starts or breaks something writes it to the undo ledger *before* it is done.
@@ -262,6 +271,9 @@ pub trait Testbed: Send + Sync {
 
     /// Where the stores of an environment are, by the sites' inventories as they were seen last.
     fn stores(&self, region: &Region, environment: &EnvironmentId) -> StorePorts;
+
+    /// Where a region's compute takes traffic itself, whether or not it runs. `None`: there is no such region.
+    fn computes(&self, region: &Region) -> Option<ComputePorts>;
 
     /// Folder of the control plane's journal. `None` where files cannot be reached.
     fn journal(&self) -> BoxFuture<'_, Option<std::path::PathBuf>> {
@@ -321,6 +333,14 @@ pub trait Testbed: Send + Sync {
     /// Starts a killed process again, if the testbed is the one who starts it (`files`, and the roles); a `postgres` is its
     /// node's to start, and this waits until the node has done so.
     fn restart<'a>(&'a self, name: &'a ProcessName) -> BoxFuture<'a, Result<(), TestbedError>>;
+
+    /// Starts an environment's Postgres in a region on the data that it left, past its node and as a primary, whatever the folder
+    /// says that it is.
+    fn revive<'a>(
+        &'a self,
+        region: &'a Region,
+        environment: &'a EnvironmentId,
+    ) -> BoxFuture<'a, Result<Process, TestbedError>>;
 
     /// Cuts a region's links for the final readings, in both directions; its processes run on.
     fn isolate<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>>;

@@ -21,6 +21,7 @@ use crate::{
     },
     clients::toxiproxy::ProxyState,
     model::link::Link,
+    testbed::contract::ComputePorts,
 };
 
 /// Proxies of a link between the regions' file stores: after a failure a target is online again at once under the port
@@ -315,6 +316,12 @@ impl Layout {
     /// Where a service with this address listens.
     fn bound(&self, address: &Address) -> SocketAddr {
         (self.bind, address.port()).into()
+    }
+
+    /// Where a region's compute takes traffic.
+    pub fn computes(&self, region: &Region) -> Option<ComputePorts> {
+        let own = self.own.get(region)?;
+        Some(ComputePorts { sql: own.compute_sql.port(), files: own.compute_files.port() })
     }
 
     /// The region that is not this one.

@@ -22,7 +22,7 @@ mod spec;
 pub mod undo;
 
 pub use contract::{
-    Auditor, ControlAccess, Deed, DiskDeed, Impediment, KernelCounts, LinkTrial, PacketCounts, Process, ProcessState,
-    Space, StorePorts, Testbed, TestbedError, Weighing,
+    Auditor, ComputePorts, ControlAccess, Deed, DiskDeed, Impediment, KernelCounts, LinkTrial, PacketCounts, Process,
+    ProcessState, Space, StorePorts, Testbed, TestbedError, Weighing,
 };
 pub use spec::{Equipped, Spec};

@@ -10,7 +10,9 @@ use super::{
     findings::Findings,
     input::Input,
     interruption::Probes,
-    lag, marks, phases, rate,
+    lag, marks,
+    old_side::{self, Answered},
+    phases, rate,
     readings::{self, books, of_event},
     recovery, regions,
     rows::Rows,
@@ -111,12 +113,12 @@ impl Subject<'_, '_> {
             files.counts.found = found.found;
             files.counts.residual = found.residual(&files.counts, intents[1] - recovery::lost_before(&past.files));
         }
-        self.sides(switch, &mut rows, &mut findings);
+        let old_side = self.sides(switch, &mut rows, &mut files, &mut findings);
         rows.counts.lost_bytes = recovery::lost_bytes(self.writes, &rows, Store::Sql);
         files.counts.lost_bytes = recovery::lost_bytes(self.writes, &files, Store::Files);
         let lost = recovery::lost_writes(self.writes, &rows, &files);
         let lost_rows = lost.iter().filter(|lost| lost.store == Store::Sql).map(|lost| lost.token).collect();
-        self.client_reads(switch, &lost_rows, &mut findings);
+        self.client_reads(switch, &lost_rows, &old_side, &mut findings);
         let missed = |number: usize| past.rows[number] == Past::Missed || past.files[number] == Past::Missed;
         let point = recovery::point(self.writes, &rows, &files, switch, read.view, missed);
         let sampled = switch.kind.and_then(|_| lag::dose(self.input, self.environment, switch));
@@ -145,6 +147,7 @@ impl Subject<'_, '_> {
             orphans_unexcused: beside.orphans_unexcused,
             lost,
             unobserved: read.unobserved(),
+            old_side: old_side.asked.filter(|_| switch.kind.is_some()),
             phases: phases::phases(self.input, self.environment, switch),
             back_to_rate_s: rate::back_to_rate(self.acks, switch),
         };
@@ -264,14 +267,19 @@ impl Subject<'_, '_> {
         beside
     }
 
-    /// Writes that the old side acknowledged after the new side had.
-    fn sides(&self, switch: &Switch, rows: &mut Fates, findings: &mut Findings<'_>) {
+    /// Writes that the old side acknowledged after the new side had; and whatever else it answered.
+    fn sides(&self, switch: &Switch, rows: &mut Fates, files: &mut Fates, findings: &mut Findings<'_>) -> Answered {
         let unannounced = (self.switches.len() == 1).then(|| timeline::unannounced(self.acks));
-        let (zombies, late) = marks::zombies(self.writes, unannounced.as_ref().unwrap_or(switch));
+        let switch = unannounced.as_ref().unwrap_or(switch);
+        let answered = old_side::answered(self.input, self.environment, switch);
+        let (zombies, late) = marks::zombies(self.writes, switch);
         rows.counts.zombie = zombies.len() as u64;
         rows.counts.late = late.len() as u64;
+        files.counts.zombie = answered.objects.len() as u64;
+        let objects = answered.objects.iter().map(ToString::to_string);
+        findings.add(Integrity::SplitBrain, Store::Files, files.counts.zombie, objects);
         if zombies.is_empty() {
-            return;
+            return answered;
         }
         let other = readings::other_side(self.input, self.environment).and_then(|seen| seen.sql.whole());
         let there = other.map(tokens).unwrap_or_default();
@@ -281,17 +289,28 @@ impl Subject<'_, '_> {
             if only_there { format!("{token} (only in the old region)") } else { token.to_string() }
         });
         findings.add(Integrity::SplitBrain, Store::Sql, rows.counts.zombie, examples.collect::<Vec<_>>());
+        answered
     }
 
-    /// Reads that returned what they may not. A stale one is told in the event that was under way, else at the end.
-    fn client_reads(&self, switch: &Switch, lost: &BTreeSet<Token>, findings: &mut Findings<'_>) {
+    /// Reads that returned what they may not. A stale one is told in the event that was under way, else at the end; one that
+    /// the old side answered, in the event that made it the old one.
+    fn client_reads(&self, switch: &Switch, lost: &BTreeSet<Token>, old_side: &Answered, findings: &mut Findings<'_>) {
         let event_of = |read: &Read<'_>| {
             let begun = self.switches.iter().rev().find(|event| event.kind.is_some() && event.began <= read.sent);
             begun.map_or("end", |event| event.id.as_str())
         };
-        let stale: Vec<_> = self.stale.iter().filter(|read| event_of(read) == switch.id).collect();
         let name = |read: &Read<'_>| read.token.to_string();
-        findings.add(Integrity::StaleRead, Store::Sql, stale.len() as u64, stale.iter().map(|read| name(read)));
+        for store in [Store::Sql, Store::Files] {
+            let by_old = old_side.reads.iter().filter(|(_, of)| *of == store).map(|(token, _)| *token);
+            let by_old: BTreeSet<Token> = by_old.collect();
+            let stale = self.stale.iter().filter(|_| store == Store::Sql).filter(|read| event_of(read) == switch.id);
+            // Told once, even if it is both.
+            let stale = stale.map(|read| read.token).filter(|token| !by_old.contains(token));
+            let examples = stale.map(|token| token.to_string());
+            let examples: Vec<String> =
+                examples.chain(by_old.iter().map(|token| format!("{token} (answered by the old side)"))).collect();
+            findings.add(Integrity::StaleRead, store, examples.len() as u64, examples);
+        }
         let ghosts = client_reads::ghosts(self.reads, switch, lost);
         findings.add(Integrity::GhostRead, Store::Sql, ghosts.len() as u64, ghosts.iter().map(|read| name(read)));
     }

@@ -7,7 +7,8 @@
 //! - `readings` chooses the reading of each event; `balance` counts it once more with code of its own, the second half
 //!   of the books; `passes` compares the two final ones, `regions` both sides of what ended protected, `salvage` a
 //!   platform's list with what a switch lost.
-//! - `recovery`, `interruption`, `phases`, `rate`, `lag` are the times; `client_reads` judges what reads returned.
+//! - `recovery`, `interruption`, `phases`, `rate`, `lag` are the times; `client_reads` judges what reads returned, `old_side`
+//!   what was answered by the side that had served before.
 //!
 //! A write that one event lost is left out of the counts of later events, so each loss is told once; should its row come
 //! back, it stands in `lost_found`. A write that was sent but not answered when a reading began is in doubt *there*.
@@ -27,6 +28,7 @@ mod input;
 mod interruption;
 mod lag;
 mod marks;
+mod old_side;
 mod passes;
 mod phases;
 mod rate;

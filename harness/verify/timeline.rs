@@ -18,11 +18,13 @@ pub(super) struct Ack {
     pub is_load: bool,
 }
 
-/// Every acknowledgement of an environment, in the order of time.
+/// Every acknowledgement of an environment to its customers, in the order of time. What is asked of the old side past the edge
+/// is no customer's: its answers show no switch, and are told as what they are.
 pub(super) fn acks(input: &Input<'_>, environment: EnvironmentIndex) -> Vec<Ack> {
     let mut acks = Vec::with_capacity(input.history.outcomes().len());
     for (intent, outcome) in input.history.operations().filter(|(intent, _)| intent.environment == environment) {
         if let Some(outcome) = outcome
+            && !matches!(intent.lane, Lane::OldSide { .. })
             && let Told::Ok { side, .. } = outcome.told
         {
             let is_load = matches!(intent.lane, Lane::Writer(_));
@@ -50,6 +52,8 @@ pub(super) struct Switch {
     pub switched: Option<RunTime>,
     /// The old side serves again, by a later event; the end of time if not.
     pub back: RunTime,
+    /// It is being switched back to, and what it answers from then on is the other event's; the end of time if not.
+    pub returns: RunTime,
     /// The last acknowledgement from the old side.
     pub cut: Option<RunTime>,
 }
@@ -92,14 +96,15 @@ pub(super) fn switches(input: &Input<'_>, environment: EnvironmentIndex, acks: &
         let back = returning.and_then(|later| later.switched);
         // Once it is being switched back to, what the old side acknowledges is the other event's: a read may well come
         // from there before the first write does.
-        let others = returning.map_or(RunTime(u64::MAX), |later| later.began);
+        let returns = returning.map_or(RunTime(u64::MAX), |later| later.began);
         let switch = &mut switches[place];
         switch.back = back.unwrap_or(switch.back);
+        switch.returns = returns;
         if switch.switched.is_none() {
             // Nothing was switched: the old side serves on, and what comes later is another event's.
             switch.back = switch.back.min(switch.until);
         }
-        let old = |ack: &&Ack| ack.side == from && ack.side.is_some() && ack.at < switch.back.min(others);
+        let old = |ack: &&Ack| ack.side == from && ack.side.is_some() && ack.at < switch.back.min(returns);
         switch.cut = acks.iter().rev().find(old).map(|ack| ack.at);
     }
     switches.push(end(input, acks));
@@ -150,6 +155,7 @@ impl Switch {
             to: None,
             switched: None,
             back: never,
+            returns: never,
             cut: None,
         }
     }

@@ -18,5 +18,5 @@ pub mod schedule;
 mod tests;
 
 pub use clock::Clock;
-pub use drive::{Gauge, Load, LoadSpec, Rates, Stall, Stopped, Target, prefill, prepare};
+pub use drive::{Gauge, Load, LoadSpec, OldDoors, OldSide, Rates, Stall, Stopped, Target, prefill, prepare};
 pub use journal::Journal;

@@ -7,6 +7,7 @@ mod endings;
 #[cfg(feature = "compose")]
 mod engine;
 mod faults;
+mod fencing;
 mod full_disk;
 mod house;
 mod lab;
@@ -22,3 +23,4 @@ mod shipped;
 mod stage;
 mod support;
 mod tampering;
+mod webhooks;

@@ -128,6 +128,32 @@ async fn a_stalled_receiver_aborts_a_planned_failover_without_harm() -> anyhow::
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_keeps_its_clients_alone_answers_nobody_after_the_switch() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let finished = drill(shipped("partition-split-brain")?).run().await?.assert_held();
+    let told = finished.human();
+    let [lost] = &events(&finished, "failover-1")[..] else { panic!("one failover\n{told}") };
+    // It went on acknowledging until its permits had run out, and what it acknowledged had nowhere to go.
+    assert!(lost.sql.lost() > 0 && lost.switched.is_some(), "{told}");
+    assert_eq!((lost.sql.zombie, lost.files.zombie), (0, 0), "{told}");
+    assert!(finished.measures.regions.iter().all(|compared| compared.unread.is_none()), "{told}");
+    assert_eq!(finished.measures.regions.len(), 1, "it ended protected\n{told}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn losing_control_for_ten_permits_moves_nobody_and_stops_no_write() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let finished = drill(shipped("control-outage")?).run().await?.assert_held();
+    let told = finished.human();
+    assert!(finished.measures.events.iter().all(|event| event.kind.is_none()), "{told}");
+    let outage = finished.report.faults.iter().find(|fault| fault.step == "outage").expect("it was injected");
+    let lasted = outage.healed_s.zip(outage.effective_s).map(|(healed, effective)| healed - effective);
+    assert!(lasted.is_some_and(|lasted| lasted >= 10.0), "{lasted:?}\n{told}");
+    Ok(())
+}
+
 /// A shipped scenario. With `GEODRILL_TEST_RESULTS` its results are left there, in a folder for each testbed, so that testbeds
 /// can be compared afterwards.
 fn shipped(name: &str) -> Result<Drill, DrillError> {

@@ -69,9 +69,11 @@ fn every_shipped_scenario_is_read_and_told_in_a_sentence() {
         [
             "aborted-failover",
             "baseline",
+            "control-outage",
             "environment-failover",
             "failback",
             "file-backlog",
+            "partition-split-brain",
             "planned-failover",
             "round-trip",
             "short-outage",

@@ -35,8 +35,8 @@ use crate::{
     os::files::private_folder,
     testbed::{
         contract::{
-            Auditor, ControlAccess, Deed, DiskDeed, Impediment, LinkTrial, PacketCounts, Process, ProcessState, Space,
-            StorePorts, Testbed, TestbedError, Weighing,
+            Auditor, ComputePorts, ControlAccess, Deed, DiskDeed, Impediment, LinkTrial, PacketCounts, Process,
+            ProcessState, Space, StorePorts, Testbed, TestbedError, Weighing,
         },
         guardian::{Charge, Guardian},
         layout::{Layout, Secrets, Service, hosts},
@@ -597,6 +597,10 @@ impl Testbed for Compose {
         StorePorts { sql: seen.sql.get(environment).copied(), files }
     }
 
+    fn computes(&self, region: &Region) -> Option<ComputePorts> {
+        self.layout.computes(region)
+    }
+
     fn journal(&self) -> BoxFuture<'_, Option<PathBuf>> {
         Box::pin(async {
             let folder = self.journal.get_or_init(|| async {
@@ -682,6 +686,15 @@ impl Testbed for Compose {
 
     fn restart<'a>(&'a self, name: &'a ProcessName) -> BoxFuture<'a, Result<(), TestbedError>> {
         Box::pin(self.start_again(name))
+    }
+
+    fn revive<'a>(
+        &'a self,
+        region: &'a Region,
+        environment: &'a EnvironmentId,
+    ) -> BoxFuture<'a, Result<Process, TestbedError>> {
+        let why = format!("{environment} in {region}: in a container, Postgres is started by its node alone");
+        Box::pin(async move { Err(TestbedError::Unusable(why)) })
     }
 
     fn isolate<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {

@@ -11,11 +11,12 @@
 //! | `undo.ndjson` | what was started and broken, written before it was done ([`super::undo`]) |
 //!
 //! Parts ([`super::ports`] reserves ports, [`super::layout`] says which is whose): [`toxiproxies`] runs those, [`launch`] starts processes that end with us, [`files`] runs MinIO and [`iam`] makes its
-//! user, [`roles`] runs the platform's roles, [`testbed`] puts it together.
+//! user, [`postgres`] reads a cluster's settings, [`roles`] runs the platform's roles, [`testbed`] puts it together.
 
 mod files;
 mod iam;
 mod launch;
+mod postgres;
 mod roles;
 mod testbed;
 mod toxiproxies;

@@ -16,7 +16,8 @@ use nix::sys::signal::Signal;
 
 use super::{
     files,
-    launch::Launcher,
+    launch::{Launcher, Start},
+    postgres,
     roles::{self, Role, Told},
     toxiproxies::Toxiproxies,
 };
@@ -33,8 +34,8 @@ use crate::{
     },
     testbed::{
         contract::{
-            Auditor, ControlAccess, Deed, Impediment, LinkTrial, PacketCounts, Process, ProcessState, StorePorts,
-            Testbed, TestbedError, Weighing,
+            Auditor, ComputePorts, ControlAccess, Deed, Impediment, LinkTrial, PacketCounts, Process, ProcessState,
+            StorePorts, Testbed, TestbedError, Weighing,
         },
         guardian::{Charge, Guardian},
         layout::{Layout, NodePrograms, OTHER_SITES, Secrets},
@@ -188,7 +189,7 @@ impl Native {
         let data = site.join("files");
         private_folder(&data).map_err(|error| TestbedError::Failed(format!("{}: {error}", data.display())))?;
         let start = files::start(&self.programs.minio, &site, &log, own.files.port(), root);
-        let identity = self.start_process(region.as_str(), "files", &start, Some((own.files.port(), data)))?;
+        let identity = self.start_process(region.as_str(), "files", None, &start, Some((own.files.port(), data)))?;
         files::ready(own.files.port(), || self.launcher.ended(identity)).await.map_err(|why| {
             TestbedError::Failed(format!(
                 "the file store of {region} is not ready: {why}; its log ends:\n{}",
@@ -218,7 +219,7 @@ impl Native {
         let failed = |why: String| TestbedError::Failed(format!("{} / {}: {why}", role.site(), role.name()));
         let told = Told { layout, secrets, timers, policy, programs };
         let (start, listen) = role.prepare(&told, &self.binary).map_err(|error| failed(error.to_string()))?;
-        let identity = self.start_process(role.site(), role.name(), &start, None)?;
+        let identity = self.start_process(role.site(), role.name(), None, &start, None)?;
         roles::ready(listen, || self.launcher.ended(identity))
             .await
             .map_err(|why| failed(format!("not ready: {why}; its log ends:\n{}", tail(&role.log(layout)))))
@@ -229,7 +230,8 @@ impl Native {
         &self,
         site: &str,
         service: &str,
-        start: &super::launch::Start,
+        environment: Option<&EnvironmentId>,
+        start: &Start,
         store: Option<(u16, PathBuf)>,
     ) -> Result<Identity, TestbedError> {
         let failed = |error: std::io::Error| TestbedError::Failed(format!("start {site} / {service}: {error}"));
@@ -238,7 +240,7 @@ impl Native {
         let (port, data) = store.unzip();
         let entry = ProcessEntry {
             service: service.to_owned(),
-            environment: None,
+            environment: environment.cloned(),
             pid: identity.pid,
             start_ticks: identity.start_ticks,
             port,
@@ -352,6 +354,28 @@ impl Native {
         poll::until(format!("{name} started again by its node"), POSTGRES_BACK, Duration::from_millis(25), back)
             .await
             .map_err(|error| TestbedError::Failed(error.to_string()))
+    }
+
+    /// Starts a cluster past its node, on the folder and with the settings that it had last.
+    fn revive_postgres(&self, region: &Region, environment: &EnvironmentId) -> Result<Identity, TestbedError> {
+        let failed = |why: String| TestbedError::Failed(format!("revive {environment} in {region}: {why}"));
+        let data = self.sql_data(region, environment).ok_or_else(|| failed("it never ran there".to_owned()))?;
+        let settings =
+            std::fs::read_to_string(data.join("postgresql.conf")).map_err(|error| failed(error.to_string()))?;
+        let port = postgres::port(&settings).ok_or_else(|| failed("its settings name no port".to_owned()))?;
+        // What makes a standby of it.
+        match std::fs::remove_file(data.join("standby.signal")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error.to_string())),
+            _ => {}
+        }
+        let start = Start {
+            program: self.programs.postgres_bin.join("postgres"),
+            arguments: vec!["-D".into(), data.clone().into()],
+            variables: Vec::new(),
+            folder: self.layout.site(region.as_str()),
+            log: self.layout.site("logs").join(format!("{region}-revived-{environment}.log")),
+        };
+        self.start_process(region.as_str(), "postgres", Some(environment), &start, Some((port, data)))
     }
 
     /// Ends everything: roles are asked, the rest is killed. A second call while the first is at work asks nobody.
@@ -546,6 +570,10 @@ impl Testbed for Native {
         StorePorts { sql: sql.and_then(|entry| entry.port), files: files.and_then(|entry| entry.port) }
     }
 
+    fn computes(&self, region: &Region) -> Option<ComputePorts> {
+        self.layout.computes(region)
+    }
+
     fn journal(&self) -> BoxFuture<'_, Option<PathBuf>> {
         Box::pin(async { Some(self.layout.site("witness").join("data")) })
     }
@@ -594,6 +622,14 @@ impl Testbed for Native {
 
     fn restart<'a>(&'a self, name: &'a ProcessName) -> BoxFuture<'a, Result<(), TestbedError>> {
         Box::pin(self.start_again(name))
+    }
+
+    fn revive<'a>(
+        &'a self,
+        region: &'a Region,
+        environment: &'a EnvironmentId,
+    ) -> BoxFuture<'a, Result<Process, TestbedError>> {
+        Box::pin(async move { self.revive_postgres(region, environment).map(Process::Here) })
     }
 
     fn isolate<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {

@@ -3,6 +3,7 @@
 
 mod brute;
 mod events;
+mod old_side;
 mod planted;
 mod reads;
 mod returns;

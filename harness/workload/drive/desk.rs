@@ -9,7 +9,12 @@ use std::{
     time::Duration,
 };
 
-use super::{Pulse, Target, rates::Tally, sides::Sides, stop::StopSwitch};
+use super::{
+    Pulse, Target,
+    rates::Tally,
+    sides::Sides,
+    stop::{Stop, StopSwitch},
+};
 use crate::{
     clients::postgres,
     model::{RunTime, Token, operation::Connection, operation::EnvironmentIndex},
@@ -71,6 +76,11 @@ impl House {
     /// Why the load ended by itself.
     pub fn problem(&self) -> Option<String> {
         self.problem.get().cloned()
+    }
+
+    /// Hears that the load is to stop.
+    pub fn stopped(&self) -> Stop {
+        self.stop.heard()
     }
 
     /// Ends the load.

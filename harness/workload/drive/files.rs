@@ -2,13 +2,14 @@
 
 use std::{sync::OnceLock, time::Duration};
 
-use aws_sdk_s3::{Client, primitives::ByteStream};
+use aws_sdk_s3::{Client, presigning::PresignedRequest, primitives::ByteStream};
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     api::environment::Login,
     clients::{
+        door::Entrance,
         postgres::Failure,
         s3::{self, classify},
         s3_fresh,
@@ -24,13 +25,27 @@ pub(super) struct Files {
     login: Login,
     deadline: Duration,
     connection: Connection,
+    /// The door it goes in by, past the edge; `None`: it connects to its port. For fresh connections.
+    entrance: Option<Entrance>,
 }
 
 impl Files {
     /// A client; it is made, and connects, when it first sends: most hands of probes never do.
     pub fn new(port: u16, bucket: &str, login: &Login, deadline: Duration, connection: Connection) -> Self {
         let (bucket, login) = (bucket.to_owned(), login.clone());
-        Self { client: OnceLock::new(), port, bucket, login, deadline, connection }
+        Self { client: OnceLock::new(), port, bucket, login, deadline, connection, entrance: None }
+    }
+
+    /// From now on it goes in by this door.
+    pub fn enter_by(&mut self, entrance: Entrance) {
+        self.entrance = Some(entrance);
+    }
+
+    async fn send(&self, signed: &PresignedRequest, body: Bytes, until: Instant) -> Result<s3_fresh::Answer, Failure> {
+        match &self.entrance {
+            Some(entrance) => s3_fresh::send_over(entrance.open(until).await?, self.port, signed, body, until).await,
+            None => s3_fresh::send(self.port, signed, body, until).await,
+        }
     }
 
     fn client(&self) -> &Client {
@@ -50,7 +65,7 @@ impl Files {
             }
             Connection::Fresh => {
                 let signed = put.presigned(s3_fresh::presigning()?).await.map_err(|error| classify(&error))?;
-                s3_fresh::send(self.port, &signed, body, until).await?.version_id
+                self.send(&signed, body, until).await?.version_id
             }
         };
         // An unversioned bucket calls its only version so.
@@ -74,7 +89,7 @@ impl Files {
             }
             Connection::Fresh => {
                 let signed = get.presigned(s3_fresh::presigning()?).await.map_err(|error| classify(&error))?;
-                Ok(s3_fresh::send(self.port, &signed, Bytes::new(), until).await?.body)
+                Ok(self.send(&signed, Bytes::new(), until).await?.body)
             }
         }
     }

@@ -13,7 +13,7 @@ use super::{
     sql::{Answer, Sql},
 };
 use crate::{
-    clients::postgres::Failure,
+    clients::{door::Entrance, postgres::Failure},
     model::{
         RunTime, Token,
         operation::{Access, Connection, FileAck, FileIntent, Intent, Lane, OpKind, Outcome, Store, Told},
@@ -49,6 +49,12 @@ impl Hand {
     pub fn new(desk: &Arc<Desk>, lane: Lane, sql: Sql, files: Files) -> Self {
         let stream = Stream::new(desk.house.stream());
         Self { desk: desk.clone(), stream, lane, sql, files }
+    }
+
+    /// From now on its clients go in by these doors, to rows and to objects.
+    pub fn enter_by(&mut self, sql: Entrance, files: Entrance) {
+        self.sql.enter_by(sql);
+        self.files.enter_by(files);
     }
 
     /// Sends a write and waits for its end. An object is put before its row is written, and deleted after it. `None`: it
@@ -139,12 +145,14 @@ impl Hand {
         Intent { token, environment, sent, kind, lane: self.lane, key, contended, file, transfer: None }
     }
 
-    /// What the client was told by Postgres. Acknowledged writes alone show a change of side: a standby may answer reads.
+    /// What the client was told by Postgres. Acknowledged writes alone show a change of side, since a standby may answer
+    /// reads; and what was asked of the old side past the edge shows nothing of where customers are served.
     fn told(&self, answer: Result<Answer, Failure>, sent: RunTime, write: bool) -> Told {
         match answer {
             Ok(Answer { server, found, local_only }) => {
                 let side = side_of(&server, &self.desk.target.regions);
-                if let (Some(side), true) = (side, write) {
+                let is_customers = !matches!(self.lane, Lane::OldSide { .. });
+                if let (Some(side), true) = (side, write && is_customers) {
                     self.desk.sides.acknowledged(side, sent, self.desk.now());
                 }
                 Told::Ok { side, local_only, found }

@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::broadcast, task::JoinSet, time::timeout};
 
 use super::{
-    Pulse, Rates,
+    OldSide, Pulse, Rates,
     desk::{Desk, House},
     hand::Hand,
-    probe,
+    old_side, probe,
     sides::Sides,
     sql::Sql,
     stop::stop,
@@ -119,6 +119,16 @@ impl Load {
             }
         }
         Load { house, desks, lanes, stalls }
+    }
+
+    /// Has the side that served before asked too, past the edge, from the moment at which clients are first answered by the
+    /// other one. Must be called inside a tokio runtime.
+    pub fn ask_old_sides(&mut self, doors: &OldSide) {
+        for desk in &self.desks {
+            for (store, access) in old_side::KINDS {
+                self.lanes.spawn(old_side::run(desk.clone(), store, access, doors.clone(), self.house.stopped()));
+            }
+        }
     }
 
     /// Live figures.

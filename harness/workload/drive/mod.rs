@@ -2,7 +2,7 @@
 //!
 //! - [`load`]: the whole load of a run: started, watched, stopped.
 //! - [`prepare`](mod@prepare), [`prefill`](mod@prefill): what must be there before it starts.
-//! - `writer`, `probe`: the two kinds of lane. A lane sends through `hand`s: one stream, one connection to each store.
+//! - `writer`, `probe`, [`old_side`]: the kinds of lane. A lane sends through `hand`s: one stream, one connection to each store.
 //! - `sql`, `files`: one attempt at each store. `desk`: what all lanes of an environment share.
 //! - [`sides`], [`rates`], [`pulse`]: what the load has seen so far.
 
@@ -10,6 +10,7 @@ mod desk;
 mod files;
 mod hand;
 pub mod load;
+pub mod old_side;
 pub mod prefill;
 pub mod prepare;
 mod probe;
@@ -21,6 +22,7 @@ mod stop;
 mod writer;
 
 pub use load::{Gauge, Load, LoadSpec, Stall, Stopped, Target};
+pub use old_side::{OldDoors, OldSide};
 pub use prefill::prefill;
 pub use prepare::prepare;
 pub use pulse::Pulse;

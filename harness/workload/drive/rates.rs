@@ -41,6 +41,8 @@ impl Tally {
             (Lane::Writer(_), Told::InDoubt { .. }) => &self.in_doubt,
             (Lane::Probe { .. }, Told::Ok { .. }) => &self.probe_acked,
             (Lane::Probe { .. }, _) => &self.probe_other,
+            // The old side's refusals are as it should be, and no figure of the service's.
+            (Lane::OldSide { .. }, _) => return,
         };
         counter.fetch_add(1, Relaxed);
     }

@@ -4,7 +4,10 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    clients::postgres::{self, Failure, classify},
+    clients::{
+        door::Entrance,
+        postgres::{self, Failure, classify},
+    },
     model::{
         operation::{Connection, Intent, OpKind},
         token::Seen,
@@ -62,12 +65,28 @@ pub(super) struct Sql {
     target: postgres::Target,
     connection: Connection,
     open: Option<PgConnection>,
+    /// The door it goes in by, past the edge; `None`: it connects to its target.
+    entrance: Option<Entrance>,
 }
 
 impl Sql {
     /// A client; it connects when it first sends.
     pub fn new(target: postgres::Target, connection: Connection) -> Self {
-        Self { target, connection, open: None }
+        Self { target, connection, open: None, entrance: None }
+    }
+
+    /// From now on it goes in by this door.
+    pub fn enter_by(&mut self, entrance: Entrance) {
+        self.entrance = Some(entrance);
+        self.open = None;
+    }
+
+    async fn connect(&self, until: Instant) -> Result<PgConnection, Failure> {
+        let mut target = self.target.clone();
+        if let Some(entrance) = &self.entrance {
+            target.port = entrance.lend(until).await?;
+        }
+        postgres::connect(&target, until.saturating_duration_since(Instant::now())).await
     }
 
     /// Sends the operation once, on the connection there is, or on a new one.
@@ -77,7 +96,7 @@ impl Sql {
     pub async fn send(&mut self, intent: &Intent, version_id: Option<&str>, until: Instant) -> Result<Answer, Failure> {
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => postgres::connect(&self.target, until.saturating_duration_since(Instant::now())).await?,
+            None => self.connect(until).await?,
         };
         match watched(timeout_at(until, statement(&mut open, intent, version_id))).await {
             (Ok(Ok(row)), local_only) => {

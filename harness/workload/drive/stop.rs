@@ -19,6 +19,11 @@ pub(super) fn stop() -> (StopSwitch, Stop) {
 }
 
 impl StopSwitch {
+    /// Another who hears of it.
+    pub fn heard(&self) -> Stop {
+        Stop(self.0.subscribe())
+    }
+
     /// Every lane ends once what it has in flight has ended.
     pub fn stop(&self) {
         self.0.send_replace(true);

@@ -64,6 +64,7 @@ impl Books {
             let lane = match intent.lane {
                 Lane::Writer(_) => "writer".to_owned(),
                 Lane::Probe { store, access, connection } => format!("{store:?} {access:?} {connection:?}"),
+                Lane::OldSide { store, access, .. } => format!("old side {store:?} {access:?}"),
             };
             let count = counts.entry(lane).or_default();
             match outcome.expect("stopped, so every operation has ended").told {

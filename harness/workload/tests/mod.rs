@@ -4,4 +4,5 @@ mod attempts;
 mod books;
 mod direct;
 mod lagging;
+mod old_side;
 mod servers;

@@ -2,6 +2,7 @@
 
 mod back;
 mod diverged;
+mod late;
 mod stage;
 mod there;
 
