@@ -34,7 +34,7 @@ pub fn examine(folder: &Path) -> io::Result<(Report, Measures)> {
     let run: RunFile = files::read_json(&layout.run())?;
     let events = recorder::read(&layout.events())?;
     let history = ledger::read(&layout.ledger()).map_err(io::Error::other)?;
-    let observations = ledger::reads::read_all(&layout.reads()).map_err(io::Error::other)?;
+    let observations = ledger::Shelf::open(&layout.reads()).map_err(io::Error::other)?;
     let salvages = salvages::read_all(&layout.evidence())?;
     let environments: Vec<_> = run.plan.environments.iter().map(|environment| environment.id.clone()).collect();
     let measures = verify::verify(&verify::Input {
@@ -49,6 +49,7 @@ pub fn examine(folder: &Path) -> io::Result<(Report, Measures)> {
         account_balance: workload::schedule::ACCOUNT_BALANCE,
         end: run.ended,
     });
+    observations.check().map_err(io::Error::other)?;
     let judgements = guarantee::judge(&guarantee::Evidence { plan: &run.plan, measures: &measures, events: &events });
     let overall = guarantee::overall(&judgements, &events);
     let info = RunInfo {

@@ -7,7 +7,8 @@
 //! the order of writing. A frame is three little-endian words of 32 bits (length of the payload; CRC-32 of those four
 //! bytes; CRC-32 of the payload) and the payload, an intent or an outcome in postcard. The length has a checksum of its
 //! own so that a damaged length in the middle is not taken for the torn end that a crash leaves.
-//! Observations: `<run>/reads/*.read`, one a file, of the same frame behind [`reads::MAGIC`].
+//! Observations: `<run>/reads/*.read`, one a file, of the same frame behind [`reads::MAGIC`]; a [`Shelf`] fetches them one
+//! at a time.
 //!
 //! It knows `model` alone.
 
@@ -15,10 +16,12 @@ mod error;
 mod frame;
 mod history;
 pub mod reads;
+mod shelf;
 mod writer;
 
 pub use error::LedgerError;
 pub use history::{History, read};
+pub use shelf::{Readings, Shelf};
 pub use writer::Writer;
 
 /// File name of the ledger in its folder.

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::de::DeserializeOwned;
+
 use super::{
     LedgerError,
     frame::{Frames, Next, append},
@@ -47,22 +49,83 @@ pub fn write(folder: &Path, observation: &Observation) -> io::Result<PathBuf> {
 /// # Errors
 /// A file that is damaged, torn or none of ours; the system's.
 pub fn read(path: &Path) -> Result<Observation, LedgerError> {
-    let refuse = |source| LedgerError::Io { path: path.to_owned(), source };
+    only(path, |frames| frames.next())
+}
+
+/// Whether an observation's file is whole.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn check(path: &Path) -> Result<(), LedgerError> {
+    only(path, |frames| frames.check())
+}
+
+/// What an observation's file begins with; the rest of it is not looked at.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn beginning<T: DeserializeOwned>(path: &Path) -> Result<T, LedgerError> {
+    let (mut frames, _) = frames(path)?;
+    let found = frames.beginning().map_err(|source| io_error(path, source))?;
+    record(path, found, frames.offset)
+}
+
+type FileFrames = Frames<BufReader<File>>;
+
+fn io_error(path: &Path, source: io::Error) -> LedgerError {
+    LedgerError::Io { path: path.to_owned(), source }
+}
+
+/// The frames of a file, and its length.
+fn frames(path: &Path) -> Result<(FileFrames, u64), LedgerError> {
+    let refuse = |source| io_error(path, source);
     let file = File::open(path).map_err(refuse)?;
     let length = file.metadata().map_err(refuse)?.len();
-    let mut input = BufReader::with_capacity(1 << 20, file);
+    let mut input = BufReader::with_capacity(1 << 16, file);
     let mut magic = [0; MAGIC.len()];
     if length < MAGIC.len() as u64 || input.read_exact(&mut magic).is_err() || magic != MAGIC.as_bytes() {
         return Err(LedgerError::Stranger { path: path.to_owned(), expected: MAGIC });
     }
-    let mut frames = Frames::new(input, MAGIC.len() as u64, length);
-    let damaged = |offset, why| LedgerError::Damaged { path: path.to_owned(), offset, why };
-    match frames.next().map_err(refuse)? {
-        Next::Record(observation) if frames.offset == length => Ok(observation),
-        Next::Record(_) => Err(damaged(frames.offset, "something follows the reading")),
-        Next::End | Next::Torn => Err(damaged(frames.offset, "the reading is not whole")),
-        Next::Damaged(why) => Err(damaged(frames.offset, why)),
+    Ok((Frames::new(input, MAGIC.len() as u64, length), length))
+}
+
+/// The one record of a file.
+fn only<T>(path: &Path, next: impl FnOnce(&mut FileFrames) -> io::Result<Next<T>>) -> Result<T, LedgerError> {
+    let (mut frames, length) = frames(path)?;
+    let found = next(&mut frames).map_err(|source| io_error(path, source))?;
+    let found = record(path, found, frames.offset)?;
+    if frames.offset != length {
+        let why = "something follows the reading";
+        return Err(LedgerError::Damaged { path: path.to_owned(), offset: frames.offset, why });
     }
+    Ok(found)
+}
+
+fn record<T>(path: &Path, next: Next<T>, offset: u64) -> Result<T, LedgerError> {
+    let damaged = |why| LedgerError::Damaged { path: path.to_owned(), offset, why };
+    match next {
+        Next::Record(record) => Ok(record),
+        Next::End | Next::Torn => Err(damaged("the reading is not whole")),
+        Next::Damaged(why) => Err(damaged(why)),
+    }
+}
+
+/// The observations' files in this folder, in no order. No folder, no observations.
+///
+/// # Errors
+/// The system's.
+pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, LedgerError> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|source| io_error(folder, source))? {
+        let path = entry.map_err(|source| io_error(folder, source))?.path();
+        if path.extension().is_some_and(|ending| ending == ENDING) {
+            files.push(path);
+        }
+    }
+    Ok(files)
 }
 
 /// Reads every observation of this folder, in the order in which they began. No folder, no observations.
@@ -70,17 +133,7 @@ pub fn read(path: &Path) -> Result<Observation, LedgerError> {
 /// # Errors
 /// As [`read`]: one that cannot be trusted spoils all.
 pub fn read_all(folder: &Path) -> Result<Vec<Observation>, LedgerError> {
-    let refuse = |source| LedgerError::Io { path: folder.to_owned(), source };
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(refuse)? {
-        let path = entry.map_err(refuse)?.path();
-        if path.extension().is_some_and(|ending| ending == ENDING) {
-            found.push(read(&path)?);
-        }
-    }
+    let mut found: Vec<Observation> = files(folder)?.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
     found.sort_by_key(|observation| (observation.began, observation.environment, observation.side));
     Ok(found)
 }

@@ -162,6 +162,34 @@ fn observations_come_back_and_damage_is_seen() {
     }
 }
 
+#[test]
+fn a_shelf_fetches_the_last_reading_of_its_kind_and_one_damaged_file_spoils_all() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(Shelf::open(&folder.path().join("none")).unwrap().check().is_ok());
+    let paths =
+        [(1, 2), (1, 1), (0, 3)].map(|(side, pass)| reads::write(folder.path(), &observation(side, pass)).unwrap());
+    let serving = |boundary: &Boundary| matches!(boundary, Boundary::Final { serving: true, .. });
+    let shelf = Shelf::open(folder.path()).unwrap();
+    assert_eq!(shelf.last(EnvironmentIndex(0), &serving).as_deref(), Some(&observation(1, 2)));
+    assert_eq!(shelf.last(EnvironmentIndex(1), &serving), None);
+    assert!(shelf.check().is_ok());
+
+    // The last byte of a file: one that is fetched, and one that is not.
+    for (place, is_fetched) in [(0, true), (2, false)] {
+        let whole = fs::read(&paths[place]).unwrap();
+        let mut bytes = whole.clone();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&paths[place], &bytes).unwrap();
+        let shelf = Shelf::open(folder.path()).unwrap();
+        let fetched = shelf.last(EnvironmentIndex(0), &serving).unwrap();
+        assert_eq!(matches!(fetched.sql, Reading::Failed(_)), is_fetched);
+        assert_eq!((fetched.boundary.clone(), fetched.began), (observation(1, 2).boundary, observation(1, 2).began));
+        assert!(shelf.check().is_err());
+        fs::write(&paths[place], &whole).unwrap();
+    }
+    assert!(Shelf::open(folder.path()).unwrap().check().is_ok());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::readings::Read;
 use crate::{
     ledger::History,
     model::{
@@ -23,9 +24,27 @@ pub(super) struct Found {
     foreign: u64,
 }
 
+/// All that the second pass has to say of one reading.
+pub(super) struct Second {
+    /// Writes sent so far: of rows, and of objects.
+    pub intents: [u64; 2],
+    /// What was found of rows, and of objects, where there is a reading.
+    pub found: [Option<Found>; 2],
+}
+
+impl Second {
+    pub fn of(history: &History, environment: EnvironmentIndex, read: &Read<'_>) -> Self {
+        let found = [
+            read.rows.as_ref().ok().map(|snapshot| rows(history, environment, snapshot)),
+            read.versions.as_ref().ok().map(|snapshot| versions(history, environment, snapshot)),
+        ];
+        Self { intents: intents(history, environment, read.view.ended), found }
+    }
+}
+
 /// Counts rows: every history row, every data row beyond the one that goes with it, and each transfer of which nothing
 /// but legs is there.
-pub(super) fn rows(history: &History, environment: EnvironmentIndex, snapshot: &SqlSnapshot) -> Found {
+fn rows(history: &History, environment: EnvironmentIndex, snapshot: &SqlSnapshot) -> Found {
     let mut issued: Vec<u128> = history
         .intents
         .iter()
@@ -62,7 +81,7 @@ pub(super) fn rows(history: &History, environment: EnvironmentIndex, snapshot: &
 }
 
 /// Counts versions with a body.
-pub(super) fn versions(history: &History, environment: EnvironmentIndex, snapshot: &FilesSnapshot) -> Found {
+fn versions(history: &History, environment: EnvironmentIndex, snapshot: &FilesSnapshot) -> Found {
     let mut issued: Vec<(&str, Option<&str>)> = Vec::new();
     for (intent, outcome) in history.operations().filter(|(intent, _)| intent.environment == environment) {
         if let (OpKind::Create | OpKind::Overwrite, Some(file)) = (intent.kind, &intent.file) {
@@ -122,7 +141,7 @@ impl Found {
 }
 
 /// Writes sent so far: of rows, and of objects.
-pub(super) fn intents(history: &History, environment: EnvironmentIndex, sent_until: RunTime) -> [u64; 2] {
+fn intents(history: &History, environment: EnvironmentIndex, sent_until: RunTime) -> [u64; 2] {
     let mut count = [0u64; 2];
     for intent in history.intents.iter().filter(|intent| intent.environment == environment) {
         if intent.sent <= sent_until {

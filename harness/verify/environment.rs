@@ -1,6 +1,6 @@
 //! One environment: its events in the order of time, each judged by its own reading.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, thread::ScopedJoinHandle};
 
 use super::{
     balance, chain,
@@ -12,8 +12,9 @@ use super::{
     interruption::Probes,
     lag, marks,
     old_side::{self, Answered},
+    passes::Print,
     phases, rate,
-    readings::{self, books, of_event},
+    readings::{self, books},
     recovery, regions,
     rows::Rows,
     salvage,
@@ -24,8 +25,8 @@ use super::{
 use crate::model::{
     Token,
     event::What,
-    measure::{EventMeasures, Integrity, Measures},
-    observation::SqlSnapshot,
+    measure::{EventMeasures, Integrity, Measures, RegionsCompared},
+    observation::{Observation, SqlSnapshot},
     operation::{EnvironmentIndex, Store},
     token::Seen,
 };
@@ -48,8 +49,37 @@ pub(super) fn verify(input: &Input<'_>, environment: EnvironmentIndex, measures:
         stale: &stale,
     };
     let mut past = Pasts { rows: vec![Past::Fresh; writes.len()], files: vec![Past::Fresh; writes.len()] };
-    for switch in &switches {
-        subject.event(switch, &mut past, measures);
+    std::thread::scope(|scope| {
+        // Laying the last readings side by side needs nothing of the judging, and takes as long.
+        let mut finals = Some(scope.spawn(|| Finals::of(input, environment)));
+        for switch in &switches {
+            subject.event(switch, &mut past, || finals.take().map(joined).unwrap_or_default(), measures);
+        }
+    });
+}
+
+/// What a thread came to; its panic is ours.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// What the last readings come to.
+#[derive(Default)]
+struct Finals {
+    /// The second pass over the serving side.
+    second: Option<Print>,
+    /// Both sides.
+    compared: Option<RegionsCompared>,
+}
+
+impl Finals {
+    fn of(input: &Input<'_>, environment: EnvironmentIndex) -> Self {
+        let last = readings::serving_side(input, environment);
+        let second = match last.as_deref().filter(|seen| readings::is_pass(&seen.boundary, 2)) {
+            Some(second) => Some(Print::of(second)),
+            None => readings::serving(input, environment, 2).as_deref().map(Print::of),
+        };
+        Self { second, compared: regions::compare(input, environment, last) }
     }
 }
 
@@ -81,38 +111,49 @@ struct Beside {
 }
 
 impl Subject<'_, '_> {
-    fn event(&self, switch: &Switch, past: &mut Pasts, measures: &mut Measures) {
-        let read = of_event(self.input, self.environment, switch);
+    /// `finals` is asked at the end alone.
+    fn event(&self, switch: &Switch, past: &mut Pasts, finals: impl FnOnce() -> Finals, measures: &mut Measures) {
+        let fetched = readings::fetch(self.input, self.environment, switch);
+        let read = readings::of_event(fetched.as_deref(), switch);
         let mut findings = Findings { environment: self.environment, event: &switch.id, into: &mut measures.findings };
-        let intents = balance::intents(self.input.history, self.environment, read.view.ended);
-        let sorted = read.rows.as_ref().ok().map(|snapshot| Rows::new(self.writes, snapshot));
-
-        let mut rows = match &sorted {
-            Some(sorted) => self.rows(sorted, &past.rows, &read, &mut findings),
-            None => Fates::unread(self.writes, &past.rows, read.view, false),
-        };
-        if let Ok(snapshot) = read.rows {
-            let found = balance::rows(self.input.history, self.environment, snapshot);
-            rows.counts.found = found.found;
-            rows.counts.residual = found.residual(&rows.counts, intents[0] - recovery::lost_before(&past.rows));
-        }
-        let mut beside = Beside::default();
-        let mut files = match &read.versions {
-            Ok(snapshot) => {
-                let versions = Versions::new(self.writes, sorted.as_ref(), snapshot);
-                if let Some(sorted) = &sorted {
-                    beside = self.beside(&versions, sorted, &rows, &read, &mut findings);
+        // The second pass of the books shares nothing with the first, not even its thread.
+        let (history, environment) = (self.input.history, self.environment);
+        let (mut rows, mut files, beside) = std::thread::scope(|scope| {
+            let second = scope.spawn(|| balance::Second::of(history, environment, &read));
+            let sorted = read.rows.as_ref().ok().map(|snapshot| Rows::new(self.writes, snapshot));
+            let mut rows = match &sorted {
+                Some(sorted) => self.rows(sorted, &past.rows, &read, &mut findings),
+                None => Fates::unread(self.writes, &past.rows, read.view, false),
+            };
+            let mut beside = Beside::default();
+            let mut files = match &read.versions {
+                Ok(snapshot) => {
+                    let versions = Versions::new(self.writes, sorted.as_ref(), snapshot);
+                    if let Some(sorted) = &sorted {
+                        beside = self.beside(&versions, sorted, &rows, &read, &mut findings);
+                    }
+                    let known = sorted.is_some().then_some(&rows);
+                    self.files(&versions, known, &past.files, &read, &mut findings)
                 }
-                let known = sorted.is_some().then_some(&rows);
-                self.files(&versions, known, &past.files, &read, &mut findings)
+                Err(_) => Fates::unread(self.writes, &past.files, read.view, true),
+            };
+            let balance::Second { intents, found } = joined(second);
+            let halves = [(&mut rows.counts, &past.rows), (&mut files.counts, &past.files)];
+            for (((counts, past), found), intents) in halves.into_iter().zip(found).zip(intents) {
+                if let Some(found) = found {
+                    counts.found = found.found;
+                    counts.residual = found.residual(counts, intents - recovery::lost_before(past));
+                }
             }
-            Err(_) => Fates::unread(self.writes, &past.files, read.view, true),
-        };
-        if let Ok(snapshot) = read.versions {
-            let found = balance::versions(self.input.history, self.environment, snapshot);
-            files.counts.found = found.found;
-            files.counts.residual = found.residual(&files.counts, intents[1] - recovery::lost_before(&past.files));
-        }
+            (rows, files, beside)
+        });
+        // What was read is laid aside before another reading is fetched: both may not fit into memory.
+        let unread = [read.rows.as_ref().err().cloned(), read.versions.as_ref().err().cloned()];
+        let (unobserved, view, ended) = (read.unobserved(), read.view, read.ended);
+        let is_first = |seen: &&Observation| switch.kind.is_none() && readings::is_pass(&seen.boundary, 1);
+        let first = fetched.as_deref().filter(is_first).map(Print::of);
+        drop(fetched);
+
         let old_side = self.sides(switch, &mut rows, &mut files, &mut findings);
         rows.counts.lost_bytes = recovery::lost_bytes(self.writes, &rows, Store::Sql);
         files.counts.lost_bytes = recovery::lost_bytes(self.writes, &files, Store::Files);
@@ -120,7 +161,7 @@ impl Subject<'_, '_> {
         let lost_rows = lost.iter().filter(|lost| lost.store == Store::Sql).map(|lost| lost.token).collect();
         self.client_reads(switch, &lost_rows, &old_side, &mut findings);
         let missed = |number: usize| past.rows[number] == Past::Missed || past.files[number] == Past::Missed;
-        let point = recovery::point(self.writes, &rows, &files, switch, read.view, missed);
+        let point = recovery::point(self.writes, &rows, &files, switch, view, missed);
         let sampled = switch.kind.and_then(|_| lag::dose(self.input, self.environment, switch));
         let proven = Some(point.age_s).filter(|age| switch.switched.is_some() && *age > 0.0);
         let event = EventMeasures {
@@ -146,29 +187,33 @@ impl Subject<'_, '_> {
             orphans: beside.orphans,
             orphans_unexcused: beside.orphans_unexcused,
             lost,
-            unobserved: read.unobserved(),
+            unobserved,
             old_side: old_side.asked.filter(|_| switch.kind.is_some()),
             phases: phases::phases(self.input, self.environment, switch),
             back_to_rate_s: rate::back_to_rate(self.acks, switch),
         };
         if switch.kind.is_none() {
-            if let Some(compared) = regions::compare(self.input, self.environment) {
+            let Finals { second, compared } = finals();
+            if let Some(compared) = compared {
                 findings.add(Integrity::RegionsDiffer, None, compared.differences(), compared.examples.clone());
                 measures.regions.push(compared);
             }
-            for (store, counts) in [(Store::Sql, &event.sql), (Store::Files, &event.files)] {
-                let books = books(self.input, self.environment, &read, store, counts.residual, counts.foreign);
+            let passes = (first, second);
+            for (store, counts, unread) in
+                [(Store::Sql, &event.sql, &unread[0]), (Store::Files, &event.files, &unread[1])]
+            {
+                let books = books(self.environment, unread.as_ref(), &passes, store, counts.residual, counts.foreign);
                 let off = if books.foreign { counts.residual.unsigned_abs() } else { 0 };
                 findings.add(Integrity::Books, store, off, books.why.clone());
                 measures.books.push(books);
             }
         }
         measures.events.push(event);
-        if read.rows.is_ok() {
-            rows.remember(self.writes, &mut past.rows, read.view, read.ended);
+        if unread[0].is_none() {
+            rows.remember(self.writes, &mut past.rows, view, ended);
         }
-        if read.versions.is_ok() {
-            files.remember(self.writes, &mut past.files, read.view, read.ended);
+        if unread[1].is_none() {
+            files.remember(self.writes, &mut past.files, view, ended);
         }
     }
 
@@ -281,8 +326,8 @@ impl Subject<'_, '_> {
         if zombies.is_empty() {
             return answered;
         }
-        let other = readings::other_side(self.input, self.environment).and_then(|seen| seen.sql.whole());
-        let there = other.map(tokens).unwrap_or_default();
+        let other = readings::other_side(self.input, self.environment);
+        let there = other.as_deref().and_then(|seen| seen.sql.whole()).map(tokens).unwrap_or_default();
         let examples = zombies.iter().map(|number| {
             let token = self.writes.token(*number);
             let only_there = matches!(rows.fates[*number as usize], Fate::Lost(_)) && there.contains(&token);

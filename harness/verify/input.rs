@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::{environment, lag};
 use crate::{
-    ledger::History,
+    ledger::{History, Readings},
     model::{
-        EnvironmentId, RunTime, event::Event, measure::Measures, observation::Observation, operation::EnvironmentIndex,
-        salvage::SalvageClaim,
+        EnvironmentId, RunTime, event::Event, measure::Measures, operation::EnvironmentIndex, salvage::SalvageClaim,
     },
 };
 
@@ -22,8 +21,8 @@ pub struct Input<'a> {
     pub history: &'a History,
     /// What happened, in order.
     pub events: &'a [Event],
-    /// What was read past the platform.
-    pub observations: &'a [Observation],
+    /// What was read past the platform; fetched one after another, so that a long run's need not all be in memory.
+    pub observations: &'a dyn Readings,
     /// What the platform says it salvaged.
     pub salvages: &'a [SalvageClaim],
     /// Period of every probe.

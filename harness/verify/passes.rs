@@ -1,17 +1,38 @@
 //! Whether two readings of the same thing agree, whatever their order.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    mem::{Discriminant, discriminant},
+};
 
-use crate::model::observation::{Content, FilesSnapshot, ObjectReference, SqlSnapshot};
+use crate::model::{
+    observation::{Content, FilesSnapshot, ObjectReference, Observation, Reading, SqlSnapshot},
+    operation::Store,
+};
 
-/// Whether two readings of a database hold the same rows.
-pub(super) fn same_rows(a: &SqlSnapshot, b: &SqlSnapshot) -> bool {
-    a == b || rows(a) == rows(b)
+/// What one reading comes to: two of them are equal if both hold the same things, or both failed in the same way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Print {
+    sql: (Discriminant<Reading<SqlSnapshot>>, Option<Fingerprint>),
+    files: (Discriminant<Reading<FilesSnapshot>>, Option<Fingerprint>),
 }
 
-/// Whether two readings of a bucket hold the same versions.
-pub(super) fn same_versions(a: &FilesSnapshot, b: &FilesSnapshot) -> bool {
-    a == b || versions(a) == versions(b)
+impl Print {
+    pub fn of(observation: &Observation) -> Self {
+        let Observation { sql, files, .. } = observation;
+        Self {
+            sql: (discriminant(sql), sql.whole().map(rows)),
+            files: (discriminant(files), files.whole().map(versions)),
+        }
+    }
+
+    /// Whether both agree in one store.
+    pub fn agrees(&self, other: &Self, store: Store) -> bool {
+        match store {
+            Store::Sql => self.sql == other.sql,
+            Store::Files => self.files == other.files,
+        }
+    }
 }
 
 /// Number of rows and sum of their hashes, for each table: equal for two multisets that are equal.
@@ -50,11 +71,12 @@ fn reference(object: &ObjectReference) -> (&str, &str, &str) {
 }
 
 fn sum<T: Hash>(items: impl ExactSizeIterator<Item = T>) -> (usize, u64) {
-    let count = items.len();
-    let hash = |item: T| {
-        let mut hasher = DefaultHasher::new();
-        item.hash(&mut hasher);
-        hasher.finish()
-    };
-    (count, items.map(hash).fold(0, u64::wrapping_add))
+    (items.len(), items.map(hash).fold(0, u64::wrapping_add))
+}
+
+/// The hash of one thing.
+pub(super) fn hash(thing: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    thing.hash(&mut hasher);
+    hasher.finish()
 }

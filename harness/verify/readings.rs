@@ -1,6 +1,8 @@
 //! Which reading an event is judged by, and why there is none.
 
-use super::{fate::View, input::Input, passes, timeline::Switch};
+use std::borrow::Cow;
+
+use super::{fate::View, input::Input, passes::Print, timeline::Switch};
 use crate::model::{
     RunTime,
     measure::Books,
@@ -39,16 +41,24 @@ impl Read<'_> {
     }
 }
 
-/// The reading that an event is judged by.
-pub(super) fn of_event<'a>(input: &Input<'a>, environment: EnvironmentIndex, switch: &Switch) -> Read<'a> {
-    let observation = match switch.kind {
+/// What the event is judged by, if there is a reading of it.
+pub(super) fn fetch<'a>(
+    input: &Input<'a>,
+    environment: EnvironmentIndex,
+    switch: &Switch,
+) -> Option<Cow<'a, Observation>> {
+    match switch.kind {
         Some(_) => {
             let here = |boundary: &Boundary| matches!(boundary, Boundary::Event(id) if *id == switch.id);
-            find(input, environment, here)
+            input.observations.last(environment, &here)
         }
         None => serving(input, environment, 1).or_else(|| serving(input, environment, 2)),
-    };
-    let Some(observation) = observation else {
+    }
+}
+
+/// The reading that an event is judged by, as it was fetched.
+pub(super) fn of_event<'a>(fetched: Option<&'a Observation>, switch: &Switch) -> Read<'a> {
+    let Some(observation) = fetched else {
         let why = || "its boundary was not read".to_owned();
         let view = if switch.kind.is_none() { View::LAST } else { View { began: switch.until, ended: switch.until } };
         return Read { view, ended: view.ended, rows: Err(why()), versions: Err(why()) };
@@ -62,26 +72,27 @@ pub(super) fn of_event<'a>(input: &Input<'a>, environment: EnvironmentIndex, swi
 }
 
 /// The final reading of the region that serves the environment.
-pub(super) fn serving_side<'a>(input: &Input<'a>, environment: EnvironmentIndex) -> Option<&'a Observation> {
-    find(input, environment, |boundary| matches!(boundary, Boundary::Final { serving: true, .. }))
+pub(super) fn serving_side<'a>(input: &Input<'a>, environment: EnvironmentIndex) -> Option<Cow<'a, Observation>> {
+    input.observations.last(environment, &|boundary| matches!(boundary, Boundary::Final { serving: true, .. }))
 }
 
 /// The final reading of the region that does not serve the environment.
-pub(super) fn other_side<'a>(input: &Input<'a>, environment: EnvironmentIndex) -> Option<&'a Observation> {
-    find(input, environment, |boundary| matches!(boundary, Boundary::Final { serving: false, .. }))
+pub(super) fn other_side<'a>(input: &Input<'a>, environment: EnvironmentIndex) -> Option<Cow<'a, Observation>> {
+    input.observations.last(environment, &|boundary| matches!(boundary, Boundary::Final { serving: false, .. }))
 }
 
-fn serving<'a>(input: &Input<'a>, environment: EnvironmentIndex, wanted: u8) -> Option<&'a Observation> {
-    find(input, environment, |boundary| matches!(boundary, Boundary::Final { pass, serving: true } if *pass == wanted))
-}
-
-/// The last one counts: a reading that failed may have been tried again.
-fn find<'a>(
+/// This pass over the region that serves the environment at the end.
+pub(super) fn serving<'a>(
     input: &Input<'a>,
     environment: EnvironmentIndex,
-    boundary: impl Fn(&Boundary) -> bool,
-) -> Option<&'a Observation> {
-    input.observations.iter().rev().find(|seen| seen.environment == environment && boundary(&seen.boundary))
+    wanted: u8,
+) -> Option<Cow<'a, Observation>> {
+    input.observations.last(environment, &|boundary| is_pass(boundary, wanted))
+}
+
+/// Whether a boundary is this pass over the region that serves at the end.
+pub(super) fn is_pass(boundary: &Boundary, wanted: u8) -> bool {
+    matches!(boundary, Boundary::Final { pass, serving: true } if *pass == wanted)
 }
 
 fn whole<'a, T>(reading: &'a Reading<T>, nothing: &'a T) -> Result<&'a T, String> {
@@ -93,41 +104,30 @@ fn whole<'a, T>(reading: &'a Reading<T>, nothing: &'a T) -> Result<&'a T, String
     }
 }
 
-/// Whether the books of the final reading balance; `residual` and `foreign` by store.
+/// What the two final readings of the serving region come to, as far as there are two.
+pub(super) type Passes = (Option<Print>, Option<Print>);
+
+/// Whether the books of the final reading balance; `unread`: why there is none. `residual` and `foreign` are the store's.
 pub(super) fn books(
-    input: &Input<'_>,
     environment: EnvironmentIndex,
-    read: &Read<'_>,
+    unread: Option<&String>,
+    passes: &Passes,
     store: Store,
     residual: i64,
     foreign: u64,
 ) -> Books {
-    let unread = match store {
-        Store::Sql => read.rows.as_ref().err(),
-        Store::Files => read.versions.as_ref().err(),
-    };
     let why = match unread {
         Some(why) => Some(format!("the final reading failed: {why}")),
         None if residual != 0 => Some(format!("the two passes over the final reading disagree by {residual}")),
-        None => disagreement(serving(input, environment, 1), serving(input, environment, 2), store),
+        None => disagreement(passes, store),
     };
     Books { environment, store, balanced: why.is_none(), foreign: residual != 0 && foreign > 0, why }
 }
 
 /// What the two final readings of the serving region disagree about.
-fn disagreement(first: Option<&Observation>, second: Option<&Observation>, store: Store) -> Option<String> {
-    let (Some(first), Some(second)) = (first, second) else {
+fn disagreement(passes: &Passes, store: Store) -> Option<String> {
+    let (Some(first), Some(second)) = passes else {
         return Some("the final state was read once only".to_owned());
     };
-    let same = match store {
-        Store::Sql => match (&first.sql, &second.sql) {
-            (Reading::Whole(a), Reading::Whole(b)) => passes::same_rows(a, b),
-            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
-        },
-        Store::Files => match (&first.files, &second.files) {
-            (Reading::Whole(a), Reading::Whole(b)) => passes::same_versions(a, b),
-            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
-        },
-    };
-    (!same).then(|| "the two final readings of the serving region differ".to_owned())
+    (!first.agrees(second, store)).then(|| "the two final readings of the serving region differ".to_owned())
 }

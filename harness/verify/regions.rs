@@ -1,29 +1,44 @@
 //! Both regions of an environment that ended protected, laid beside each other: every row, version and delete marker that
 //! one side alone has. What the serving side holds is laid beside the ledger by the fates; so all three agree, or it is told.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use super::{input::Input, readings};
+use super::{input::Input, passes, readings};
 use crate::model::{
     event::What,
     measure::RegionsCompared,
-    observation::{Content, FilesSnapshot, Observation, SqlSnapshot},
+    observation::{Content, FilesSnapshot, ObjectReference, Observation, SqlSnapshot},
     operation::EnvironmentIndex,
+    token::Seen,
 };
 
 /// Differences told of one environment.
 const EXAMPLES_MAX: usize = 5;
 
-/// The comparison; `None` if the platform did not say at the end that the environment is protected.
-pub(super) fn compare(input: &Input<'_>, environment: EnvironmentIndex) -> Option<RegionsCompared> {
+/// The comparison; `None` if the platform did not say at the end that the environment is protected. `serving`: the last
+/// reading of the serving side, given away, so that only one reading at a time is in memory unless both differ.
+pub(super) fn compare(
+    input: &Input<'_>,
+    environment: EnvironmentIndex,
+    serving: Option<Cow<'_, Observation>>,
+) -> Option<RegionsCompared> {
     let direction = input.events.iter().rev().find_map(|event| match &event.what {
         What::Direction { environment: of, wrong, .. } if *of == environment => Some(wrong.clone()),
         _ => None,
     })?;
     let mut compared = RegionsCompared { environment, direction, ..RegionsCompared::default() };
-    let sides = (readings::serving_side(input, environment), readings::other_side(input, environment));
-    match whole(sides.0).and_then(|serving| Ok((serving, whole(sides.1)?))) {
-        Ok((serving, other)) => lay_beside(serving, other, &mut compared),
+    let here = whole(serving.as_deref()).map(hashes);
+    drop(serving);
+    let other = readings::other_side(input, environment);
+    match here.and_then(|here| Ok((here, whole(other.as_deref())?))) {
+        Ok((here, stores)) => {
+            let differing = differing(here, hashes(stores));
+            // Only what differs is put into words; the serving side is fetched once more for it.
+            let serving = if differing.is_empty() { None } else { readings::serving_side(input, environment) };
+            let sides = [(whole(serving.as_deref()), 1), (Ok(stores), -1)];
+            let sides = sides.into_iter().filter_map(|(stores, sign)| Some((stores.ok()?, sign)));
+            lay_beside(sides, &differing, &mut compared);
+        }
         Err(why) => compared.unread = Some(why),
     }
     Some(compared)
@@ -39,30 +54,85 @@ fn whole(observation: Option<&Observation>) -> Result<Stores<'_>, String> {
     }
 }
 
-fn lay_beside(serving: Stores<'_>, other: Stores<'_>, into: &mut RegionsCompared) {
+/// One thing that a side has.
+#[derive(Hash)]
+enum Thing<'a> {
+    History(&'a Seen, &'a str, Option<&'a Seen>),
+    Data(&'a str, &'a Seen, &'a str, Option<&'a ObjectReference>),
+    Account(u32, i64),
+    Leg(&'a Seen, u32, i64),
+    Version(&'a str, &'a str, Option<&'a str>),
+    Marker(&'a str, &'a str),
+}
+
+fn things<'a>((sql, files): Stores<'a>) -> impl Iterator<Item = Thing<'a>> {
+    let history = sql.history.iter().map(|row| Thing::History(&row.token, &row.key, row.prev.as_ref()));
+    let data = sql.data.iter().map(|row| Thing::Data(&row.key, &row.token, &row.value, row.object.as_ref()));
+    let accounts = sql.accounts.iter().map(|(account, balance)| Thing::Account(*account, *balance));
+    let legs = sql.legs.iter().map(|leg| Thing::Leg(&leg.token, leg.account, leg.amount));
+    let versions = files.versions.iter().map(|version| match &version.content {
+        Content::DeleteMarker => Thing::Marker(&version.object_key, &version.version_id),
+        Content::Body { sha256, .. } => Thing::Version(&version.object_key, &version.version_id, Some(sha256)),
+        Content::Unreadable(_) => Thing::Version(&version.object_key, &version.version_id, None),
+    });
+    history.chain(data).chain(accounts).chain(legs).chain(versions)
+}
+
+/// The hash of each thing that a side has, sorted.
+fn hashes(stores: Stores<'_>) -> Vec<u64> {
+    let (sql, files) = stores;
+    let rows = sql.history.len() + sql.data.len() + sql.accounts.len() + sql.legs.len();
+    let mut hashes = Vec::with_capacity(rows + files.versions.len());
+    hashes.extend(things(stores).map(passes::hash));
+    hashes.sort_unstable();
+    hashes
+}
+
+/// Hashes that one side has more often than the other, sorted.
+fn differing(here: Vec<u64>, there: Vec<u64>) -> Vec<u64> {
+    let (mut here, mut there) = (here.into_iter().peekable(), there.into_iter().peekable());
+    let mut differing = Vec::new();
+    loop {
+        match (here.peek().copied(), there.peek().copied()) {
+            (None, None) => return differing,
+            (Some(a), Some(b)) if a == b => _ = (here.next(), there.next()),
+            (Some(a), b) if b.is_none_or(|b| a < b) => differing.extend(here.next()),
+            _ => differing.extend(there.next()),
+        }
+    }
+}
+
+fn lay_beside<'a>(sides: impl Iterator<Item = (Stores<'a>, i64)>, differing: &[u64], into: &mut RegionsCompared) {
     let mut rows = Tally::default();
     let mut versions = Tally::default();
     let mut markers = Tally::default();
-    for (stores, sign) in [(serving, 1), (other, -1)] {
-        let (sql, files) = stores;
-        sql.history.iter().for_each(|row| rows.add(format!("history {} {} {:?}", row.token, row.key, row.prev), sign));
-        sql.data.iter().for_each(|row| {
-            rows.add(format!("data {} {} {} {:?}", row.key, row.token, row.value, row.object), sign);
-        });
-        sql.accounts.iter().for_each(|(account, balance)| rows.add(format!("account {account} {balance}"), sign));
-        sql.legs.iter().for_each(|leg| rows.add(format!("leg {} {} {}", leg.token, leg.account, leg.amount), sign));
-        for version in &files.versions {
-            let name = format!("{} {}", version.object_key, version.version_id);
-            match &version.content {
-                Content::DeleteMarker => markers.add(format!("marker {name}"), sign),
-                Content::Body { sha256, .. } => versions.add(format!("version {name} {sha256}"), sign),
-                Content::Unreadable(_) => versions.add(format!("version {name} unreadable"), sign),
-            }
+    for (stores, sign) in sides.filter(|_| !differing.is_empty()) {
+        for thing in things(stores).filter(|thing| differing.binary_search(&passes::hash(thing)).is_ok()) {
+            let tally = match thing {
+                Thing::Version(..) => &mut versions,
+                Thing::Marker(..) => &mut markers,
+                _ => &mut rows,
+            };
+            tally.add(thing.to_string(), sign);
         }
     }
     let differences = [&rows, &versions, &markers].into_iter().flat_map(Tally::told);
     into.examples = into.direction.iter().cloned().chain(differences).take(EXAMPLES_MAX).collect();
     (into.rows, into.versions, into.markers) = (rows.count(), versions.count(), markers.count());
+}
+
+impl fmt::Display for Thing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::History(token, key, prev) => write!(f, "history {token} {key} {prev:?}"),
+            Self::Data(key, token, value, object) => write!(f, "data {key} {token} {value} {object:?}"),
+            Self::Account(account, balance) => write!(f, "account {account} {balance}"),
+            Self::Leg(token, account, amount) => write!(f, "leg {token} {account} {amount}"),
+            Self::Version(key, version, Some(sha256)) => write!(f, "version {key} {version} {sha256}"),
+            Self::Version(key, version, None) => write!(f, "version {key} {version} unreadable"),
+            Self::Marker(key, version) => write!(f, "marker {key} {version}"),
+        }
+    }
 }
 
 /// How often each thing is on the serving side more than on the other.

@@ -27,3 +27,4 @@ pub use prefill::prefill;
 pub use prepare::prepare;
 pub use pulse::Pulse;
 pub use rates::Rates;
+pub use sql::statement_of;

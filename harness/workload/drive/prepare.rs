@@ -92,7 +92,11 @@ fn stream(environment: EnvironmentIndex) -> u32 {
     u32::from(environment.0)
 }
 
-async fn tables(open: &mut PgConnection, reader: &str) -> sqlx::Result<()> {
+/// Makes the tables and fills the accounts; the role `reader` may read them.
+///
+/// # Errors
+/// Postgres's.
+pub async fn tables(open: &mut PgConnection, reader: &str) -> sqlx::Result<()> {
     // Sent as one simple query, so it is one transaction. The reader's name is the platform's, quoted.
     let accounts = ACCOUNTS - 1;
     let reader = reader.replace('"', "\"\"");

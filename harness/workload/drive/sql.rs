@@ -49,6 +49,17 @@ const TRANSFER: &str = "WITH locked AS (\
 const READ: &str = "SELECT current_setting('cluster_name') AS server, \
      (SELECT token FROM public.geodrill_data WHERE key = $1) AS found";
 
+/// The statement that an operation sends.
+pub fn statement_of(kind: OpKind) -> &'static str {
+    match kind {
+        OpKind::Create => CREATE,
+        OpKind::Overwrite => OVERWRITE,
+        OpKind::Delete => DELETE,
+        OpKind::Transfer => TRANSFER,
+        OpKind::ReadSql | OpKind::ReadFile => READ,
+    }
+}
+
 /// What Postgres answered.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -129,10 +140,11 @@ fn may_go_on(error: &sqlx::Error, failure: &Failure) -> bool {
 
 async fn statement(open: &mut PgConnection, intent: &Intent, version_id: Option<&str>) -> sqlx::Result<PgRow> {
     let token = intent.token.to_string();
+    let query = sqlx::query(statement_of(intent.kind));
     let query = match (intent.kind, &intent.transfer) {
         (OpKind::Create | OpKind::Overwrite, _) => {
             let file = intent.file.as_ref();
-            sqlx::query(if intent.kind == OpKind::Create { CREATE } else { OVERWRITE })
+            query
                 .bind(&*intent.key)
                 .bind(token)
                 .bind(intent.token.value())
@@ -140,16 +152,12 @@ async fn statement(open: &mut PgConnection, intent: &Intent, version_id: Option<
                 .bind(version_id)
                 .bind(file.map(|file| &*file.sha256))
         }
-        (OpKind::Delete, _) => sqlx::query(DELETE).bind(&*intent.key).bind(token),
+        (OpKind::Delete, _) => query.bind(&*intent.key).bind(token),
         (OpKind::Transfer, Some(transfer)) => {
             let account = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-            sqlx::query(TRANSFER)
-                .bind(token)
-                .bind(account(transfer.from))
-                .bind(account(transfer.to))
-                .bind(transfer.amount)
+            query.bind(token).bind(account(transfer.from)).bind(account(transfer.to)).bind(transfer.amount)
         }
-        (OpKind::Transfer | OpKind::ReadSql | OpKind::ReadFile, _) => sqlx::query(READ).bind(&*intent.key),
+        (OpKind::Transfer | OpKind::ReadSql | OpKind::ReadFile, _) => query.bind(&*intent.key),
     };
     query.fetch_one(open).await
 }

@@ -3,6 +3,8 @@
 //! A key has one writer: the stream that created it. When the stream is retired its keys are never written again, so an
 //! operation in doubt stays the last of its key.
 
+use std::collections::VecDeque;
+
 use super::{
     contended_key,
     writer::{Draw, What},
@@ -22,7 +24,8 @@ struct Own {
 /// The keys of one stream that are known to be there: each acknowledged as written, and not as deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnKeys {
-    there: Vec<Own>,
+    /// In the order of creation, which is also that of the numbers in their names: so a key is found by halving.
+    there: VecDeque<Own>,
 }
 
 /// What is to be sent.
@@ -95,17 +98,22 @@ impl OwnKeys {
         match wanted.kind {
             OpKind::Create => {
                 if self.there.len() >= KEYS_MAX {
-                    self.there.remove(0);
+                    self.there.pop_front();
                 }
-                self.there.push(Own { key: wanted.key.clone(), object_key });
+                self.there.push_back(Own { key: wanted.key.clone(), object_key });
             }
             OpKind::Overwrite => {
-                if let Some(own) = self.there.iter_mut().find(|own| own.key == wanted.key) {
+                if let Some(own) = self.place(&wanted.key).and_then(|place| self.there.get_mut(place)) {
                     own.object_key = object_key;
                 }
             }
-            OpKind::Delete => self.there.retain(|own| own.key != wanted.key),
+            OpKind::Delete => _ = self.place(&wanted.key).and_then(|place| self.there.remove(place)),
             OpKind::Transfer | OpKind::ReadSql | OpKind::ReadFile => {}
         }
+    }
+
+    /// Numbers are written without leading zeros, so a longer name is a later one.
+    fn place(&self, key: &str) -> Option<usize> {
+        self.there.binary_search_by(|own| (own.key.len(), &*own.key).cmp(&(key.len(), key))).ok()
     }
 }

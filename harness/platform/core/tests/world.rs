@@ -81,6 +81,8 @@ pub struct World {
     pub core: Option<Core>,
     /// Journal writes so far.
     pub writes: usize,
+    /// Steps of the core so far.
+    pub steps: u64,
     pub answers: Vec<Result<OrderAnswer, Refused>>,
     pub routes: BTreeMap<EnvironmentId, Route>,
     pub(super) rng: ChaCha8Rng,
@@ -120,6 +122,7 @@ impl World {
             journal: Vec::new(),
             core: None,
             writes: 0,
+            steps: 0,
             answers: Vec::new(),
             routes: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -284,6 +287,7 @@ impl World {
     pub fn step(&mut self, event: Event) {
         let now = self.clock(Who::Control) - self.started_ms;
         let Some(core) = self.core.as_mut() else { return };
+        self.steps += 1;
         let effects = core.step(now, event);
         for (index, effect) in effects.into_iter().enumerate() {
             if let Effect::Journal(records) = effect {
