@@ -4,9 +4,10 @@
 //!
 //! Both are driven to saturation: a client sends its next operation as soon as the last is answered. On our side that is
 //! the load of a drill as it is, told to send far more than anybody can: so what is measured has its tokens, deadlines
-//! and live figures, and its ledger, an intent and an outcome for each operation. What `pgbench` sends has the statement's
-//! very text ([`statement_of`]) and values of the same length; only the three columns of an object, NULL with us, hold
-//! `NULL` as a text with it, since it cannot send NULL. Neither goes through a proxy or a platform.
+//! and live figures, and its ledger, an intent and an outcome for each operation. What `pgbench` sends is the same
+//! statement ([`statement_of`]) with values of the same length; but it gives each repetition of a parameter a number of its own,
+//! its token and value are the same each time, and the three columns of an object, NULL with us, hold `NULL` as a text with
+//! it, since it cannot send NULL. Neither goes through a proxy or a platform.
 //!
 //! - `create`: every operation writes a new key.
 //! - `mixed`: creates and overwrites, 60 to 25 as in a load of which nothing is said; half of the overwrites are of own
