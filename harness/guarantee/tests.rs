@@ -184,6 +184,24 @@ fn declared_means_not_too_early_and_not_for_a_short_outage() {
     check(id, Violated, |run| run.events.retain(|event| !matches!(event.what, What::Fault(_))));
 }
 
+/// Where many things have to die, the platform may notice the first before the last is gone.
+#[test]
+fn a_region_that_takes_long_to_die_is_answered_by_a_switch_that_began_meanwhile() {
+    let dying = |run: &mut Run, asked: f64, dead: f64| {
+        run.events.retain(|event| !matches!(event.what, What::Fault(_)));
+        let mut record = outage(dead, None);
+        record.requested = at(asked);
+        run.happened(dead, What::Fault(record));
+        run.failover().began = at(asked);
+    };
+    for id in ["dataverse.unplanned.switched", "dataverse.unplanned.declared"] {
+        check(id, Held, |run| dying(run, 9.0, 10.0));
+    }
+    // Switched at 12.6: whether that was 2 s after the first sign cannot be told.
+    check("dataverse.unplanned.declared", Inconclusive, |run| dying(run, 9.0, 11.5));
+    check("dataverse.unplanned.switched", Held, |run| dying(run, 9.0, 11.5));
+}
+
 #[test]
 fn a_short_outage_without_failover_is_held_if_it_was_watched_long_enough() {
     let verdict = |healed: f64, until: f64| {

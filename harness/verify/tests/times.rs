@@ -7,6 +7,7 @@ use crate::{
     model::{
         PlatformEvent, SwitchKind,
         event::What,
+        fault::{Fault, FaultRecord},
         measure::{Gap, Integrity},
         operation::*,
     },
@@ -228,6 +229,38 @@ fn the_parts_of_a_failover_sum_to_the_whole() {
     assert_eq!(told, expected);
     let sum: f64 = phases.iter().map(|phase| phase.seconds).sum();
     assert!((sum - 0.670).abs() < 1e-9);
+}
+
+/// The proof of a fault may take longer than the platform's answer to it.
+#[test]
+fn the_cause_of_an_unplanned_switch_is_the_fault_in_force_when_it_began() {
+    let fault = |step: &str, requested: u64, effective: u64, healed: Option<u64>| {
+        What::Fault(FaultRecord {
+            step: step.into(),
+            fault: Fault::RegionOutage { region: "east".parse().unwrap() },
+            requested: ms(requested),
+            effective: Some(ms(effective)),
+            proof: String::new(),
+            healed: healed.map(ms),
+            healing: None,
+            unproven: false,
+        })
+    };
+    let began = |faults: &[What]| {
+        let mut world = World::new();
+        world.write(1, OpKind::Create, "a", false, Answer::Ok);
+        world.now = 1000;
+        world.fail_over("failover-1", 0, 0);
+        // Said only now that they are proven.
+        faults.iter().for_each(|fault| world.event(fault.clone()));
+        world.observe("failover-1");
+        event(&world.finish().verify(), "failover-1").began
+    };
+    assert_eq!(began(&[]), ms(1000), "what the examiner took for it then");
+    assert_eq!(began(&[fault("held", 300, 310, None), fault("outage", 700, 900, None)]), ms(900));
+    assert_eq!(began(&[fault("outage", 700, 1200, None)]), ms(700), "the deed was not done by then");
+    assert_eq!(began(&[fault("outage", 700, 800, None), fault("later", 1100, 1200, None)]), ms(800));
+    assert_eq!(began(&[fault("outage", 700, 800, None), fault("over", 810, 820, Some(900))]), ms(800));
 }
 
 #[test]
