@@ -117,8 +117,8 @@ impl Course {
             endpoints,
             boundaries.clone(),
             orders,
-            receiver.patient(),
-        );
+        )
+        .receiving(receiver.patient());
         let walked = timeline.walk(false).await;
 
         self.phase(RunPhase::Settle);

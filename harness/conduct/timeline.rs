@@ -45,7 +45,7 @@ pub(super) struct Timeline {
     pub(super) boundaries: Boundaries,
     pub(super) orders: Orders,
     /// Where notices arrive, which may be what is to fail.
-    receiver: Arc<dyn fault::Receiver>,
+    receiver: Option<Arc<dyn fault::Receiver>>,
     /// Faults that last, by the step that injected them.
     faults: Mutex<BTreeMap<String, Lasting>>,
     /// Where the next part of the timeline looks from.
@@ -92,11 +92,15 @@ impl Timeline {
         endpoints: Arc<Vec<Endpoints>>,
         boundaries: Boundaries,
         orders: Orders,
-        receiver: Arc<dyn fault::Receiver>,
     ) -> Self {
         let since = Since { event: recorder.mark(), journal: 0 };
         let faults = Mutex::default();
-        Self { plan, testbed, plane, recorder, endpoints, boundaries, orders, receiver, faults, since }
+        Self { plan, testbed, plane, recorder, endpoints, boundaries, orders, receiver: None, faults, since }
+    }
+
+    /// With a receiver of notices that a fault may act on.
+    pub(super) fn receiving(self, receiver: Arc<dyn fault::Receiver>) -> Self {
+        Self { receiver: Some(receiver), ..self }
     }
 
     /// Walks the steps of one part of the timeline: the ordinary ones, or those after the last write. The first that fails
@@ -230,7 +234,7 @@ impl Timeline {
 
     async fn inject(&self, step: &Step, fault: &Fault) -> Result<String, String> {
         let clock = self.recorder.clock();
-        let (testbed, receiver) = (Arc::clone(&self.testbed), Some(Arc::clone(&self.receiver)));
+        let (testbed, receiver) = (Arc::clone(&self.testbed), self.receiver.clone());
         let injected = fault::inject_with(&step.id, fault, testbed, receiver, Arc::new(move || clock.now())).await;
         let record = injected.record().clone();
         self.recorder.say(What::Fault(record.clone()));

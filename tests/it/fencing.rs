@@ -1,9 +1,21 @@
 //! An old primary that comes back in one way or another and takes itself for the primary: it answers nobody, however it is
 //! asked, and comes back in order.
 
+use std::{io, path::PathBuf, time::Duration};
+
 use geodrill::{
+    api::role::ComputeConfig,
     conduct::{Drill, Finished},
-    model::measure::EventMeasures,
+    model::{
+        measure::{EventMeasures, Integrity},
+        verdict::Verdict,
+    },
+    os::{files, inventory},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    time::sleep,
 };
 
 use crate::support::{alone, drill};
@@ -98,5 +110,77 @@ async fn a_primary_that_is_revived_past_its_platform_is_shut_in_and_comes_back_a
     println!("{}\n  {}\n  {}", fault.target, fault.proof, fault.healing.clone().unwrap_or_default());
     assert!(fault.proof.contains("two primaries"), "{fault:?}");
     assert!(fault.healing.as_ref().is_some_and(|healing| healing.contains("its node runs another one")), "{fault:?}");
+    Ok(())
+}
+
+const UNFENCED: &str = r#"
+geodrill: 1
+name: unfenced-primary
+about: The old primary is started again, and behind a door that asks for no permit it serves whoever comes.
+environments: [ { id: sales, kind: dataverse-production } ]
+platform: { reference: { outage_grace: 1s } }
+workload: { rate: 50/s, writers: 4, file_share: 20%, warm_up: 3s, settle: 2s, min_acked: 50 }
+timeline:
+  - { id: outage, when: { at: 1s }, inject: { region.outage: { region: east } } }
+  - { id: over, when: { event: failover.completed }, within: 120s, pause: 500ms }
+  - { id: revived, inject: { postgres.primary_revive: { region: east, environment: sales } } }
+  - { id: served, pause: 3s }
+expect:
+  - { guarantee: dataverse.unplanned.switched, environment: sales }
+"#;
+
+/// Takes the place of a lost region's compute, as soon as its port is free, and lets in everybody.
+async fn careless_door(run: PathBuf) -> io::Result<()> {
+    let site = run.join("east");
+    let port = loop {
+        if let Ok(config) = files::read_json::<ComputeConfig>(&site.join("compute.json")) {
+            break config.listen_sql.port();
+        }
+        sleep(Duration::from_millis(50)).await;
+    };
+    // Until the compute has it.
+    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        sleep(Duration::from_millis(50)).await;
+    }
+    let listener = loop {
+        match TcpListener::bind(("127.0.0.1", port)).await {
+            Ok(listener) => break listener,
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    };
+    loop {
+        let (mut client, _) = listener.accept().await?;
+        let site = site.clone();
+        tokio::spawn(async move {
+            while client.read_u8().await? != b'\n' {}
+            let running = inventory::read(&site)?.processes.into_iter().filter(inventory::is_alive);
+            let postgres = running.filter(|entry| entry.service == "postgres").find_map(|entry| entry.port);
+            let Some(postgres) = postgres else { return client.write_all(b"refused nobody is here\n").await };
+            client.write_all(b"ok\n").await?;
+            copy_bidirectional(&mut client, &mut TcpStream::connect(("127.0.0.1", postgres)).await?).await.map(drop)
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_is_not_fenced_is_found_by_asking_it() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let drill = drill(Drill::from_text("unfenced.yaml", UNFENCED, &std::env::temp_dir())?);
+    let door = tokio::spawn(careless_door(drill.folder().to_owned()));
+    let finished = drill.run().await?.assert(Verdict::Violated);
+    door.abort();
+    let told = finished.human();
+    let found = |id: Integrity| -> u64 {
+        let findings = finished.measures.findings.iter().filter(|found| found.id == id && found.event == "failover-1");
+        findings.map(|found| found.count).sum()
+    };
+    let asked = finished.measures.events.iter().find_map(|event| event.old_side).expect("it switched");
+    println!("{asked:?}: {} zombies, {} stale reads", found(Integrity::SplitBrain), found(Integrity::StaleRead));
+    assert!(found(Integrity::SplitBrain) >= 4 && found(Integrity::StaleRead) >= 4, "{told}");
+    assert!(asked.answered >= 8 && asked.answered < asked.asked, "{asked:?}\n{told}");
+    assert!(finished.measures.books.iter().all(|books| books.balanced), "{told}");
+    // Customers were served by the new side alone.
+    let lost = finished.measures.events.iter().find(|event| event.id == "failover-1").expect("one failover");
+    assert!(lost.cut < lost.switched, "{told}");
     Ok(())
 }
