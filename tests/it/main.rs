@@ -6,6 +6,7 @@ mod crashes;
 mod endings;
 mod faults;
 mod full_disk;
+mod guard;
 mod house;
 mod lab;
 mod leftovers;

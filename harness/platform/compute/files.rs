@@ -156,6 +156,8 @@ impl Session {
                 Err(refusal) => Ok(refused(refusal, is_head)),
             };
         };
+        // Where the data-loss guard slows writes.
+        tokio::time::sleep(self.pass.pace()).await;
         // A task of its own: what the store acknowledges belongs in the account, whether or not the client still listens.
         let writing = tokio::spawn(async move {
             tokio::select! {

@@ -15,14 +15,15 @@ use crate::{
         Epoch, Region,
         control::{Dangling, Notice, NoticeKind, OperationState, OperationView},
         environment::{EnvironmentPhase, EnvironmentView},
+        guard::Guard,
         permit::Holder,
         role::Policy,
     },
     clients::http::Http,
 };
 
-const MANUAL: Policy = Policy { automatic: false, automatic_return: false, at_once: 2 };
-const AUTOMATIC: Policy = Policy { automatic: true, automatic_return: false, at_once: 2 };
+const MANUAL: Policy = Policy { automatic: false, automatic_return: false, at_once: 2, guard: Guard::DOCUMENTED };
+const AUTOMATIC: Policy = Policy { automatic: true, automatic_return: false, at_once: 2, guard: Guard::DOCUMENTED };
 
 fn names(events: &[crate::api::control::PlatformEvent], environment: &str) -> Vec<String> {
     let of = events.iter().filter(|event| event.environment.as_ref().is_some_and(|id| id.as_str() == environment));
