@@ -79,6 +79,8 @@ async fn what_is_unknown_or_malformed_is_refused_with_the_reason() {
     let planned = json!({"kind": "planned", "scope": {"region": "east"}});
     assert_eq!(post("/v1/failovers", planned).await, 409);
     let put = async |path: &str, body: Value| status(api.put::<Value>(path, &body, WITHIN).await);
+    assert_eq!(put("/v1/environments/nobody/exposure", json!({"granted": true})).await, 404);
+    assert_eq!(put("/v1/environments/nobody/exposure", json!({"granted": "yes"})).await, 400);
     assert_eq!(put("/v1/tenants/Not%20Valid", json!({"licences": []})).await, 400);
     assert_eq!(put("/v1/subscriptions/ops", json!({"url": "http://example.com/x"})).await, 400);
     assert_eq!(put("/v1/subscriptions/Ops", json!({"url": "http://127.0.0.1:1/x"})).await, 400);
