@@ -80,6 +80,8 @@ fn renewal() -> PermitRequest {
         peer_silent_ms: None,
         states: Vec::new(),
         files_ok: None,
+        after: None,
+        files: Vec::new(),
     }
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "../../harness/platform/core/tests/chaos.rs"]
 pub mod chaos;
+#[path = "../../harness/platform/core/tests/guarding.rs"]
+pub mod guarding;
 #[path = "../../harness/platform/core/tests/questions.rs"]
 pub mod questions;
 #[path = "../../harness/platform/core/tests/regions.rs"]

@@ -7,6 +7,7 @@
 //! | `POST /v1/environments` | `Deploy` → `OperationView` (202) |
 //! | `GET /v1/environments`, `GET /v1/environments/{id}` | → `EnvironmentView`s |
 //! | `GET /v1/environments/{id}/dangling` | → `Dangling` |
+//! | `PUT /v1/environments/{id}/exposure` | `Exposure` → `Exposure` |
 //! | `GET /v1/environments/{id}/salvage` | → `Salvage` |
 //! | `GET /v1/status` | → `Status` |
 //! | `GET /v1/openapi.json` | → this API as an OpenAPI 3.1 document |
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     EnvironmentId, Epoch, Region,
     environment::{EnvironmentKind, EnvironmentPhase, Product},
+    guard::{GuardLevel, GuardMode},
     permit::SqlRole,
 };
 
@@ -95,6 +97,17 @@ pub struct Failover {
     /// "I accept the loss of data": needed past the enforced bound.
     #[serde(default)]
     pub accept_data_loss: bool,
+}
+
+/// Lets an environment be written to although more would be lost than the enforced bound allows, or ends that.
+///
+/// While it is granted the bound is not guaranteed, and the environment is not failed over by itself; afterwards neither is
+/// again before the other region has caught up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exposure {
+    /// Whether it is.
+    pub granted: bool,
 }
 
 /// The state of an operation.
@@ -216,7 +229,7 @@ pub struct PlatformEvent {
 }
 
 /// The names of events, in the order in which they may come; scenarios may wait for any of them.
-pub const EVENT_NAMES: [&str; 26] = [
+pub const EVENT_NAMES: [&str; 34] = [
     "environment.deployed",
     "region.suspected",
     "region.cleared",
@@ -243,6 +256,14 @@ pub const EVENT_NAMES: [&str; 26] = [
     "environment.gaps",
     "environment.protected",
     "environment.return-failed",
+    "guard.alerted",
+    "guard.throttled",
+    "guard.withheld",
+    "guard.released",
+    "guard.exposed",
+    "guard.restoring",
+    "guard.suspended",
+    "guard.resumed",
 ];
 
 /// The names of an operation's steps, as [`EnvironmentStep::step`] and the journal have them; scenarios may wait for any.
@@ -337,6 +358,48 @@ pub struct EnvironmentStatus {
     pub dangling: u64,
     /// Rows and object versions salvaged at the last return.
     pub salvaged: u64,
+    /// The data-loss guard.
+    pub guard: GuardStatus,
+}
+
+/// The data-loss guard of one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GuardStatus {
+    /// What it is set to do.
+    pub mode: GuardMode,
+    /// How much may be lost, milliseconds.
+    pub bound_ms: u64,
+    /// What it does now.
+    pub state: GuardState,
+    /// How far it has gone.
+    pub level: GuardLevel,
+    /// How much would be lost if the active region were, at most, milliseconds; `None` if not known.
+    pub exposure_ms: Option<u64>,
+    /// The same, of rows alone.
+    pub sql_ms: Option<u64>,
+    /// The same, of files alone.
+    pub files_ms: Option<u64>,
+    /// The bound is guaranteed.
+    pub guaranteed: bool,
+    /// If its region is lost, the environment is failed over without an operator.
+    pub automatic: bool,
+}
+
+/// What the guard does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GuardState {
+    /// It measures and alerts.
+    Observing,
+    /// It keeps the loss below the bound.
+    Enforcing,
+    /// There is no replica that could be behind.
+    Suspended,
+    /// An operator has granted exposure.
+    Exposed,
+    /// An operator has ended it, and the other region has not caught up yet.
+    Restoring,
 }
 
 /// What a node claims of one environment's stores.

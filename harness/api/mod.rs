@@ -8,6 +8,7 @@ pub mod address;
 pub mod compute;
 pub mod control;
 pub mod environment;
+pub mod guard;
 pub mod ids;
 pub mod node;
 pub mod permit;

@@ -6,7 +6,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EnvironmentId, Epoch, Region, control::FileReference, environment::EnvironmentKind, permit::Credentials};
+use super::{
+    EnvironmentId, Epoch, Region, control::FileReference, environment::EnvironmentKind, guard::Limits,
+    permit::Credentials,
+};
 
 /// One command to one node.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,10 +41,14 @@ pub enum Action {
     ReplicateFiles(Spec),
     /// This node may grant permits for the environment to `primary` (the other region) under the epoch. Refused (409) under
     /// an epoch whose granting a *later* operation has stopped: a command delayed on its way must not open it again. The
-    /// operation that stopped it may allow it again, which is how an undone failover ends.
+    /// operation that stopped it may allow it again, which is how an undone failover ends. Of two leaves the one of the later
+    /// operation holds.
     AllowGranting {
         /// The region that may be granted to.
         primary: Region,
+        /// Writes are slowed and withheld by these limits, as far as this node itself knows what it has received; `None`:
+        /// it does not guard.
+        guard: Option<Limits>,
     },
     /// Durably stops granting permits of the epoch or smaller. The answer says how long a permit already given may live.
     StopGranting,

@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EnvironmentId, Epoch, Region, environment::Login};
+use super::{EnvironmentId, Epoch, Region, environment::Login, guard::Stamp};
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +38,21 @@ pub struct PermitRequest {
     /// From a node: its zone's file store has answered the last real call, made within the last poll or two. `None` from a
     /// compute.
     pub files_ok: Option<bool>,
+    /// The last stamp that the holder had from this grantor when it began to make this message; `None` before the first reply.
+    pub after: Option<Stamp>,
+    /// From a compute: of each environment it has acknowledged files of, how far the other region is behind.
+    pub files: Vec<FilesAge>,
+}
+
+/// How far the other region is behind in the files that a compute acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilesAge {
+    /// The environment.
+    pub environment: EnvironmentId,
+    /// Milliseconds since the oldest version was acknowledged that the other region is not known to have; 0 if there is none,
+    /// `None` if there are some of before the compute's start, whose age it does not know.
+    pub oldest_ms: Option<u64>,
 }
 
 /// What a node claims of one environment's stores in its zone.
@@ -60,8 +75,11 @@ pub struct NodeState {
     pub streaming: bool,
     /// On a primary's side: entries of the running account that the other region is not known to have.
     pub files_pending: u64,
-    /// Age of the oldest of them, milliseconds.
+    /// Milliseconds since the node was told of the oldest of them.
     pub files_oldest_ms: u64,
+    /// The last stamp that the node had from this grantor when it began to read the positions of the log; `None` before the
+    /// first reply, and before the first reading.
+    pub after: Option<Stamp>,
 }
 
 /// What a cluster is doing.
@@ -88,6 +106,8 @@ pub struct PermitReply {
     pub grants: Vec<Grant>,
     /// Environments whose epoch is higher than the asker's, which it must now remember: it is not the owner.
     pub refused: Vec<(EnvironmentId, Epoch)>,
+    /// The grantor's moment, to be given back.
+    pub stamp: Stamp,
 }
 
 /// One permit.
@@ -100,8 +120,10 @@ pub struct Grant {
     pub epoch: Epoch,
     /// Milliseconds, counted by the holder from the sending of its request.
     pub lifetime_ms: u64,
-    /// Writes may pass (the data-loss guard has not closed the `rw` door).
+    /// Writes may pass: whoever grants this knows that less would be lost than the data-loss guard allows, or does not guard.
     pub exposure_ok: bool,
+    /// Each write is held back for so long, since the data-loss guard slows them; milliseconds.
+    pub pace_ms: u64,
     /// The slot of ports the environment uses in every site.
     pub slot: u16,
     /// The bucket, the same in both regions.

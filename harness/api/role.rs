@@ -11,7 +11,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Region, control::Deploy, environment::Login};
+use super::{Address, Region, control::Deploy, environment::Login, guard::Guard};
 
 /// Printed by `geodrill role --handshake`; a runner refuses a role binary that answers with another one.
 pub const HANDSHAKE: &str = concat!("geodrill-role/1 ", env!("CARGO_PKG_VERSION"));
@@ -71,11 +71,14 @@ pub struct Policy {
     pub automatic_return: bool,
     /// Environments of one region-level planned switch or failback whose writes are stopped at once, at most.
     pub at_once: u16,
+    /// The data-loss guard.
+    #[serde(default)]
+    pub guard: Guard,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { automatic: true, automatic_return: true, at_once: 2 }
+        Self { automatic: true, automatic_return: true, at_once: 2, guard: Guard::default() }
     }
 }
 

@@ -100,6 +100,11 @@ pub(super) enum Command {
         geodrill failback --region west --wait 2m\n  \
         geodrill failback --environment sales")]
     Failback(Failback),
+    /// Lets an environment of a lab be written to although the data-loss guard withholds writes, or ends that.
+    #[command(after_help = "Examples:\n  \
+        geodrill expose --environment sales --accept-data-loss\n  \
+        geodrill expose --environment sales --end")]
+    Expose(Expose),
     /// Ends a lab, or a run that was kept.
     #[command(after_help = "Examples:\n  \
         geodrill down\n  \
@@ -281,6 +286,22 @@ pub(super) struct Failover {
 pub(super) struct Failback {
     #[command(flatten)]
     pub(super) which: Which,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Expose {
+    /// The environment.
+    #[arg(long)]
+    pub(super) environment: String,
+    /// "I accept the loss of data": the bound is not guaranteed, and the environment is not failed over by itself.
+    #[arg(long, required_unless_present = "end", conflicts_with = "end")]
+    pub(super) accept_data_loss: bool,
+    /// Ends it: both are so again once the other region has caught up.
+    #[arg(long)]
+    pub(super) end: bool,
+    /// The lab's name, or its run's id; needed if several stand.
+    #[arg(long)]
+    pub(super) lab: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,9 +1,9 @@
-//! `inject`, `heal`, `failover`, `failback`: what an operator, or bad luck, does to a lab.
+//! `inject`, `heal`, `failover`, `failback`, `expose`: what an operator, or bad luck, does to a lab.
 
 use std::{fmt::Write, io, time::Duration};
 
 use super::{
-    args::{Failback, Failover, Format, Heal, Inject, Which},
+    args::{Expose, Failback, Failover, Format, Heal, Inject, Which},
     entry::{colour, complain, print},
     exit::Exit,
     progress,
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::{
         EnvironmentId,
-        control::{OperationState, Scope, SwitchKind},
+        control::{Exposure, OperationState, Scope, SwitchKind},
     },
     lab::{
         self, LabFile, order_switch,
@@ -88,6 +88,30 @@ pub(super) async fn failover(arguments: Failover) -> Exit {
 /// Orders a failback.
 pub(super) async fn failback(arguments: Failback) -> Exit {
     switch(SwitchKind::Failback, arguments.which, false).await
+}
+
+/// Grants exposure, or ends it.
+pub(super) async fn expose(arguments: Expose) -> Exit {
+    let lab = match found(arguments.lab.as_deref()) {
+        Ok(lab) => lab,
+        Err(exit) => return exit,
+    };
+    let Some(environment) = lab.environments.iter().find(|one| one.id.as_str() == arguments.environment) else {
+        let all: Vec<&str> = lab.environments.iter().map(|one| one.id.as_str()).collect();
+        complain(&format!("there is no environment `{}`; there is: {}", arguments.environment, all.join(", ")));
+        return Exit::Invalid;
+    };
+    match order_switch::expose(&lab, &environment.id, !arguments.end).await {
+        Ok(Exposure { granted: true }) => print(&format!(
+            "{}: exposure granted: its bound is not guaranteed, and it is not failed over by itself\n",
+            environment.id
+        )),
+        Ok(Exposure { granted: false }) => print(&format!(
+            "{}: exposure ended: its bound is guaranteed once the other region has caught up\n",
+            environment.id
+        )),
+        Err(error) => order_failed(&error),
+    }
 }
 
 async fn switch(kind: SwitchKind, which: Which, accept_data_loss: bool) -> Exit {

@@ -12,7 +12,7 @@ use super::{
     exit::Exit,
 };
 use crate::{
-    api::control::{EnvironmentStatus, StoreClaim},
+    api::control::{EnvironmentStatus, GuardStatus, StoreClaim},
     lab::{
         self,
         view::{View, look},
@@ -174,6 +174,7 @@ fn show_environment(text: &mut String, environment: &EnvironmentStatus) {
             "{id:<12} {phase:<11} active {active} (home {home})  epoch {epoch}  permit {permit_left_ms} ms, {by}{more}"
         ),
     );
+    show_guard(text, &environment.guard);
     for claim in &environment.claims {
         let StoreClaim { region, sql, timeline, sql_behind_bytes, files_pending, files_oldest_ms, streaming } = claim;
         let sql = format!("{sql:?}").to_lowercase();
@@ -187,6 +188,24 @@ fn show_environment(text: &mut String, environment: &EnvironmentStatus) {
             ),
         );
     }
+}
+
+fn show_guard(text: &mut String, guard: &GuardStatus) {
+    let GuardStatus { mode: _, bound_ms, state, level, exposure_ms, sql_ms, files_ms, guaranteed, automatic } = guard;
+    let time = |ms: Option<u64>| ms.map_or_else(|| "?".to_owned(), |ms| format!("{:.1} s", seconds(ms)));
+    let (state, level) = (format!("{state:?}").to_lowercase(), format!("{level:?}").to_lowercase());
+    let void = if *guaranteed || *state == *"observing" { "" } else { "  NOT guaranteed" };
+    let manual = if *automatic { "" } else { "  NO automatic failover" };
+    line(
+        text,
+        format_args!(
+            "  guard    {state}, {level}: up to {} would be lost (rows {}, files {}), bound {:.1} s{void}{manual}",
+            time(*exposure_ms),
+            time(*sql_ms),
+            time(*files_ms),
+            seconds(*bound_ms)
+        ),
+    );
 }
 
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {

@@ -6,7 +6,10 @@ use tokio::time::Instant;
 
 use super::LabFile;
 use crate::{
-    api::control::{Failover, OperationState, OperationView, Scope, SwitchKind},
+    api::{
+        EnvironmentId,
+        control::{Exposure, Failover, OperationState, OperationView, Scope, SwitchKind},
+    },
     clients::http::{Http, HttpError},
 };
 
@@ -46,6 +49,14 @@ pub async fn order(
     accept_data_loss: bool,
 ) -> Result<OperationView, OrderError> {
     Ok(http(lab).post("/v1/failovers", &Failover { kind, scope, accept_data_loss }, PROMPT).await?)
+}
+
+/// Grants exposure of an environment, or ends it.
+///
+/// # Errors
+/// [`OrderError`].
+pub async fn expose(lab: &LabFile, environment: &EnvironmentId, granted: bool) -> Result<Exposure, OrderError> {
+    Ok(http(lab).put(&format!("/v1/environments/{environment}/exposure"), &Exposure { granted }, PROMPT).await?)
 }
 
 /// Waits `within` for an operation's end, telling each change of its steps; what it is then comes back. A control plane that

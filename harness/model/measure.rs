@@ -87,7 +87,7 @@ pub struct EventMeasures {
     pub from: Option<Side>,
     /// The side after.
     pub to: Option<Side>,
-    /// The last acknowledgement that any client had from the old side, whenever it came.
+    /// The last acknowledgement of a write that any client had from the old side, whenever it came.
     pub cut: Option<RunTime>,
     /// Data loss.
     pub recovery_point: RecoveryPoint,

@@ -7,12 +7,15 @@ use super::{
     scalars,
 };
 use crate::{
-    api::role::{Policy, Timers},
+    api::{
+        guard::{Guard, GuardMode, SCAN_MS, skew_ms},
+        role::{Policy, Timers},
+    },
     model::plan::Platform,
 };
 
 /// Fields of `platform: { reference: … }`.
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 15] = [
     "permit",
     "poll",
     "suspect_after",
@@ -26,6 +29,8 @@ pub(super) const FIELDS: [&str; 13] = [
     "automatic",
     "automatic_return",
     "at_once",
+    "guard",
+    "bound",
 ];
 /// Environments whose writes may be stopped at once, at most.
 pub(super) const AT_ONCE_MAX: u64 = 16;
@@ -58,6 +63,7 @@ pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Platform>
     let gate_ms = timer("gate", default.gate_ms);
     let stopped_ms = timer("stopped", default.stopped_ms);
     let dwell_ms = timer("dwell", default.dwell_ms);
+    let bound_ms = timer("bound", Guard::default().bound_ms);
     let automatic_return = match fields.get("automatic_return", sink) {
         Some(node) => scalars::flag(node, sink),
         None => Some(Policy::default().automatic_return),
@@ -65,6 +71,14 @@ pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Platform>
     let at_once = match fields.get("at_once", sink) {
         Some(node) => scalars::count(node, 1..=AT_ONCE_MAX, sink).and_then(|count| u16::try_from(count).ok()),
         None => Some(Policy::default().at_once),
+    };
+    let mode = match fields.get("guard", sink) {
+        Some(node) => {
+            let words = GuardMode::ALL.map(GuardMode::as_str);
+            scalars::word(node, "kind of guard", &words, sink)
+                .and_then(|word| GuardMode::ALL.into_iter().find(|mode| mode.as_str() == word))
+        }
+        None => Some(Guard::default().mode),
     };
     let automatic = match fields.get("automatic", sink) {
         Some(node) => scalars::flag(node, sink),
@@ -110,6 +124,19 @@ pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Platform>
         let span = fields.key("stopped").or(fields.key("gate")).unwrap_or(fields.span());
         sink.error_with(span, message, Some("make `stopped` longer than `gate`".to_owned()));
     }
-    let policy = Policy { automatic: automatic?, automatic_return: automatic_return?, at_once: at_once? };
+    let least_ms = Guard::least_bound_ms(&timers);
+    if let Some(bound_ms) = bound_ms.filter(|bound_ms| *bound_ms < least_ms) {
+        sound = false;
+        let Timers { permit_ms, poll_ms, .. } = timers;
+        let message = format!(
+            "a bound of {bound_ms} ms is less than {least_ms} ms, the least that can be kept: 3 × (permit {permit_ms} + poll \
+             {poll_ms} + scan {SCAN_MS} + skew {})",
+            skew_ms(&timers)
+        );
+        let span = fields.key("bound").unwrap_or(fields.span());
+        sink.error_with(span, message, Some("set a longer `bound`, or a shorter `permit` and `poll`".to_owned()));
+    }
+    let guard = Guard { mode: mode?, bound_ms: bound_ms? };
+    let policy = Policy { automatic: automatic?, automatic_return: automatic_return?, at_once: at_once?, guard };
     Some(Platform::Reference { timers, policy }).filter(|_| sound)
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{catalogue::Availability, catalogue::Catalogue, expect, fault, file, platform, timeline, workload};
 use crate::{
-    api::{environment::EnvironmentKind, ids::NAME_BYTES_MAX},
+    api::{environment::EnvironmentKind, guard::GuardMode, ids::NAME_BYTES_MAX},
     model::{
         fault::{Direction, PartitionMode, WebhookMode},
         plan::WantedOutcome,
@@ -74,6 +74,7 @@ fn regions() -> Value {
 fn platform() -> Value {
     let reference_platform = closed(&platform::FIELDS, &[], |field| match field {
         "automatic" | "automatic_return" => json!({ "type": "boolean" }),
+        "guard" => json!({ "enum": GuardMode::ALL.map(GuardMode::as_str) }),
         "at_once" => json!({ "type": "integer", "minimum": 1, "maximum": platform::AT_ONCE_MAX }),
         _ => reference("duration"),
     });

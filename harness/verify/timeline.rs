@@ -54,7 +54,7 @@ pub(super) struct Switch {
     pub back: RunTime,
     /// It is being switched back to, and what it answers from then on is the other event's; the end of time if not.
     pub returns: RunTime,
-    /// The last acknowledgement from the old side.
+    /// The last acknowledgement of a write from the old side.
     pub cut: Option<RunTime>,
 }
 
@@ -104,7 +104,9 @@ pub(super) fn switches(input: &Input<'_>, environment: EnvironmentIndex, acks: &
             // Nothing was switched: the old side serves on, and what comes later is another event's.
             switch.back = switch.back.min(switch.until);
         }
-        let old = |ack: &&Ack| ack.side == from && ack.side.is_some() && ack.at < switch.back.min(returns);
+        // Reads go on where writes are withheld, and expose nothing.
+        let old =
+            |ack: &&Ack| ack.is_write && ack.side == from && ack.side.is_some() && ack.at < switch.back.min(returns);
         switch.cut = acks.iter().rev().find(old).map(|ack| ack.at);
     }
     switches.push(end(input, acks));

@@ -9,6 +9,7 @@ mod engine;
 mod faults;
 mod fencing;
 mod full_disk;
+mod guard;
 mod house;
 mod lab;
 mod leftovers;

@@ -1,5 +1,5 @@
 //! Permits as their holder counts them: from the moment the request was *sent*, from two grantors of which either
-//! suffices, never under an epoch smaller than one seen.
+//! suffices, for writes too, never under an epoch smaller than one seen.
 
 use std::{
     collections::BTreeMap,
@@ -10,6 +10,7 @@ use tokio::{sync::watch, time::sleep_until};
 
 use crate::api::{
     EnvironmentId, Epoch,
+    guard::Stamp,
     permit::{Grant, PermitReply},
     route::Door,
 };
@@ -59,8 +60,10 @@ pub struct Terms {
     pub epoch: Epoch,
     /// The end of the permit of that epoch.
     pub until: Option<Instant>,
-    /// No grantor withholds writes.
-    pub exposure_ok: bool,
+    /// The end of the leave to write of that epoch; it is never later.
+    pub writes_until: Option<Instant>,
+    /// How long each write is held back.
+    pub pace: Duration,
     /// Slot of ports.
     pub slot: u16,
     /// Bucket.
@@ -86,17 +89,18 @@ impl Terms {
             return Err(Denied::NotGranted { asked: epoch, granted: self.epoch });
         }
         let until = self.until.filter(|until| now < *until).ok_or(Denied::NoPermit)?;
-        if door == Door::Rw && !self.exposure_ok {
-            return Err(Denied::Exposed);
+        match door {
+            Door::Ro => Ok(until),
+            Door::Rw => self.writes_until.filter(|until| now < *until).ok_or(Denied::Exposed),
         }
-        Ok(until)
     }
 
     /// Whether a connection that reads these terms should look again: all but a mere renewal.
     fn tells(&self, old: &Terms, now: Instant) -> bool {
-        let was_held = old.until.is_some_and(|until| now < until);
-        let is_held = self.until.is_some_and(|until| now < until);
-        was_held != is_held || Terms { until: old.until, ..self.clone() } != *old
+        let held =
+            |terms: &Terms| [terms.until, terms.writes_until].map(|until| until.is_some_and(|until| now < until));
+        let renewed = Terms { until: old.until, writes_until: old.writes_until, pace: old.pace, ..self.clone() };
+        held(self) != held(old) || renewed != *old
     }
 }
 
@@ -130,7 +134,11 @@ struct Entry {
 #[derive(Default)]
 pub struct Permits {
     entries: BTreeMap<EnvironmentId, Entry>,
+    stamps: Stamps,
 }
+
+/// The last stamp of each grantor.
+pub type Stamps = BTreeMap<Grantor, Stamp>;
 
 impl Permits {
     /// None yet; `epochs` are the greatest seen before.
@@ -172,8 +180,18 @@ impl Permits {
         news
     }
 
+    /// The last stamp of each grantor, to be given back.
+    pub fn stamps(&self) -> Stamps {
+        self.stamps.clone()
+    }
+
     /// Takes a reply to a request that was sent at `sent`.
     pub fn take(&mut self, from: Grantor, sent: Instant, reply: PermitReply, now: Instant) {
+        let stamp = self.stamps.entry(from).or_insert(reply.stamp);
+        // Replies may overtake one another; a grantor that was started anew counts from 0.
+        if stamp.life != reply.stamp.life || *stamp < reply.stamp {
+            *stamp = reply.stamp;
+        }
         for (environment, epoch) in &reply.refused {
             self.raise(environment, *epoch);
         }
@@ -214,7 +232,7 @@ impl Permits {
         if let Some(entry) = self.entries.get_mut(environment) {
             entry.held.clear();
             entry.not_before = Some(now);
-            entry.terms.send_modify(|terms| terms.until = None);
+            entry.terms.send_modify(|terms| (terms.until, terms.writes_until) = (None, None));
         }
     }
 }
@@ -224,10 +242,14 @@ impl Entry {
         self.held.retain(|_, held| now < held.until);
         let Some(latest) = self.held.values().max_by_key(|held| held.until) else { return };
         let old_marks = self.terms.borrow().marks_revision;
+        // Whoever lets writes pass knows enough; that the other grantor does not know is no reason against it.
+        let writable = || self.held.values().filter(|held| held.grant.exposure_ok);
+        let paces = writable().map(|held| Duration::from_millis(held.grant.pace_ms));
         let fresh = Terms {
             epoch: latest.grant.epoch,
             until: Some(latest.until),
-            exposure_ok: self.held.values().all(|held| held.grant.exposure_ok),
+            writes_until: writable().map(|held| held.until).max(),
+            pace: paces.min().unwrap_or_default(),
             slot: latest.grant.slot,
             bucket: latest.grant.bucket.clone(),
             s3_access_key: latest.grant.s3_access_key.clone(),
@@ -256,6 +278,7 @@ mod tests {
             epoch: Epoch(epoch),
             lifetime_ms,
             exposure_ok: true,
+            pace_ms: 0,
             slot: 0,
             bucket: "sales".to_owned(),
             s3_access_key: "key".to_owned(),
@@ -265,11 +288,11 @@ mod tests {
     }
 
     fn granted(grant: Grant) -> PermitReply {
-        PermitReply { grants: vec![grant], refused: vec![] }
+        PermitReply { grants: vec![grant], refused: vec![], stamp: Stamp::default() }
     }
 
     fn refused(epoch: u64) -> PermitReply {
-        PermitReply { grants: vec![], refused: vec![(sales(), Epoch(epoch))] }
+        PermitReply { grants: vec![], refused: vec![(sales(), Epoch(epoch))], stamp: Stamp::default() }
     }
 
     fn ms(milliseconds: u64) -> Duration {
@@ -326,17 +349,52 @@ mod tests {
     }
 
     #[test]
-    fn one_grantor_that_withholds_writes_closes_that_door_alone_until_its_word_has_run_out() {
+    fn writes_pass_as_long_as_one_grantor_has_let_them_and_the_other_door_stays_open() {
         let t = Instant::now();
         let mut permits = Permits::default();
-        let withheld = Grant { exposure_ok: false, ..grant(1, 1000) };
-        permits.take(Grantor::Control, t, granted(withheld), t);
-        permits.take(Grantor::Peer, t + ms(10), granted(grant(1, 1000)), t + ms(10));
+        let withheld = || Grant { exposure_ok: false, ..grant(1, 1000) };
+        permits.take(Grantor::Control, t, granted(withheld()), t);
+        assert_eq!(permits.terms(&sales()).allow(Epoch(1), Door::Rw, t + ms(5)), Err(Denied::Exposed));
+        // The other grantor knows more.
+        let slowed = Grant { pace_ms: 40, ..grant(1, 1000) };
+        permits.take(Grantor::Peer, t + ms(10), granted(slowed), t + ms(10));
+        assert_eq!(permits.terms(&sales()).allow(Epoch(1), Door::Rw, t + ms(20)), Ok(t + ms(1010)));
+        assert_eq!(permits.terms(&sales()).pace, ms(40));
+        // Now it withholds too; what it has let pass before it takes back with that.
+        permits.take(Grantor::Peer, t + ms(260), granted(withheld()), t + ms(270));
         let terms = permits.terms(&sales());
-        assert_eq!(terms.allow(Epoch(1), Door::Rw, t + ms(20)), Err(Denied::Exposed));
-        assert!(terms.allow(Epoch(1), Door::Ro, t + ms(20)).is_ok());
-        permits.take(Grantor::Peer, t + ms(990), granted(grant(1, 1000)), t + ms(1001));
-        assert!(permits.terms(&sales()).allow(Epoch(1), Door::Rw, t + ms(1002)).is_ok());
+        assert_eq!(terms.allow(Epoch(1), Door::Rw, t + ms(280)), Err(Denied::Exposed));
+        assert_eq!(terms.allow(Epoch(1), Door::Ro, t + ms(280)), Ok(t + ms(1260)));
+    }
+
+    #[test]
+    fn a_leave_to_write_ends_by_itself_while_the_permit_goes_on() {
+        let t = Instant::now();
+        let mut permits = Permits::default();
+        permits.take(Grantor::Peer, t, granted(grant(1, 1000)), t);
+        permits.take(
+            Grantor::Control,
+            t + ms(500),
+            granted(Grant { exposure_ok: false, ..grant(1, 1000) }),
+            t + ms(500),
+        );
+        let terms = permits.terms(&sales());
+        assert_eq!(terms.allow(Epoch(1), Door::Rw, t + ms(999)), Ok(t + ms(1000)));
+        assert_eq!(terms.allow(Epoch(1), Door::Rw, t + ms(1000)), Err(Denied::Exposed));
+        assert_eq!(terms.allow(Epoch(1), Door::Ro, t + ms(1000)), Ok(t + ms(1500)));
+    }
+
+    #[test]
+    fn the_newest_stamp_of_each_grantor_is_given_back() {
+        let t = Instant::now();
+        let mut permits = Permits::default();
+        for (from, life, ms) in
+            [(Grantor::Control, 1, 50), (Grantor::Control, 1, 40), (Grantor::Peer, 9, 10), (Grantor::Peer, 8, 2)]
+        {
+            permits.take(from, t, PermitReply { stamp: Stamp { life, ms }, ..refused(0) }, t);
+        }
+        let expected = [(Grantor::Control, Stamp { life: 1, ms: 50 }), (Grantor::Peer, Stamp { life: 8, ms: 2 })];
+        assert_eq!(permits.stamps(), BTreeMap::from(expected));
     }
 
     #[test]

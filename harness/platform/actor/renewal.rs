@@ -20,8 +20,8 @@ use crate::{
 
 /// A holder of permits.
 pub trait Holds: Send + Sync + 'static {
-    /// What it asks now.
-    fn request(&self) -> PermitRequest;
+    /// What it asks this grantor now.
+    fn request(&self, grantor: Grantor) -> PermitRequest;
 
     /// Takes the reply to a request that was sent at `sent`.
     fn take(&self, from: Grantor, sent: Instant, reply: PermitReply) -> impl Future<Output = ()> + Send;
@@ -60,7 +60,7 @@ pub enum Heard {
 
 /// Asks one grantor once; `None`: it did not answer.
 pub async fn ask(holder: &impl Holds, grantor: Grantor, http: &Http, within: Duration) -> Option<Heard> {
-    let request = holder.request();
+    let request = holder.request(grantor);
     let sent = Instant::now();
     match http.post::<PermitReply>("/internal/permits", &request, within).await {
         Ok(reply) => {

@@ -156,6 +156,11 @@ impl Session {
                 Err(refusal) => Ok(refused(refusal, is_head)),
             };
         };
+        // Where the data-loss guard slows writes.
+        let pace = self.pass.pace();
+        if !pace.is_zero() {
+            tokio::time::sleep(pace).await;
+        }
         // A task of its own: what the store acknowledges belongs in the account, whether or not the client still listens.
         let writing = tokio::spawn(async move {
             tokio::select! {

@@ -4,7 +4,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -30,6 +30,13 @@ pub struct Pass {
     pub door: Door,
     /// Its place inside, given up with the last clone.
     pub inside: Inside,
+}
+
+impl Pass {
+    /// How long a write is held back at this moment.
+    pub fn pace(&self) -> Duration {
+        if self.door == Door::Rw { self.terms.borrow().pace } else { Duration::ZERO }
+    }
 }
 
 /// The connection. Dropped when its permit has ended, it is reset: what the kernel has not sent yet is not sent.

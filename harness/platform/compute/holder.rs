@@ -14,7 +14,7 @@ use crate::{
     api::{
         EnvironmentId, Epoch,
         control::Dangling,
-        permit::{self, PermitReply, PermitRequest},
+        permit::{self, FilesAge, PermitReply, PermitRequest},
         role::ComputeConfig,
     },
     clients::http::Http,
@@ -149,14 +149,25 @@ impl Holder {
 }
 
 impl Holds for Holder {
-    fn request(&self) -> PermitRequest {
+    fn request(&self, grantor: Grantor) -> PermitRequest {
+        // The stamp first: what is said was so then, or later.
+        let (after, known) = {
+            let permits = locked(&self.permits);
+            (permits.stamps().get(&grantor).copied(), permits.known())
+        };
+        let files = self.accounts.all().into_iter().map(|account| FilesAge {
+            oldest_ms: account.oldest_ms(self.epoch(&account.environment), Instant::now()),
+            environment: account.environment.clone(),
+        });
         PermitRequest {
             holder: permit::Holder::Compute,
             region: self.config.region.clone(),
-            known: locked(&self.permits).known(),
+            files: files.collect(),
+            known,
             peer_silent_ms: None,
             states: vec![],
             files_ok: None,
+            after,
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Notify,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -137,6 +137,11 @@ async fn relay(client: &mut Gated, store: &mut TcpStream, talk: Talk, pass: &Pas
             let read = from_client.read(&mut buffer).await?;
             if read == 0 {
                 return to_store.shutdown().await;
+            }
+            // Where the data-loss guard slows writes, whatever begins waits; what has begun is not held up.
+            let pace = pass.pace();
+            if !pace.is_zero() && locked(&shared).talk.is_idle() {
+                sleep(pace).await;
             }
             {
                 let mut shared = locked(&shared);

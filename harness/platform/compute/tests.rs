@@ -35,6 +35,7 @@ use crate::{
         compute::{AccountEntry, AccountMark, AccountPush},
         control::{Dangling, FileReference},
         environment::Login,
+        guard::Stamp,
         permit::{Grant, PermitReply, PermitRequest},
         role::{ComputeConfig, ComputeDoors, DoorPorts, EdgeConfig, Timers},
         route::{EdgeReport, Route},
@@ -59,6 +60,7 @@ struct Word {
     epoch: u64,
     grants: bool,
     exposure_ok: bool,
+    pace_ms: u64,
     marks_revision: u64,
     marks: Dangling,
     report: Option<EdgeReport>,
@@ -186,13 +188,14 @@ async fn ready(http: &Http) {
 
 async fn permits(State(word): State<Shared>, Json(request): Json<PermitRequest>) -> Json<PermitReply> {
     let word = locked(&word);
-    let mut reply = PermitReply { grants: vec![], refused: vec![] };
+    let mut reply = PermitReply { grants: vec![], refused: vec![], stamp: Stamp::default() };
     if word.grants {
         reply.grants.push(Grant {
             environment: sales(),
             epoch: Epoch(word.epoch),
             lifetime_ms: 400,
             exposure_ok: word.exposure_ok,
+            pace_ms: word.pace_ms,
             slot: 0,
             bucket: "sales".to_owned(),
             s3_access_key: key().user,
@@ -279,6 +282,18 @@ async fn traffic_needs_a_route_and_a_permit_and_ends_with_either() {
     end_of(&mut writing).await;
     echo(&mut reading, b"still here").await.unwrap();
     locked(&stage.word).exposure_ok = true;
+
+    // The guard slows writes: whatever begins at that door waits, and is not refused.
+    drop(until_served(doors.sql_rw).await);
+    locked(&stage.word).pace_ms = 300;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for (door, expected) in [(doors.sql_rw, 300..5_000), (doors.sql_ro, 0..300)] {
+        let began = Instant::now();
+        visit(door).await.unwrap();
+        let took = u64::try_from(began.elapsed().as_millis()).unwrap();
+        assert!(expected.contains(&took), "{took} ms, expected {expected:?}");
+    }
+    locked(&stage.word).pace_ms = 0;
 
     // A greater epoch: connections and routes of the old one are over, after a restart too.
     locked(&stage.word).epoch = 2;

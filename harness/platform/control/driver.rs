@@ -74,6 +74,7 @@ impl Driver {
                     Order::Tenant { name, tenant } => Event::TenantPut { ask, name, tenant },
                     Order::Deploy { order, credentials } => Event::DeployOrdered { ask, order, credentials },
                     Order::Failover(order) => Event::FailoverOrdered { ask, order },
+                    Order::Exposure { environment, order } => Event::ExposureOrdered { ask, environment, order },
                 }
             }
             Message::Look(look) => {

@@ -15,7 +15,8 @@ use tokio::{
 
 use crate::{
     api::{
-        control::{Deploy, Failover, Tenant},
+        EnvironmentId,
+        control::{Deploy, Exposure, Failover, Tenant},
         permit::{Credentials, PermitReply, PermitRequest},
     },
     platform::core::{Core, Event, OrderAnswer, Refused},
@@ -58,6 +59,7 @@ pub(super) enum Order {
     Tenant { name: String, tenant: Tenant },
     Deploy { order: Deploy, credentials: Box<Credentials> },
     Failover(Failover),
+    Exposure { environment: EnvironmentId, order: Exposure },
 }
 
 /// One message.

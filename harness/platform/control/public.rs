@@ -21,7 +21,8 @@ use crate::{
     api::{
         EnvironmentId,
         control::{
-            Dangling, Events, Health, Notice, OperationState, OperationView, Salvage, Status, Subscription, Tenant,
+            Dangling, Events, Exposure, Health, Notice, OperationState, OperationView, Salvage, Status, Subscription,
+            Tenant,
         },
         environment::EnvironmentView,
         ids::is_name,
@@ -66,7 +67,7 @@ pub(super) async fn put_tenant(
 ) -> Result<Json<Tenant>, Refuse> {
     match desk.inbox.order(Order::Tenant { name, tenant: body(&bytes)? }).await?? {
         OrderAnswer::Tenant(tenant) => Ok(Json(tenant)),
-        OrderAnswer::Operation(_) => Err(mismatch()),
+        OrderAnswer::Operation(_) | OrderAnswer::Exposure(_) => Err(mismatch()),
     }
 }
 
@@ -98,6 +99,17 @@ pub(super) async fn dangling(State(desk): State<Desk>, Path(id): Path<String>) -
     let name = id.clone();
     let dangling = desk.inbox.look(move |core, _| core.dangling(&id)).await?;
     dangling.map(Json).ok_or_else(|| no_environment(name.as_str()))
+}
+
+pub(super) async fn expose(
+    State(desk): State<Desk>,
+    Path(id): Path<String>,
+    bytes: Bytes,
+) -> Result<Json<Exposure>, Refuse> {
+    match desk.inbox.order(Order::Exposure { environment: known(&id)?, order: body(&bytes)? }).await?? {
+        OrderAnswer::Exposure(exposure) => Ok(Json(exposure)),
+        OrderAnswer::Tenant(_) | OrderAnswer::Operation(_) => Err(mismatch()),
+    }
 }
 
 pub(super) async fn salvage(State(desk): State<Desk>, Path(id): Path<String>) -> Result<Json<Salvage>, Refuse> {
@@ -180,7 +192,7 @@ pub(super) async fn subscribe(
 fn accepted(result: Result<OrderAnswer, Refused>) -> Result<Accepted, Refuse> {
     match result? {
         OrderAnswer::Operation(view) => Ok((StatusCode::ACCEPTED, Json(view))),
-        OrderAnswer::Tenant(_) => Err(mismatch()),
+        OrderAnswer::Tenant(_) | OrderAnswer::Exposure(_) => Err(mismatch()),
     }
 }
 

@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::{http::Desk, public};
 use crate::api::{
     control::{
-        Dangling, Deploy, Events, Failover, Health, Notice, OperationView, Salvage, Status, Subscription, Tenant,
+        Dangling, Deploy, Events, Exposure, Failover, Health, Notice, OperationView, Salvage, Status, Subscription,
+        Tenant,
     },
     environment::EnvironmentView,
 };
@@ -99,6 +100,8 @@ pub(super) fn calls() -> Vec<Call> {
         Call::get::<Dangling>("/v1/environments/{id}/dangling", "dangling", get(public::dangling))
             .asks(&[], &[404])
             .says("References whose object version the active region does not have."),
+        Call { refusals: &[400, 404, 409, 422], ..Call::put::<Exposure>("/v1/environments/{id}/exposure", "expose", put(public::expose)) }
+            .says("Lets an environment be written to although more would be lost than the enforced bound allows, or ends that."),
         Call::get::<Salvage>("/v1/environments/{id}/salvage", "salvage", get(public::salvage))
             .asks(&[], &[404])
             .says("What existed on the returning side alone when it came back last, from that side's node."),

@@ -9,12 +9,19 @@ use super::{
 };
 use crate::api::{
     compute,
+    guard::Limits,
     node::{Action, Command, Spec},
     route::Route,
 };
 
-/// The call of a part, from the environment as it stands; `None` if the step does not hold what the call needs.
-pub(super) fn effect(call: CallId, environment: &Environment, settings: &Settings, part: Part) -> Option<Effect> {
+/// The call of a part, from the environment as it stands; `guard` is the node's, where it is allowed to grant. `None` if the step does not hold what the call needs.
+pub(super) fn effect(
+    call: CallId,
+    environment: &Environment,
+    settings: &Settings,
+    guard: Option<Limits>,
+    part: Part,
+) -> Option<Effect> {
     let peer = settings.peer(&environment.active)?;
     let active = &environment.active;
     let step = environment.task.as_ref().map(|task| &task.step);
@@ -27,7 +34,7 @@ pub(super) fn effect(call: CallId, environment: &Environment, settings: &Setting
         Part::Primary => (active, Action::CreatePrimary(spec(environment))),
         Part::Files => (active, Action::ReplicateFiles(spec(environment))),
         Part::Replica => (peer, Action::CreateReplica(spec(environment))),
-        Part::Allow | Part::Repair => (peer, Action::AllowGranting { primary: active.clone() }),
+        Part::Allow | Part::Repair => (peer, Action::AllowGranting { primary: active.clone(), guard }),
         Part::Stop => (peer, Action::StopGranting),
         Part::Fence => (active, Action::Fence),
         // The register has been switched: the active region is the new one, its peer the old side.

@@ -15,9 +15,11 @@ impl Core {
     /// Goes on if the step is done; says whether it did.
     pub(super) fn advance_deploy(&mut self, turn: &mut Turn, id: &EnvironmentId, task: &Task) -> bool {
         let Some(progress) = self.progress.get(id) else { return false };
-        if !progress.is_done() || (task.step == Step::Opening && !self.given.is_opened(id)) {
+        let is_open = || self.given.is_opened(id) && self.is_caught_up(turn.now_ms, id);
+        if !progress.is_done() || (task.step == Step::Opening && !is_open()) {
             if progress.is_late(turn.now_ms, STEP_MS_MAX) {
-                let why = progress.trouble("no answer, or no compute that asks for permits");
+                let why = progress
+                    .trouble("no answer, no compute that asks for permits, or a replica that does not catch up");
                 self.stall(turn, id, &why);
             }
             return false;
@@ -26,7 +28,7 @@ impl Core {
             Step::CreatingPrimary => self.enter(turn, id, task.operation, Step::CreatingReplica),
             Step::CreatingReplica => self.enter(turn, id, task.operation, Step::AllowingGrants),
             Step::AllowingGrants => {
-                self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: true });
+                self.peer_allowed(turn, id);
                 self.enter(turn, id, task.operation, Step::Opening);
             }
             Step::Opening => {

@@ -3,7 +3,7 @@
 use super::record::Record;
 use crate::api::{
     Region, compute,
-    control::{OperationView, Tenant},
+    control::{Exposure, OperationView, Tenant},
     node::Command,
     permit::PermitReply,
     route::Route,
@@ -76,6 +76,8 @@ pub enum OrderAnswer {
     Tenant(Tenant),
     /// An operation has begun.
     Operation(OperationView),
+    /// Exposure granted or ended.
+    Exposure(Exposure),
 }
 
 /// An order that was refused.

@@ -2,7 +2,8 @@
 
 use super::effect::{AskId, CallId};
 use crate::api::{
-    control::{Deploy, Failover, Tenant},
+    EnvironmentId,
+    control::{Deploy, Exposure, Failover, Tenant},
     node::Answer,
     permit::{Credentials, PermitRequest},
     route::EdgeReport,
@@ -63,6 +64,15 @@ pub enum Event {
         ask: AskId,
         /// The order.
         order: Failover,
+    },
+    /// Exposure is granted, or ended.
+    ExposureOrdered {
+        /// Names the answer.
+        ask: AskId,
+        /// Of what.
+        environment: EnvironmentId,
+        /// The order.
+        order: Exposure,
     },
 }
 

@@ -1,134 +1,122 @@
-//! How much a switch loses, estimated from what nodes claim of their log positions.
-//!
-//! SQL exposure = time of the last possible acknowledgement − the newest moment at which the primary stood at or below the
-//! position that the other side has. The estimate is for people: nothing is decided by it.
+//! How much a switch loses, estimated: for the notices, for the guard, and for whoever orders a failover.
 
-use std::collections::VecDeque;
-
-use super::machine::Core;
+use super::{
+    machine::{Core, Turn},
+    samples::Samples,
+    state::Environment,
+};
 use crate::api::{
     EnvironmentId,
-    permit::{Holder, NodeState, PermitRequest, SqlRole},
+    guard::{GuardMode, Stamp},
+    permit::{Holder, PermitRequest, SqlRole},
 };
 
-/// Samples kept: with the shortest spacing, more than 25 s.
-const SAMPLES_MAX: usize = 256;
-/// The shortest spacing of samples.
-const SPACING_MS: u64 = 100;
+impl Core {
+    /// This control plane's moment.
+    pub(super) fn stamp(&self, now_ms: u64) -> Stamp {
+        Stamp { life: self.age_ms, ms: now_ms }
+    }
 
-/// What nodes claimed of one environment's log. Volatile.
-#[derive(Default)]
-pub(super) struct Samples {
-    primary: VecDeque<(u64, u64)>,
-    received: Option<u64>,
-}
-
-impl Samples {
-    fn take(&mut self, now_ms: u64, state: &NodeState) {
-        match state.sql {
-            SqlRole::Primary | SqlRole::Fenced => {
-                match self.primary.back_mut() {
-                    // The newest moment at a position is what counts.
-                    Some((at, lsn)) if *lsn == state.lsn => *at = now_ms,
-                    Some((at, _)) if now_ms.saturating_sub(*at) < SPACING_MS => {}
-                    _ => self.primary.push_back((now_ms, state.lsn)),
-                }
-                if self.primary.len() > SAMPLES_MAX {
-                    self.primary.pop_front();
+    /// Keeps what a holder says of its stores.
+    pub(super) fn take_claims(&mut self, turn: &Turn, request: &PermitRequest) {
+        let life = self.stamp(turn.now_ms).life;
+        let span_ms = self.settings.policy.guard.bound_ms;
+        if request.holder == Holder::Compute {
+            for (id, epoch) in &request.known {
+                let Some(environment) = self.state.environments.get(id) else { continue };
+                if environment.active == request.region && environment.epoch == *epoch {
+                    let age = request.files.iter().find(|age| age.environment == *id);
+                    let samples = self.samples.entry(id.clone()).or_insert_with(|| Samples::over(span_ms));
+                    samples.take_files(life, request.after, age);
                 }
             }
-            SqlRole::Standby => self.received = Some(state.lsn),
-            SqlRole::Down | SqlRole::Quarantined => {}
-        }
-    }
-
-    /// Milliseconds between the newest sample at or below `lsn` and `until_ms`.
-    fn behind(&self, lsn: u64, until_ms: u64) -> Option<u64> {
-        let (at, _) = self.primary.iter().rev().find(|(_, sample)| *sample <= lsn)?;
-        Some(until_ms.saturating_sub(*at))
-    }
-}
-
-impl Core {
-    /// Keeps what a node says of its stores.
-    pub(super) fn take_claims(&mut self, now_ms: u64, request: &PermitRequest) {
-        if request.holder != Holder::Node {
             return;
         }
         for claim in &request.states {
-            let Some(environment) = self.state.environments.get(&claim.environment) else { continue };
-            self.claims.insert((claim.environment.clone(), request.region.clone()), claim.clone());
-            let is_primary = matches!(claim.sql, SqlRole::Primary | SqlRole::Fenced);
-            if claim.epoch == environment.epoch && is_primary == (environment.active == request.region) {
-                self.samples.entry(claim.environment.clone()).or_default().take(now_ms, claim);
+            let id = &claim.environment;
+            let Some(environment) = self.state.environments.get(id) else { continue };
+            self.claims.insert((id.clone(), request.region.clone()), claim.clone());
+            if claim.epoch != environment.epoch {
+                continue;
+            }
+            let samples = self.samples.entry(id.clone()).or_insert_with(|| Samples::over(span_ms));
+            if environment.active == request.region {
+                samples.take_primary(life, claim);
+            // What does not stream may be about to be rewound.
+            } else if claim.sql == SqlRole::Standby && claim.streaming {
+                samples.take_received(claim.lsn);
             }
         }
     }
 
-    /// The sentence on the estimated loss of SQL if the other region took over with what it said last.
-    pub(super) fn expected_loss(&self, environment: &EnvironmentId) -> String {
-        let until = self.given.permits_end_ms(environment, self.settings.timers.permit_ms);
-        let samples = self.samples.get(environment);
-        sentence(samples.and_then(|samples| samples.behind(samples.received?, until)))
+    /// How much would be lost if the active region were at this moment: at most so many milliseconds. `None` if not known.
+    pub(super) fn exposure_ms(&self, now_ms: u64, id: &EnvironmentId) -> Option<u64> {
+        let arrived = self.samples.get(id)?.arrived()?;
+        Some(now_ms.saturating_sub(arrived))
+    }
+
+    /// Whether little enough would be lost for a replica to count as one; who only observes does not ask.
+    pub(super) fn is_caught_up(&self, now_ms: u64, id: &EnvironmentId) -> bool {
+        let alert_ms = self.limits().alert_ms;
+        self.settings.policy.guard.mode == GuardMode::Observe
+            || self.exposure_ms(now_ms, id).is_some_and(|ms| ms < alert_ms)
+    }
+
+    /// How much a failover ordered now would lose, at most; `None` if not known.
+    pub(super) fn expected_ms(&self, now_ms: u64, id: &EnvironmentId, environment: &Environment) -> Option<u64> {
+        let permit_ms = self.settings.timers.permit_ms;
+        // The other grantor may have let writes pass until now.
+        let until = match environment.peer_granting {
+            true => now_ms,
+            false => self.given.writes_end_ms(id, permit_ms).min(now_ms),
+        };
+        let arrived = self.samples.get(id).and_then(Samples::arrived);
+        self.kept_within(environment, arrived.map(|arrived| until.saturating_sub(arrived)))
+    }
+
+    /// Where the guard is in force nobody has let a write pass that would have exposed more than the bound, whatever is known
+    /// here.
+    fn kept_within(&self, environment: &Environment, estimate_ms: Option<u64>) -> Option<u64> {
+        let guard = &self.settings.policy.guard;
+        match estimate_ms {
+            estimate if !self.is_guaranteed(environment) => estimate,
+            Some(ms) => Some(ms.min(guard.bound_ms)),
+            None => Some(guard.bound_ms),
+        }
+    }
+
+    /// The sentence on the estimated loss if the other region took over with what it said last.
+    pub(super) fn expected_loss(&self, id: &EnvironmentId) -> String {
+        let until = self.given.writes_end_ms(id, self.settings.timers.permit_ms);
+        let arrived = self.samples.get(id).and_then(Samples::arrived);
+        let estimate = arrived.map(|arrived| until.saturating_sub(arrived));
+        let environment = self.state.environments.get(id);
+        sentence(environment.and_then(|environment| self.kept_within(environment, estimate)), "writes")
     }
 
     /// Lays aside what is known of the old side: from now on the new one's claims come in.
     pub(super) fn lay_aside_claims(&mut self, environment: &EnvironmentId) {
-        let until = self.given.permits_end_ms(environment, self.settings.timers.permit_ms);
+        let until = self.given.writes_end_ms(environment, self.settings.timers.permit_ms);
         let samples = self.samples.remove(environment).unwrap_or_default();
         self.laid_aside.insert(environment.clone(), (samples, until));
     }
 
     /// The sentence on the estimated loss of SQL, now that the new side has forked from the old one at `fork_lsn`.
     pub(super) fn estimated_loss(&mut self, environment: &EnvironmentId, fork_lsn: u64) -> String {
-        sentence(self.laid_aside.remove(environment).and_then(|(samples, until)| samples.behind(fork_lsn, until)))
+        let laid_aside = self.laid_aside.remove(environment);
+        let behind = laid_aside.and_then(|(samples, until)| Some(until.saturating_sub(samples.rows_before(fork_lsn)?)));
+        sentence(behind, "rows")
     }
 }
 
-fn sentence(behind_ms: Option<u64>) -> String {
+fn sentence(behind_ms: Option<u64>, of: &str) -> String {
     match behind_ms {
-        Some(ms) => format!("estimated loss window: at most the last {:.1} s of rows", ms as f64 / 1_000.0),
+        Some(ms) => format!("estimated loss window: at most the last {} of {of}", seconds(ms)),
         None => "estimated loss window: not known".to_owned(),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::Epoch;
-
-    fn claim(sql: SqlRole, lsn: u64) -> NodeState {
-        let (environment, epoch) = ("sales".parse().unwrap(), Epoch(1));
-        NodeState {
-            environment,
-            epoch,
-            sql,
-            timeline: 1,
-            lsn,
-            other_lsn: 0,
-            streaming: true,
-            files_pending: 0,
-            files_oldest_ms: 0,
-        }
-    }
-
-    #[test]
-    fn behind_is_counted_from_the_newest_moment_at_or_below_the_position() {
-        let mut samples = Samples::default();
-        for (at, lsn) in [(0, 100), (1_000, 200), (2_000, 200), (3_000, 300)] {
-            samples.take(at, &claim(SqlRole::Primary, lsn));
-        }
-        assert_eq!(samples.behind(99, 4_000), None);
-        assert_eq!(samples.behind(100, 4_000), Some(4_000));
-        assert_eq!(samples.behind(250, 4_000), Some(2_000));
-        assert_eq!(samples.behind(300, 4_000), Some(1_000));
-        assert_eq!(samples.behind(300, 2_500), Some(0));
-    }
-
-    #[test]
-    fn samples_are_bounded() {
-        let mut samples = Samples::default();
-        (0..10_000).for_each(|at| samples.take(at * SPACING_MS, &claim(SqlRole::Primary, at)));
-        assert_eq!(samples.primary.len(), SAMPLES_MAX);
-    }
+/// A time as a person reads it.
+pub(super) fn seconds(ms: u64) -> String {
+    format!("{:.1} s", ms as f64 / 1_000.0)
 }

@@ -4,7 +4,7 @@
 
 use super::{
     machine::{Core, Turn},
-    record::{OperationKind, Record, RegionStatus, Step},
+    record::{Exposed, OperationKind, Record, RegionStatus, Step},
     settings::drifted,
     state::Task,
 };
@@ -31,7 +31,7 @@ impl Core {
             }
             self.given.forget_peer(id);
             self.record(turn, Record::Granting { environment: id.clone(), allowed: false });
-            self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: false });
+            self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: false, guard: None });
             self.enter(turn, id, operation, Step::StoppingGrants);
             self.say(turn, "failover.started", id, detail);
         }
@@ -56,7 +56,7 @@ impl Core {
                 self.switch(turn, id, task);
             }
             Step::Undoing { why } if is_done => {
-                self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: true });
+                self.peer_allowed(turn, id);
                 self.record(turn, Record::Halted { environment: id.clone(), since_ms: None });
                 self.abort(turn, id, operation, why.clone());
             }
@@ -129,6 +129,8 @@ impl Core {
             let ids: Vec<EnvironmentId> = (self.state.environments.iter())
                 .filter(|(_, environment)| environment.active == region && environment.task.is_none())
                 .filter(|(_, environment)| environment.phase == EnvironmentPhase::Protected)
+                // An operator has given the guarantee up: what that loses is for one to say too.
+                .filter(|(_, environment)| environment.exposed == Exposed::No)
                 .filter(|(id, _)| {
                     let (tried, next_ms) = self.attempts.get(*id).copied().unwrap_or_default();
                     tried < ATTEMPTS_MAX && next_ms <= turn.now_ms
@@ -151,15 +153,21 @@ impl Core {
             .retain(|id, _| state.environments.get(id).is_none_or(|environment| &environment.active != region));
     }
 
-    /// Tells the customers of environments that a declared region takes with it, since nothing can be switched to.
+    /// Tells the customers of environments that a declared region takes with it, since nothing can be switched to, or not
+    /// without an operator.
     pub(super) fn warn_unprotected(&mut self, turn: &mut Turn, region: &Region) {
-        let left: Vec<EnvironmentId> = (self.state.environments.iter())
+        let left: Vec<(EnvironmentId, &str)> = (self.state.environments.iter())
             .filter(|(_, environment)| &environment.active == region)
-            .filter(|(_, environment)| environment.phase == EnvironmentPhase::Unprotected)
-            .map(|(id, _)| id.clone())
+            .filter_map(|(id, environment)| match environment.phase {
+                EnvironmentPhase::Unprotected => Some((id.clone(), "has no replica and is not switched")),
+                EnvironmentPhase::Protected if environment.exposed != Exposed::No => {
+                    Some((id.clone(), "was exposed by an operator and is not switched without one"))
+                }
+                _ => None,
+            })
             .collect();
-        for id in left {
-            let text = format!("{id} has no replica and is not switched; it waits for the return of {region}");
+        for (id, what) in left {
+            let text = format!("{id} {what}; it waits for the return of {region}");
             self.notify(turn, &id, 0, NoticeKind::Warning, text);
         }
     }

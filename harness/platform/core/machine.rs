@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     effect::{CallId, Effect},
     event::Event,
-    exposure::Samples,
     health::Ears,
     parts::Part,
     permits::Given,
     progress::Progress,
     record::{NewNotice, Record},
+    samples::Samples,
     settings::Settings,
     state::State,
 };
@@ -87,6 +87,7 @@ impl Core {
             Event::Restarted { age_ms } => {
                 self.age_ms = age_ms;
                 self.resume(&mut turn);
+                self.renew_leaves(&mut turn);
             }
             Event::Tick => {}
             Event::PermitAsked { ask, request } => self.answer_holder(&mut turn, ask, &request),
@@ -99,7 +100,11 @@ impl Core {
             Event::TenantPut { ask, name, tenant } => self.put_tenant(&mut turn, ask, name, tenant),
             Event::DeployOrdered { ask, order, credentials } => self.order_deploy(&mut turn, ask, order, *credentials),
             Event::FailoverOrdered { ask, order } => self.order_failover(&mut turn, ask, &order),
+            Event::ExposureOrdered { ask, environment, order } => {
+                self.order_exposure(&mut turn, ask, &environment, order);
+            }
         }
+        self.watch_exposure(&mut turn);
         self.watch_regions(&mut turn);
         self.cover_declared(&mut turn);
         self.advance_all(&mut turn);

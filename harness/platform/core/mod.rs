@@ -15,7 +15,8 @@
 //! - `deploy`, `failover` (unplanned), `planned` (planned failover and failback), `return_`: the operations, step by step.
 //! - `switch`: what all switches share: the register, the promotion, the end. `barrier`: when an environment of a planned
 //!   switch may stop. `restore`: undone before the register is switched. `fitness`: what a region must be to take over.
-//! - `exposure`: the estimate of what a switch loses.
+//! - `samples`: what is known of how far the other region is behind. `exposure`: the estimate of what a switch loses, made
+//!   from it. `guard`: what is done about it.
 //! - `views`, `status`: the core as the API shows it.
 
 mod barrier;
@@ -26,6 +27,7 @@ mod event;
 mod exposure;
 mod failover;
 mod fitness;
+mod guard;
 mod health;
 mod machine;
 mod orders;
@@ -37,6 +39,7 @@ mod record;
 mod repair;
 mod restore;
 mod return_;
+mod samples;
 mod settings;
 mod state;
 mod status;
@@ -49,6 +52,7 @@ mod tests;
 pub use effect::{AskId, CallId, Effect, OrderAnswer, Refused};
 pub use event::{CallFailure, Event};
 pub use machine::Core;
-pub use record::{NewEnvironment, NewNotice, OperationKind, Outcome, Record, RegionStatus, Step};
+pub use record::{Exposed, NewEnvironment, NewNotice, OperationKind, Outcome, Record, RegionStatus, Step};
+pub use samples::Samples;
 pub use settings::{Settings, drifted};
 pub use state::{Environment, Item, Operation, Salvaged, State, Task};

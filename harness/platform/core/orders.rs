@@ -120,7 +120,7 @@ impl Core {
         if ids.is_empty() {
             return Err(Refused::not_now("there is nothing to switch: name an environment or a region"));
         }
-        ids.iter().try_for_each(|id| self.check_environment(turn, order.kind, id))?;
+        ids.iter().try_for_each(|id| self.check_environment(turn, order, id))?;
         Ok(ids)
     }
 
@@ -148,7 +148,8 @@ impl Core {
         Ok(ids)
     }
 
-    fn check_environment(&self, turn: &Turn, kind: SwitchKind, id: &EnvironmentId) -> Result<(), Refused> {
+    fn check_environment(&self, turn: &Turn, order: &Failover, id: &EnvironmentId) -> Result<(), Refused> {
+        let kind = order.kind;
         let Some(environment) = self.state.environments.get(id) else {
             return Err(Refused::unknown(format!("there is no environment `{id}`")));
         };
@@ -176,7 +177,12 @@ impl Core {
         }
         self.check_place(kind, id, environment)?;
         self.check_dwell(turn, id, environment)?;
-        self.check_regions(turn.now_ms, kind, id, environment)
+        self.check_regions(turn.now_ms, kind, id, environment)?;
+        let is_accepted = kind != SwitchKind::Unplanned || order.accept_data_loss;
+        match self.loses_too_much(turn.now_ms, id, environment).filter(|_| !is_accepted) {
+            Some(why) => Err(Refused::not_now(why)),
+            None => Ok(()),
+        }
     }
 
     /// Whether the order fits where the environment is.

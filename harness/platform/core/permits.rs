@@ -21,6 +21,8 @@ use crate::api::{
 pub(super) struct Given {
     /// By control itself, to any holder.
     last: BTreeMap<EnvironmentId, u64>,
+    /// The same, to a compute, with leave to write.
+    writes: BTreeMap<EnvironmentId, u64>,
     /// Until when a permit of the other grantor may be alive, once it has confirmed that it stopped.
     peer_clear: BTreeMap<EnvironmentId, u64>,
     /// The same, if any was alive when it stopped.
@@ -52,9 +54,9 @@ impl Given {
         }
     }
 
-    /// When the last permit ended or will end, as far as control knows: nothing is acknowledged after it.
-    pub(super) fn permits_end_ms(&self, environment: &EnvironmentId, permit_ms: u64) -> u64 {
-        let own = self.last(environment) + permit_ms;
+    /// When the last permit to write ended or will end, as far as control knows: nothing is acknowledged after it.
+    pub(super) fn writes_end_ms(&self, environment: &EnvironmentId, permit_ms: u64) -> u64 {
+        let own = self.writes.get(environment).copied().unwrap_or(0) + permit_ms;
         self.peer_last.get(environment).map_or(own, |peer| own.max(*peer))
     }
 
@@ -92,9 +94,11 @@ impl Core {
     /// Answers a holder, and takes its message as a sign of life.
     pub(super) fn answer_holder(&mut self, turn: &mut Turn, ask: AskId, request: &PermitRequest) {
         self.ears.hear(turn.now_ms, request, &self.settings);
-        self.take_claims(turn.now_ms, request);
+        self.take_claims(turn, request);
+        // What is granted below depends on it.
+        self.watch_exposure(turn);
         let known: BTreeMap<_, _> = request.known.iter().cloned().collect();
-        let mut reply = PermitReply { grants: Vec::new(), refused: Vec::new() };
+        let mut reply = PermitReply { grants: Vec::new(), refused: Vec::new(), stamp: self.stamp(turn.now_ms) };
         for (id, environment) in &self.state.environments {
             let seen = known.get(id).copied();
             if environment.active != request.region {
@@ -109,7 +113,11 @@ impl Core {
             if !environment.granting || is_outdated || !is_open {
                 continue;
             }
+            let (exposure_ok, pace_ms) = self.word(turn.now_ms, id, environment);
             self.given.last.insert(id.clone(), turn.now_ms);
+            if exposure_ok && request.holder == Holder::Compute {
+                self.given.writes.insert(id.clone(), turn.now_ms);
+            }
             if request.holder == Holder::Compute && self.given.opened.contains_key(id) {
                 self.given.answered.insert(id.clone());
             }
@@ -122,7 +130,8 @@ impl Core {
                 environment: id.clone(),
                 epoch: environment.epoch,
                 lifetime_ms: self.settings.timers.permit_ms,
-                exposure_ok: true,
+                exposure_ok,
+                pace_ms,
                 slot: environment.given.slot,
                 bucket: environment.given.bucket.clone(),
                 s3_access_key: environment.given.credentials.s3.user.clone(),

@@ -135,7 +135,7 @@ impl Core {
         self.say(turn, "failover.drained", id, detail);
         self.given.forget_peer(id);
         self.record(turn, Record::Granting { environment: id.clone(), allowed: false });
-        self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: false });
+        self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: false, guard: None });
         self.enter(turn, id, task.operation, Step::HandingOver { sealed });
     }
 

@@ -128,7 +128,8 @@ impl Core {
         let Some(environment) = self.state.environments.get(id) else { return };
         self.last_call += 1;
         let call = CallId(self.last_call);
-        turn.effects.extend(calls::effect(call, environment, &self.settings, part));
+        let guard = self.leave(environment);
+        turn.effects.extend(calls::effect(call, environment, &self.settings, guard, part));
         self.calls.insert(call, (id.clone(), part));
         if let Some(progress) = self.progress.get_mut(id).filter(|_| !part.is_background()) {
             progress.parts.insert(part, Stand::Asked { tries: tries + 1 });

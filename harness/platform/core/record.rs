@@ -6,6 +6,7 @@ use crate::api::{
     EnvironmentId, Epoch, Region,
     control::{FileReference, NoticeKind, PlatformEvent, Tenant},
     environment::EnvironmentKind,
+    guard::{GuardLevel, Limits},
     node::{Fork, LogEnd},
     permit::Credentials,
 };
@@ -54,6 +55,23 @@ pub enum Record {
         environment: EnvironmentId,
         /// Whether it has confirmed that it grants.
         allowed: bool,
+        /// By which limits it guards, if it grants.
+        #[serde(default)]
+        guard: Option<Limits>,
+    },
+    /// How far the data-loss guard has gone.
+    Guard {
+        /// The environment.
+        environment: EnvironmentId,
+        /// The level from now on.
+        level: GuardLevel,
+    },
+    /// An operator grants exposure, ends it, or it is over.
+    Exposed {
+        /// The environment.
+        environment: EnvironmentId,
+        /// What holds from now on.
+        exposed: Exposed,
     },
     /// Compare-and-swap of the epoch register: changes nothing unless the register holds `from`.
     Switched {
@@ -345,6 +363,19 @@ impl Step {
             Self::CreatingPrimary | Self::CreatingReplica | Self::AllowingGrants | Self::Promoting | Self::Reconciling
         )
     }
+}
+
+/// Whether an environment may be written to although too much would be lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exposed {
+    /// No.
+    #[default]
+    No,
+    /// An operator has granted it: the bound is not guaranteed.
+    Granted,
+    /// An operator has ended it; the bound is guaranteed again once the other region has caught up.
+    Ending,
 }
 
 /// How an operation ended for an environment.

@@ -58,7 +58,7 @@ impl Core {
             return;
         }
         if part == Part::Repair {
-            return self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: true });
+            return self.peer_allowed(turn, id);
         }
         self.mended.insert((id.clone(), part));
         let keys = [Part::MendNode, Part::MendCompute].map(|part| (id.clone(), part));

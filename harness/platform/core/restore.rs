@@ -27,7 +27,7 @@ impl Core {
         let Some(environment) = self.state.environments.get(id) else { return false };
         let is_lost = self.state.region(&environment.active) == RegionStatus::Declared;
         if progress.is_done() {
-            self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: true });
+            self.peer_allowed(turn, id);
             self.record(turn, Record::Halted { environment: id.clone(), since_ms: None });
             if task.retried || !self.are_both_fit(turn.now_ms) {
                 self.abort(turn, id, task.operation, why.clone());

@@ -69,10 +69,12 @@ impl Core {
     /// Goes on if the step is done; says whether it did.
     pub(super) fn advance_return(&mut self, turn: &mut Turn, id: &EnvironmentId, task: &Task) -> bool {
         let Some(progress) = self.progress.get(id) else { return false };
-        if !progress.is_done() {
+        // A replica is one from when it has caught up: the guard is in force from then on.
+        let is_behind = || matches!(task.step, Step::Protecting { .. }) && !self.is_caught_up(turn.now_ms, id);
+        if !progress.is_done() || is_behind() {
             let is_failing = progress.is_failing() && progress.is_late(turn.now_ms, FAILING_MS_MAX);
             if is_failing || progress.is_late(turn.now_ms, STEP_MS_MAX) {
-                let why = progress.trouble("no answer in time");
+                let why = progress.trouble("no answer in time, or replication that does not catch up");
                 self.give_up(turn, id, &why);
                 return true;
             }
@@ -129,12 +131,13 @@ impl Core {
     fn protect(&mut self, turn: &mut Turn, id: &EnvironmentId, task: &Task) {
         let dangling = self.state.environments.get(id).map_or(0, |environment| environment.dangling.len());
         self.returns.remove(id);
-        self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: true });
+        self.peer_allowed(turn, id);
         self.record(turn, Record::Protected { environment: id.clone() });
         if task.kind == OperationKind::Return {
             self.finish(turn, id, task.operation, Outcome::Completed, None);
         }
         self.say(turn, "environment.protected", id, format!("both stores follow; {dangling} rows lack their object"));
+        self.resume_guard(turn, id);
         if task.kind != OperationKind::Return {
             self.enter(turn, id, task.operation, Step::Preflight);
         }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{NewEnvironment, OperationKind, Outcome, Record, RegionStatus, Step};
+use super::record::{Exposed, NewEnvironment, OperationKind, Outcome, Record, RegionStatus, Step};
 use crate::api::{
     EnvironmentId, Epoch, Region,
     control::{FileReference, OperationState, PlatformEvent, Tenant},
     environment::EnvironmentPhase,
+    guard::{GuardLevel, Limits},
     node::Fork,
 };
 
@@ -42,6 +43,12 @@ pub struct Environment {
     pub granting: bool,
     /// The other region's node is known to grant permits to the active region.
     pub peer_granting: bool,
+    /// By which limits it guards.
+    pub peer_guard: Option<Limits>,
+    /// How far the data-loss guard has gone.
+    pub level: GuardLevel,
+    /// Exposure granted by an operator.
+    pub exposed: Exposed,
     /// How far it is in its life.
     pub phase: EnvironmentPhase,
     /// Why, where that is not plain.
@@ -171,6 +178,8 @@ impl State {
             Record::Notice(notice) => self.last_notice = notice.id,
             Record::Granting { environment, .. }
             | Record::PeerGranting { environment, .. }
+            | Record::Guard { environment, .. }
+            | Record::Exposed { environment, .. }
             | Record::Switched { environment, .. }
             | Record::Halted { environment, .. }
             | Record::Retried { environment }
@@ -280,6 +289,9 @@ impl Environment {
             active: given.home.clone(),
             granting: true,
             peer_granting: false,
+            peer_guard: None,
+            level: GuardLevel::Clear,
+            exposed: Exposed::No,
             phase: EnvironmentPhase::Deploying,
             why: None,
             dangling: Vec::new(),
@@ -300,12 +312,17 @@ impl Environment {
     fn fold(&mut self, record: &Record) {
         match record {
             Record::Granting { allowed, .. } => self.granting = *allowed,
-            Record::PeerGranting { allowed, .. } => self.peer_granting = *allowed,
+            Record::PeerGranting { allowed, guard, .. } => (self.peer_granting, self.peer_guard) = (*allowed, *guard),
+            Record::Guard { level, .. } => self.level = *level,
+            Record::Exposed { exposed, .. } => self.exposed = *exposed,
             Record::Switched { from, to, active, clean, .. } if *from == self.epoch && to > from => {
                 self.epoch = *to;
                 self.active = active.clone();
                 self.granting = true;
                 self.peer_granting = false;
+                self.peer_guard = None;
+                self.level = GuardLevel::Clear;
+                self.exposed = Exposed::No;
                 self.halted_ms = None;
                 self.protected = false;
                 self.fork = None;

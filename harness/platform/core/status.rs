@@ -64,6 +64,7 @@ impl Core {
             claims: self.settings.regions.iter().filter_map(|region| self.store_claim(id, region)).collect(),
             dangling: environment.dangling.len() as u64,
             salvaged: environment.salvaged.as_ref().map_or(0, |salvaged| salvaged.rows + salvaged.objects),
+            guard: self.guard_status(now_ms, id, environment),
         }
     }
 

@@ -129,9 +129,10 @@ impl Core {
         self.say(turn, "failover.routed", id, format!("{active} serves"));
         self.finish(turn, id, task.operation, Outcome::Completed, None);
         self.say(turn, "failover.completed", id, format!("{estimate}; unprotected until a replica streams again"));
+        self.suspend_guard(turn, id);
         let text = format!(
             "{id} is served from {active}; {estimate}; {dangling} rows lack their file and are marked; there is no replica \
-             until one has come back"
+             until one has come back, and the data-loss guard is suspended"
         );
         self.notify(turn, id, task.operation, NoticeKind::Completed, text);
     }

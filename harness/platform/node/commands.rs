@@ -73,9 +73,8 @@ pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, Comma
             node.store.replicate(&spec).await?;
             Ok(Answer::Done)
         }
-        Action::AllowGranting { primary } => {
-            let granting = Granting { primary, epoch };
-            allow_granting(node, &environment, operation, granting)
+        Action::AllowGranting { primary, guard } => {
+            allow_granting(node, &environment, Granting { primary, epoch, operation, guard })
         }
         Action::StopGranting => {
             node.durable.change(&environment, |record| {
@@ -191,23 +190,22 @@ fn may_be_made(record: &Record, spec: &Spec, same_role: bool) -> Result<(), Comm
     Err(CommandError::NotNow("there is another cluster of this environment here".to_owned()))
 }
 
-fn allow_granting(
-    node: &Node,
-    environment: &EnvironmentId,
-    operation: u64,
-    granting: Granting,
-) -> Result<Answer, CommandError> {
+fn allow_granting(node: &Node, environment: &EnvironmentId, granting: Granting) -> Result<Answer, CommandError> {
     if granting.primary != node.config.peer {
         return Err(CommandError::NotNow("permits are granted to the other region alone".to_owned()));
     }
+    let operation = granting.operation;
     let mut late = false;
     node.durable.change(environment, |record| {
+        let held = record.granting.as_ref().filter(|held| held.epoch == granting.epoch);
+        // An earlier leave that was delayed on its way may not replace a later one.
+        late = held.is_some_and(|held| operation < held.operation);
         // Granting that was stopped begins again only by an order of the same operation or a later one: an order that was
         // delayed on its way may not undo a fence.
         match record.stopped {
             Some(stopped) if stopped.epoch > granting.epoch => late = true,
             Some(stopped) if stopped.epoch == granting.epoch && operation < stopped.operation => late = true,
-            Some(stopped) if stopped.epoch == granting.epoch => record.stopped = None,
+            Some(stopped) if stopped.epoch == granting.epoch && !late => record.stopped = None,
             _ => {}
         }
         if !late {
@@ -215,7 +213,7 @@ fn allow_granting(
         }
     })?;
     if late {
-        return Err(CommandError::NotNow("granting was stopped by a later operation".to_owned()));
+        return Err(CommandError::NotNow("a later operation has stopped granting, or allowed it otherwise".to_owned()));
     }
     Ok(Answer::Done)
 }

@@ -1,5 +1,9 @@
 //! The grantor of permits to the other region: pure. It counts from the moment it *answered*, and after its own restart
 //! from its start.
+//!
+//! Where it was told to guard, it lets writes pass only as far as it knows itself what has arrived: rows by the position of
+//! its own standby, files by what the compute that acknowledged them says of the looks of its node. So control need not be
+//! there for writes to go on, nor for loss to stay bounded.
 
 use std::{
     collections::BTreeMap,
@@ -7,11 +11,15 @@ use std::{
 };
 
 use super::state::State;
-use crate::api::{
-    EnvironmentId, Epoch, Region,
-    node::Spec,
-    permit::{Grant, Holder, PermitReply, PermitRequest},
-    role::Timers,
+use crate::{
+    api::{
+        EnvironmentId, Epoch, Region,
+        guard::{GuardLevel, Limits, Stamp},
+        node::Spec,
+        permit::{Grant, Holder, NodeState, PermitReply, PermitRequest},
+        role::Timers,
+    },
+    platform::core::Samples,
 };
 
 /// Two machines' clocks may run apart by this much.
@@ -25,23 +33,46 @@ pub struct Grants {
     answered: BTreeMap<EnvironmentId, Instant>,
     /// When the other region's holders last asked.
     heard: BTreeMap<Holder, Instant>,
+    started: Instant,
+    /// Names this life among the node's.
+    life: u64,
+    exposures: BTreeMap<EnvironmentId, Exposure>,
+}
+
+/// What is known of one environment of the other region's, under one epoch.
+#[derive(Default)]
+struct Exposure {
+    epoch: Epoch,
+    samples: Samples,
+    level: GuardLevel,
 }
 
 impl Grants {
-    /// A grantor that starts now: whatever it was allowed to grant before, it may have granted until now.
-    pub fn new(timers: &Timers, state: &State, now: Instant) -> Self {
+    /// A grantor that starts now: whatever it was allowed to grant before, it may have granted until now. `life` is another
+    /// number at each start.
+    pub fn new(timers: &Timers, state: &State, now: Instant, life: u64) -> Self {
         let allowed = state.environments.iter().filter(|(_, record)| record.granting.is_some());
         Self {
             lifetime: Duration::from_millis(timers.permit_ms),
             cut: Duration::from_millis(timers.cut_ms),
             answered: allowed.map(|(environment, _)| (environment.clone(), now)).collect(),
             heard: BTreeMap::new(),
+            started: now,
+            life,
+            exposures: BTreeMap::new(),
         }
     }
 
-    /// Answers a holder in `peer`, the other region.
-    pub fn answer(&mut self, state: &State, peer: &Region, request: &PermitRequest, now: Instant) -> PermitReply {
-        let mut reply = PermitReply { grants: vec![], refused: vec![] };
+    /// Answers a holder in `peer`, the other region. `received` tells what the standby here has of an environment.
+    pub fn answer(
+        &mut self,
+        state: &State,
+        peer: &Region,
+        request: &PermitRequest,
+        received: impl Fn(&EnvironmentId) -> Option<u64>,
+        now: Instant,
+    ) -> PermitReply {
+        let mut reply = PermitReply { grants: vec![], refused: vec![], stamp: self.stamp(now) };
         if request.region != *peer {
             return reply;
         }
@@ -52,13 +83,55 @@ impl Grants {
                 reply.refused.push((environment.clone(), record.epoch));
                 continue;
             }
+            let guard = record.granting.as_ref().and_then(|granting| granting.guard);
+            let at = now.saturating_duration_since(self.started);
+            let known = self.take_claims(request, environment, *epoch, guard, received(environment));
             let Some(spec) = record.spec.as_ref().filter(|_| record.may_grant_to(peer) == Some(*epoch)) else {
                 continue;
             };
+            let (exposure_ok, pace_ms) = guard.map_or((true, 0), |guard| known.word(guard, at));
             self.answered.insert(environment.clone(), now);
-            reply.grants.push(grant(environment, *epoch, spec, self.lifetime));
+            let grant = grant(environment, *epoch, spec, self.lifetime);
+            reply.grants.push(Grant { exposure_ok, pace_ms, ..grant });
         }
         reply
+    }
+
+    fn stamp(&self, now: Instant) -> Stamp {
+        Stamp { life: self.life, ms: ms(now.saturating_duration_since(self.started)) }
+    }
+
+    /// Keeps what a holder says of an environment's stores, and what has arrived here.
+    fn take_claims(
+        &mut self,
+        request: &PermitRequest,
+        environment: &EnvironmentId,
+        epoch: Epoch,
+        guard: Option<Limits>,
+        received: Option<u64>,
+    ) -> &mut Exposure {
+        let exposure = self.exposures.entry(environment.clone()).or_default();
+        let span_ms = guard.map_or(0, |guard| guard.withhold_ms);
+        if exposure.epoch != epoch || !exposure.samples.covers(span_ms) {
+            *exposure = Exposure { epoch, samples: Samples::over(span_ms), level: GuardLevel::Clear };
+        }
+        let samples = &mut exposure.samples;
+        if let Some(lsn) = received {
+            samples.take_received(lsn);
+        }
+        match request.holder {
+            Holder::Compute => {
+                let age = request.files.iter().find(|age| age.environment == *environment);
+                samples.take_files(self.life, request.after, age);
+            }
+            Holder::Node => {
+                let of = |claim: &&NodeState| claim.environment == *environment && claim.epoch == epoch;
+                if let Some(claim) = request.states.iter().find(of) {
+                    samples.take_primary(self.life, claim);
+                }
+            }
+        }
+        exposure
     }
 
     /// How long a permit given for this environment may still live and its holder may still take to cut, from now.
@@ -73,14 +146,28 @@ impl Grants {
     }
 }
 
-/// A permit as a node gives it. What is exposed and what is marked is control's to know: a holder heeds whichever grantor
-/// withholds, and the greatest revision that it heard of.
+impl Exposure {
+    /// Whether writes may pass, and how long each is held back.
+    fn word(&mut self, guard: Limits, now: Duration) -> (bool, u64) {
+        let Some(arrived) = self.samples.arrived() else { return (false, 0) };
+        let exposure_ms = ms(now).saturating_sub(arrived);
+        self.level = guard.level(self.level, exposure_ms);
+        (self.level != GuardLevel::Withheld, guard.pace_ms(exposure_ms))
+    }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A permit as a node gives it. What is marked is control's to know: a holder heeds the greatest revision that it heard of.
 pub(super) fn grant(environment: &EnvironmentId, epoch: Epoch, spec: &Spec, lifetime: Duration) -> Grant {
     Grant {
         environment: environment.clone(),
         epoch,
-        lifetime_ms: u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX),
+        lifetime_ms: ms(lifetime),
         exposure_ok: true,
+        pace_ms: 0,
         slot: spec.slot,
         bucket: spec.bucket.clone(),
         s3_access_key: spec.credentials.s3.user.clone(),
@@ -97,7 +184,7 @@ mod tests {
             Epoch,
             environment::{EnvironmentKind, Login},
             node::Spec,
-            permit::Credentials,
+            permit::{Credentials, FilesAge, SqlRole},
         },
         platform::node::state::{Granting, Record, Stopped},
     };
@@ -127,7 +214,7 @@ mod tests {
         let mut record = Record {
             epoch: Epoch(2),
             spec: Some(spec),
-            granting: Some(Granting { primary: east(), epoch: Epoch(2) }),
+            granting: Some(Granting { primary: east(), epoch: Epoch(2), operation: 1, guard: None }),
             ..Record::default()
         };
         edit(&mut record);
@@ -142,6 +229,8 @@ mod tests {
             peer_silent_ms: None,
             states: vec![],
             files_ok: None,
+            after: None,
+            files: vec![],
         }
     }
 
@@ -152,7 +241,7 @@ mod tests {
     /// Number of grants, and epochs refused.
     fn outcome(state: &State, request: &PermitRequest) -> (usize, Vec<u64>) {
         let now = Instant::now();
-        let reply = Grants::new(&timers(), state, now).answer(state, &east(), request, now);
+        let reply = Grants::new(&timers(), state, now, 1).answer(state, &east(), request, |_| None, now);
         (reply.grants.len(), reply.refused.iter().map(|(_, epoch)| epoch.0).collect())
     }
 
@@ -169,27 +258,77 @@ mod tests {
     }
 
     #[test]
+    fn writes_are_let_pass_by_what_this_node_itself_has_received() {
+        const GUARD: Limits = Limits { alert_ms: 1_000, throttle_ms: 2_000, withhold_ms: 3_000 };
+        let guarded = state(|record| record.granting.as_mut().unwrap().guard = Some(GUARD));
+        let start = Instant::now();
+        let mut grants = Grants::new(&timers(), &guarded, start, 7);
+        let after = |ms| Some(Stamp { life: 7, ms });
+        let claim = |ms, lsn| NodeState {
+            environment: id(),
+            epoch: Epoch(2),
+            sql: SqlRole::Primary,
+            timeline: 1,
+            lsn,
+            other_lsn: 0,
+            streaming: true,
+            files_pending: 0,
+            files_oldest_ms: 0,
+            after: after(ms),
+        };
+        // At a moment, with the primary's position and the age of its oldest file, and what has been received here: whether
+        // writes pass, and how long each waits.
+        let mut at = |ms: u64, lsn: u64, oldest_ms: u64, received: u64| {
+            let now = start + Duration::from_millis(ms);
+            let node = PermitRequest { holder: Holder::Node, states: vec![claim(ms, lsn)], ..ask("east", 2) };
+            grants.answer(&guarded, &east(), &node, |_| Some(received), now);
+            let files = vec![FilesAge { environment: id(), oldest_ms: Some(oldest_ms) }];
+            let compute = PermitRequest { after: after(ms), files, ..ask("east", 2) };
+            let reply = grants.answer(&guarded, &east(), &compute, |_| Some(received), now);
+            assert_eq!(reply.stamp, Stamp { life: 7, ms });
+            (reply.grants[0].exposure_ok, reply.grants[0].pace_ms)
+        };
+        assert_eq!(at(100, 50, 0, 40), (false, 0), "nothing is known of what was written before");
+        assert_eq!(at(300, 60, 0, 60), (true, 0));
+        assert_eq!(at(1_000, 70, 0, 60), (true, 0));
+        assert_eq!(at(2_800, 80, 0, 60), (true, 110));
+        assert_eq!(at(3_300, 90, 0, 60), (false, 200), "what was received last is of 3 s ago");
+        assert_eq!(at(3_600, 95, 0, 80), (false, 0), "on its way, not yet caught up");
+        assert_eq!(at(4_000, 99, 0, 95), (true, 0));
+        assert_eq!(at(8_000, 100, 3_000, 100), (false, 200), "a file of 3 s ago has not arrived");
+        assert_eq!(at(8_200, 100, 100, 100), (true, 0));
+    }
+
+    #[test]
+    fn who_is_not_told_to_guard_withholds_nothing() {
+        let now = Instant::now();
+        let state = state(|_| {});
+        let reply = Grants::new(&timers(), &state, now, 7).answer(&state, &east(), &ask("east", 2), |_| None, now);
+        assert!(reply.grants[0].exposure_ok && reply.grants[0].pace_ms == 0);
+    }
+
+    #[test]
     fn the_wait_covers_the_last_permit_its_drift_and_the_cut() {
         let start = Instant::now();
         let ms = Duration::from_millis;
-        let mut grants = Grants::new(&timers(), &State::default(), start);
+        let mut grants = Grants::new(&timers(), &State::default(), start, 1);
         assert_eq!(grants.wait(&id(), start), Duration::ZERO);
-        grants.answer(&state(|_| {}), &east(), &ask("east", 2), start + ms(500));
+        grants.answer(&state(|_| {}), &east(), &ask("east", 2), |_| None, start + ms(500));
         assert_eq!(grants.wait(&id(), start + ms(600)), ms(1010));
         assert_eq!(grants.wait(&id(), start + ms(5000)), Duration::ZERO);
         // Restarted: it may have granted until just before.
-        let restarted = Grants::new(&timers(), &state(|_| {}), start + ms(700));
+        let restarted = Grants::new(&timers(), &state(|_| {}), start + ms(700), 2);
         assert_eq!(restarted.wait(&id(), start + ms(700)), ms(1110));
     }
 
     #[test]
     fn the_other_region_is_silent_since_the_last_of_its_holders_asked() {
         let start = Instant::now();
-        let mut grants = Grants::new(&timers(), &State::default(), start);
+        let mut grants = Grants::new(&timers(), &State::default(), start, 1);
         assert_eq!(grants.peer_silent(start), None);
-        grants.answer(&State::default(), &east(), &ask("east", 1), start);
+        grants.answer(&State::default(), &east(), &ask("east", 1), |_| None, start);
         let node = PermitRequest { holder: Holder::Node, ..ask("east", 1) };
-        grants.answer(&State::default(), &east(), &node, start + Duration::from_millis(40));
+        grants.answer(&State::default(), &east(), &node, |_| None, start + Duration::from_millis(40));
         assert_eq!(grants.peer_silent(start + Duration::from_millis(50)), Some(Duration::from_millis(10)));
     }
 }

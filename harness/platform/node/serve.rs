@@ -114,7 +114,8 @@ async fn account(State(node): State<Arc<Node>>, Json(push): Json<AccountPush>) -
 async fn permits(State(node): State<Arc<Node>>, Json(request): Json<PermitRequest>) -> Json<PermitReply> {
     // The state is read under the lock of the grants: a stop that comes after has then seen this grant.
     let mut grants = locked(&node.grants);
-    let reply = grants.answer(&node.durable.read(), &node.config.peer, &request, Instant::now());
+    let received = |environment: &EnvironmentId| node.received(environment);
+    let reply = grants.answer(&node.durable.read(), &node.config.peer, &request, received, Instant::now());
     Json(reply)
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, atomic::Ordering},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::sync::{Mutex as AsyncMutex, Notify};
@@ -18,13 +18,14 @@ use super::{
 use crate::{
     api::{
         EnvironmentId, Epoch,
+        guard::Stamp,
         node::Spec,
         permit::{self, NodeState, PermitReply, PermitRequest, SqlRole},
         role::NodeConfig,
     },
     os::files,
     platform::actor::{
-        lease::{Grantor, Permits, Terms},
+        lease::{Grantor, Permits, Stamps, Terms},
         locked,
         renewal::Holds,
     },
@@ -42,6 +43,8 @@ pub struct Supervised {
     pub wake: Notify,
     /// The last claim.
     pub claim: Mutex<NodeState>,
+    /// The stamps that the node had when it began to read the positions that the last claim has.
+    pub read_after: Mutex<Stamps>,
 }
 
 /// A node.
@@ -78,7 +81,9 @@ impl Node {
         let state = durable.read().clone();
         let epochs = state.environments.iter().map(|(environment, record)| (environment.clone(), record.epoch));
         let permits = Permits::new(epochs);
-        let grants = Grants::new(&config.timers, &state, now);
+        // No two lives begin in the same microsecond.
+        let life = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let grants = Grants::new(&config.timers, &state, now, u64::try_from(life).unwrap_or(u64::MAX));
         let store = Store::new(&config);
         let node = Self {
             durable,
@@ -113,6 +118,7 @@ impl Node {
                 streaming: false,
                 files_pending: 0,
                 files_oldest_ms: 0,
+                after: None,
             };
             Arc::new(Supervised {
                 id: environment.clone(),
@@ -120,6 +126,7 @@ impl Node {
                 bucket: AsyncMutex::new(()),
                 wake: Notify::new(),
                 claim: Mutex::new(claim),
+                read_after: Mutex::default(),
             })
         });
         Arc::clone(known)
@@ -128,6 +135,22 @@ impl Node {
     /// The supervised cluster of an environment that has one.
     pub fn cluster(&self, environment: &EnvironmentId) -> Option<Arc<Supervised>> {
         locked(&self.supervised).get(environment).cloned()
+    }
+
+    /// The position that the environment's standby here has on its disk, if one streams.
+    pub fn received(&self, environment: &EnvironmentId) -> Option<u64> {
+        let supervised = self.cluster(environment)?;
+        let claim = locked(&supervised.claim);
+        (claim.sql == SqlRole::Standby && claim.streaming).then_some(claim.lsn)
+    }
+
+    /// What this node says of a cluster to a grantor. The stamp was had before the positions were read.
+    fn claim(&self, supervised: &Supervised, grantor: Grantor) -> NodeState {
+        let held = locked(&supervised.claim);
+        let after = locked(&supervised.read_after).get(&grantor).copied();
+        let claim = NodeState { after, ..held.clone() };
+        drop(held);
+        self.files.claim(claim)
     }
 
     /// The node's own terms in an environment.
@@ -140,7 +163,8 @@ impl Node {
     pub fn stand_in(&self, environment: &EnvironmentId, record: &Record, lifetime: Duration) {
         let (Some(spec), Some(epoch)) = (&record.spec, record.owned()) else { return };
         let now = Instant::now();
-        let reply = PermitReply { grants: vec![grant(environment, epoch, spec, lifetime)], refused: vec![] };
+        let grants = vec![grant(environment, epoch, spec, lifetime)];
+        let reply = PermitReply { grants, refused: vec![], stamp: Stamp::default() };
         locked(&self.permits).take(Grantor::Command, now, reply, now);
     }
 
@@ -156,7 +180,8 @@ impl Node {
 }
 
 impl Holds for Node {
-    fn request(&self) -> PermitRequest {
+    fn request(&self, grantor: Grantor) -> PermitRequest {
+        let after = locked(&self.permits).stamps().get(&grantor).copied();
         let state = self.durable.read();
         let known =
             state.environments.iter().map(|(environment, record)| (environment.clone(), record.epoch)).collect();
@@ -168,7 +193,9 @@ impl Holds for Node {
             region: self.config.region.clone(),
             known,
             peer_silent_ms: silent.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
-            states: supervised.iter().map(|supervised| self.files.claim(locked(&supervised.claim).clone())).collect(),
+            states: supervised.iter().map(|supervised| self.claim(supervised, grantor)).collect(),
+            files: vec![],
+            after,
             files_ok: Some(self.files.answers.load(Ordering::Relaxed)),
         }
     }

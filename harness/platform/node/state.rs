@@ -13,6 +13,7 @@ use crate::{
     api::{
         EnvironmentId, Epoch, Region,
         control::FileReference,
+        guard::Limits,
         node::{Rejoin, Spec},
     },
     os::files,
@@ -40,6 +41,12 @@ pub struct Granting {
     pub primary: Region,
     /// Under which epoch.
     pub epoch: Epoch,
+    /// The operation that gave it: of two under one epoch the later one's holds.
+    #[serde(default)]
+    pub operation: u64,
+    /// The limits by which writes are slowed and withheld.
+    #[serde(default)]
+    pub guard: Option<Limits>,
 }
 
 /// The end of granting.

@@ -161,18 +161,21 @@ async fn keep_claiming(node: Arc<Node>, supervised: Arc<Supervised>) {
         if !running {
             session = None;
         }
+        let stamps = locked(&node.permits).stamps();
         let looked =
             if running { timeout(Duration::from_secs(1), look(&mut session, &place)).await.ok() } else { None };
         let positions = looked.and_then(|looked| looked.inspect_err(|_| session = None).ok());
         let mut claim = locked(&supervised.claim);
         claim.epoch = record.epoch;
         claim.sql = role;
+        // Claims are made under the same lock, in this order.
         match positions {
             Some(positions) => {
                 claim.timeline = positions.timeline;
                 claim.lsn = positions.lsn;
                 claim.other_lsn = positions.other_lsn;
                 claim.streaming = positions.streaming;
+                *locked(&supervised.read_after) = stamps;
             }
             None => claim.streaming = false,
         }
@@ -207,7 +210,7 @@ const POSITIONS: &str = "
          WHERE NOT pg_is_in_recovery()
         UNION ALL
         SELECT (SELECT timeline_id FROM pg_control_checkpoint()),
-               pg_wal_lsn_diff(coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), '0/0'), '0/0')::bigint,
+               pg_wal_lsn_diff(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), '0/0'), '0/0')::bigint,
                pg_wal_lsn_diff(coalesce(pg_last_wal_replay_lsn(), '0/0'), '0/0')::bigint,
                EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')
          WHERE pg_is_in_recovery()) AS positions";

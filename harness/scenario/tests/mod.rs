@@ -73,6 +73,8 @@ fn every_shipped_scenario_is_read_and_told_in_a_sentence() {
             "environment-failover",
             "failback",
             "file-backlog",
+            "lagging-replica",
+            "lagging-replica-enforced",
             "partition-split-brain",
             "planned-failover",
             "round-trip",

@@ -6,6 +6,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, mpsc},
+    time::Instant,
 };
 
 use tokio::sync::{Notify, oneshot};
@@ -35,9 +36,16 @@ enum Job {
     Rewrite,
 }
 
+/// An entry in memory.
+struct Entry {
+    kept: Kept,
+    /// When it was appended, before its client heard of it; `None`: before this process's start.
+    since: Option<Instant>,
+}
+
 /// What is not verified yet, about 200 bytes an entry.
 struct Unverified {
-    entries: VecDeque<Kept>,
+    entries: VecDeque<Entry>,
     /// Number of the next entry.
     next: u64,
     /// Entries in the file that are no longer needed.
@@ -58,7 +66,7 @@ impl Account {
     fn open(environment: &EnvironmentId, path: &std::path::Path) -> io::Result<Self> {
         let opened = AccountFile::open(path)?;
         let (jobs, queue) = mpsc::channel();
-        let entries = VecDeque::from(opened.kept);
+        let entries = opened.kept.into_iter().map(|kept| Entry { kept, since: None }).collect();
         let unverified = Arc::new(Mutex::new(Unverified { entries, next: opened.next, stale: 0 }));
         let appended = Arc::new(Notify::new());
         appended.notify_one();
@@ -89,24 +97,34 @@ impl Account {
     /// forgotten, since the switch that ended it has settled what became of it. Empty if there is nothing new.
     pub fn push(&self, epoch: Epoch, from: u64) -> AccountPush {
         let mut unverified = locked(&self.unverified);
-        let over = unverified.entries.iter().take_while(|kept| kept.epoch < epoch).count();
+        let over = unverified.entries.iter().take_while(|entry| entry.kept.epoch < epoch).count();
         self.forget(&mut unverified, over);
-        let kept_from = unverified.entries.front().map_or(unverified.next, |kept| kept.entry.number);
+        let kept_from = unverified.entries.front().map_or(unverified.next, |entry| entry.kept.entry.number);
         let skipped = usize::try_from(from.saturating_sub(kept_from)).unwrap_or(usize::MAX);
-        let entries = unverified.entries.iter().skip(skipped).take(PUSH_MAX).map(|kept| kept.entry.clone()).collect();
+        let fresh = unverified.entries.iter().skip(skipped).take(PUSH_MAX);
+        let entries = fresh.map(|entry| entry.kept.entry.clone()).collect();
         AccountPush { environment: self.environment.clone(), epoch, kept_from, entries }
     }
 
     /// Takes the node's answer.
     pub fn take(&self, mark: AccountMark) {
         let mut unverified = locked(&self.unverified);
-        let verified = unverified.entries.iter().take_while(|kept| kept.entry.number <= mark.verified).count();
+        let verified = unverified.entries.iter().take_while(|entry| entry.kept.entry.number <= mark.verified).count();
         self.forget(&mut unverified, verified);
     }
 
     /// Whether anything is not verified yet.
     pub fn is_pending(&self) -> bool {
         !locked(&self.unverified).entries.is_empty()
+    }
+
+    /// Milliseconds since the oldest entry written under `epoch` was appended that the other region is not known to have; 0 if
+    /// there is none, `None` if that was before this process's start.
+    pub fn oldest_ms(&self, epoch: Epoch, now: Instant) -> Option<u64> {
+        let unverified = locked(&self.unverified);
+        let Some(oldest) = unverified.entries.iter().find(|entry| entry.kept.epoch >= epoch) else { return Some(0) };
+        let age = now.saturating_duration_since(oldest.since?);
+        Some(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn forget(&self, unverified: &mut Unverified, count: usize) {
@@ -142,11 +160,13 @@ fn write(mut file: AccountFile, queue: &mpsc::Receiver<Job>, unverified: &Mutex<
                 }
             }
         }
+        // Whatever the store acknowledged, no client has been told of it before this.
+        let since = Some(Instant::now());
         let done = if fresh.is_empty() { Ok(()) } else { file.append(&fresh) };
         match &done {
             Ok(()) => {
                 let mut unverified = locked(unverified);
-                unverified.entries.extend(fresh);
+                unverified.entries.extend(fresh.into_iter().map(|kept| Entry { kept, since }));
                 unverified.next = next;
                 drop(unverified);
                 appended.notify_one();
@@ -164,7 +184,8 @@ fn write(mut file: AccountFile, queue: &mpsc::Receiver<Job>, unverified: &Mutex<
         if rewrite {
             let (kept, next) = {
                 let unverified = locked(unverified);
-                (unverified.entries.clone(), unverified.next)
+                let kept: Vec<Kept> = unverified.entries.iter().map(|entry| entry.kept.clone()).collect();
+                (kept, unverified.next)
             };
             if let Err(error) = file.rewrite(kept.iter(), next) {
                 tracing::warn!(%error, "cannot shorten the account");
@@ -250,6 +271,8 @@ mod tests {
             append.await.unwrap().unwrap();
         }
         assert_eq!(account.last(), 200);
+        let later = Instant::now() + std::time::Duration::from_secs(5);
+        assert!(account.oldest_ms(Epoch(1), later).is_some_and(|ms| ms >= 5_000));
         account.take(AccountMark { verified: 150, next: 201 });
         assert_eq!(numbers(&account.push(Epoch(1), 0)), (151..=200).collect::<Vec<_>>());
         assert_eq!(numbers(&account.push(Epoch(1), 199)), [199, 200]);
@@ -258,6 +281,9 @@ mod tests {
         let [account] = &accounts.all()[..] else { panic!() };
         assert_eq!(account.last(), 200);
         assert!(account.is_pending());
+        // How old it is the new process does not know, unless a greater epoch has settled what became of it.
+        let now = Instant::now();
+        assert_eq!((account.oldest_ms(Epoch(1), now), account.oldest_ms(Epoch(2), now)), (None, Some(0)));
         // A greater epoch has settled what was left open.
         account.append(Epoch(2), written("new")).await.unwrap();
         let push = account.push(Epoch(2), 1);

@@ -331,6 +331,8 @@ async fn hold(control: u16, region: Region, holder: Holder, seen: Shared) {
             peer_silent_ms,
             states: Vec::new(),
             files_ok: (holder == Holder::Node).then_some(true),
+            after: None,
+            files: Vec::new(),
         };
         let reply: Result<PermitReply, HttpError> = control.post("/internal/permits", &request, WITHIN).await;
         let Ok(reply) = reply else { continue };

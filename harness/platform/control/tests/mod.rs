@@ -15,14 +15,15 @@ use crate::{
         Epoch, Region,
         control::{Dangling, Notice, NoticeKind, OperationState, OperationView},
         environment::{EnvironmentPhase, EnvironmentView},
+        guard::Guard,
         permit::Holder,
         role::Policy,
     },
     clients::http::Http,
 };
 
-const MANUAL: Policy = Policy { automatic: false, automatic_return: false, at_once: 2 };
-const AUTOMATIC: Policy = Policy { automatic: true, automatic_return: false, at_once: 2 };
+const MANUAL: Policy = Policy { automatic: false, automatic_return: false, at_once: 2, guard: Guard::DOCUMENTED };
+const AUTOMATIC: Policy = Policy { automatic: true, automatic_return: false, at_once: 2, guard: Guard::DOCUMENTED };
 
 fn names(events: &[crate::api::control::PlatformEvent], environment: &str) -> Vec<String> {
     let of = events.iter().filter(|event| event.environment.as_ref().is_some_and(|id| id.as_str() == environment));
@@ -78,6 +79,8 @@ async fn what_is_unknown_or_malformed_is_refused_with_the_reason() {
     let planned = json!({"kind": "planned", "scope": {"region": "east"}});
     assert_eq!(post("/v1/failovers", planned).await, 409);
     let put = async |path: &str, body: Value| status(api.put::<Value>(path, &body, WITHIN).await);
+    assert_eq!(put("/v1/environments/nobody/exposure", json!({"granted": true})).await, 404);
+    assert_eq!(put("/v1/environments/nobody/exposure", json!({"granted": "yes"})).await, 400);
     assert_eq!(put("/v1/tenants/Not%20Valid", json!({"licences": []})).await, 400);
     assert_eq!(put("/v1/subscriptions/ops", json!({"url": "http://example.com/x"})).await, 400);
     assert_eq!(put("/v1/subscriptions/Ops", json!({"url": "http://127.0.0.1:1/x"})).await, 400);

@@ -11,12 +11,13 @@ use crate::{
         Epoch,
         control::{OperationState, OperationView, Salvage, Status},
         environment::{EnvironmentPhase, EnvironmentView},
+        guard::Guard,
         role::Policy,
     },
     clients::http::HttpError,
 };
 
-const RETURNING: Policy = Policy { automatic: false, automatic_return: true, at_once: 2 };
+const RETURNING: Policy = Policy { automatic: false, automatic_return: true, at_once: 2, guard: Guard::DOCUMENTED };
 
 async fn order(stage: &Stage, kind: &str, scope: Value) -> Result<OperationView, HttpError> {
     stage.api.post("/v1/failovers", &json!({"kind": kind, "scope": scope}), WITHIN).await

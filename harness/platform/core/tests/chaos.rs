@@ -56,6 +56,8 @@ pub struct Chaos {
     pub lose_at: Option<(&'static str, usize)>,
     /// The west's receiver streams nothing.
     pub stalled: bool,
+    /// Times in which it does not.
+    pub stalls: Vec<(u64, u64)>,
     /// Files replicate to nobody.
     pub files_stalled: bool,
 }
@@ -78,6 +80,7 @@ impl Default for Chaos {
             stall_at: None,
             lose_at: None,
             stalled: false,
+            stalls: Vec::new(),
             files_stalled: false,
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     chaos::{Chaos, Kill},
+    guarding::expose,
     questions::order,
     world::{EAST, World, environment},
 };
@@ -13,9 +14,10 @@ use crate::{
         EnvironmentId,
         control::{Scope, SwitchKind},
         environment::EnvironmentPhase,
+        guard::{Guard, GuardLevel, GuardMode},
         role::Policy,
     },
-    platform::core::{OperationKind, Outcome, Record},
+    platform::core::{Exposed, OperationKind, Outcome, Record},
 };
 
 /// The longest that anything may take to be put in order, in the world's milliseconds.
@@ -39,9 +41,13 @@ enum Protocol {
     Aborted,
     /// The old side dies once its writes are stopped.
     OldSideDies,
+    /// Under an enforced bound the receiver stalls until writes are withheld; then the region is lost.
+    Guarded,
+    /// The same, but an operator grants exposure, and ends it.
+    Exposed,
 }
 
-const ALL: [Protocol; 7] = [
+const ALL: [Protocol; 9] = [
     Protocol::Deploy,
     Protocol::Unplanned,
     Protocol::Planned,
@@ -49,11 +55,20 @@ const ALL: [Protocol; 7] = [
     Protocol::Failback,
     Protocol::Aborted,
     Protocol::OldSideDies,
+    Protocol::Guarded,
+    Protocol::Exposed,
 ];
 
 impl Protocol {
     fn names(self) -> &'static [&'static str] {
         if self == Self::PlannedTwo { &["books", "sales"] } else { &["sales"] }
+    }
+
+    fn guard(self) -> Guard {
+        match self {
+            Self::Guarded | Self::Exposed => Guard { mode: GuardMode::Enforce, bound_ms: 8_000 },
+            _ => Guard::DOCUMENTED,
+        }
     }
 
     /// Plays it with control killed at these writes.
@@ -63,7 +78,8 @@ impl Protocol {
         let chaos = Chaos { kills, delay_ms: 5, drift: true, stall_at, lose_at, ..Chaos::default() };
         // A failback brings the replica back by itself.
         let automatic_return = self != Self::Failback;
-        let mut world = World::new(chaos, Policy { automatic: true, automatic_return, at_once: 1 });
+        let mut world =
+            World::new(chaos, Policy { automatic_return, at_once: 1, guard: self.guard(), ..Policy::default() });
         world.deploy(self.names());
         match self {
             Self::Deploy => {}
@@ -95,6 +111,24 @@ impl Protocol {
                 world.until("switched", |world| world.has_switched("sales"));
                 world.return_region(EAST);
             }
+            Self::Guarded => {
+                world.chaos.stalled = true;
+                world.until("withheld", |world| world.has_told("guard.withheld"));
+                world.lose(EAST);
+                world.until("switched", |world| world.has_switched("sales"));
+                world.chaos.stalled = false;
+                world.return_region(EAST);
+            }
+            Self::Exposed => {
+                world.chaos.stalled = true;
+                world.until("withheld", |world| world.has_told("guard.withheld"));
+                world.insist_on_exposure(true);
+                let now = world.now;
+                world.until("served", |world| world.last_ack_ms("sales") > now);
+                world.chaos.stalled = false;
+                world.insist_on_exposure(false);
+                world.until("guarded again", |world| world.has_told("guard.resumed"));
+            }
         }
         world.until("in order", |world| world.is_in_order(self.names()));
         world
@@ -118,6 +152,9 @@ impl Protocol {
             Self::Unplanned => assert_eq!(switched, 1),
             Self::Failback => assert_eq!(switched, 2),
             Self::OldSideDies => assert_eq!(switched, 1),
+            // How much is lost is checked by the world.
+            Self::Guarded => assert!(switched == 1 && lost > 0, "{switched} switched, {lost} lost"),
+            Self::Exposed => assert_eq!((switched, lost), (0, 0)),
         }
     }
 }
@@ -180,6 +217,29 @@ impl World {
         );
     }
 
+    /// As [`World::insist`], of exposure.
+    fn insist_on_exposure(&mut self, granted: bool) {
+        let wanted = if granted { Exposed::Granted } else { Exposed::Ending };
+        let is_taken = |world: &World| {
+            world.journal.iter().any(|record| matches!(record, Record::Exposed { exposed, .. } if *exposed == wanted))
+        };
+        for _ in 0..500 {
+            if is_taken(self) {
+                return;
+            }
+            if self.core.is_some() {
+                // What the answer was, the journal says.
+                let _ = expose(self, "sales", granted);
+            }
+            self.run_until(self.now + 200, |_| false);
+        }
+        panic!("the order is not taken");
+    }
+
+    fn has_told(&self, name: &str) -> bool {
+        self.events("sales").iter().any(|event| event.name == name)
+    }
+
     fn has_begun(&self, wanted: OperationKind) -> bool {
         self.journal.iter().any(|record| matches!(record, Record::Began { kind, .. } if *kind == wanted))
     }
@@ -205,6 +265,8 @@ impl World {
                 && environment.halted_ms.is_none()
                 && environment.granting
                 && environment.peer_granting
+                && environment.exposed == Exposed::No
+                && environment.level == GuardLevel::Clear
                 && self.is_whole(name).is_ok()
         })
     }

@@ -3,6 +3,8 @@
 mod cases;
 mod chaos;
 mod exhaustive;
+mod guarded;
+mod guarding;
 mod orders;
 mod planned;
 mod questions;

@@ -37,7 +37,7 @@ fn world(at: At) -> World {
     };
     let automatic_return = !matches!(at, At::Unprotected | At::HomeLost);
     let chaos = Chaos { delay_ms: 3, cuts, ..Chaos::default() };
-    let mut world = World::new(chaos, Policy { automatic: true, automatic_return, at_once: 2 });
+    let mut world = World::new(chaos, Policy { automatic_return, ..Policy::default() });
     world.deploy(&["sales"]);
     world.run_until(12_000, |_| false);
     let is_switched = |world: &World| world.events("sales").iter().any(|event| event.name == "failover.completed");

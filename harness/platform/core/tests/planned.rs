@@ -35,7 +35,7 @@ fn calm() -> Chaos {
 }
 
 fn deployed(chaos: Chaos, automatic_return: bool, at_once: u16, names: &[&str]) -> World {
-    let mut world = World::new(chaos, Policy { automatic: true, automatic_return, at_once });
+    let mut world = World::new(chaos, Policy { automatic_return, at_once, ..Policy::default() });
     world.deploy(names);
     world.run_until(world.now + 1_000, |_| false);
     world
@@ -48,7 +48,7 @@ fn run(world: &mut World, ms: u64) {
 fn begun(world: &mut World, kind: SwitchKind, scope: Scope) -> u64 {
     match order(world, kind, scope) {
         Ok(OrderAnswer::Operation(view)) => view.id,
-        Ok(OrderAnswer::Tenant(_)) => panic!("not an operation"),
+        Ok(_) => panic!("not an operation"),
         Err(refused) => panic!("{refused}"),
     }
 }

@@ -1,5 +1,5 @@
 //! Random trouble. The world itself panics if two regions hold live permits under different epochs, if a promotion comes
-//! before its fence, or if a register does not grow by one; here it is checked that nothing is left half done.
+//! before its fence, if a switch loses more than an enforced bound, or if a register does not grow by one; here it is checked that nothing is left half done.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,12 @@ use super::{
     world::World,
 };
 use crate::{
-    api::{control::SwitchKind, environment::EnvironmentPhase, role::Policy},
+    api::{
+        control::SwitchKind,
+        environment::EnvironmentPhase,
+        guard::{Guard, GuardMode},
+        role::Policy,
+    },
     platform::core::Outcome,
 };
 
@@ -46,9 +51,12 @@ prop_compose! {
         node_restarts in prop::collection::vec((0..2_usize, 10_000_u64..60_000), 0..3),
         orders in prop::collection::vec((0..2_usize, 10_000_u64..60_000), 0..3),
         ordered in prop_oneof![Just(SwitchKind::Unplanned), Just(SwitchKind::Planned), Just(SwitchKind::Failback)],
+        stalls in prop::collection::vec((10_000_u64..60_000, 100_u64..15_000), 0..3),
         unheeded in prop::option::weighted(0.3, (0..2_usize, 10_000_u64..50_000)),
     ) -> Chaos {
         let kills: BTreeMap<usize, Kill> = kills;
+        let stalls: Vec<(u64, u64)> = stalls;
+        let stalls = stalls.into_iter().map(|(begin, ms)| (begin, (begin + ms).min(CALM_FROM))).collect();
         let (mut cuts, mut orders): (Vec<Cut>, Vec<(usize, u64)>) = (cuts, orders);
         if let Some((region, at)) = unheeded {
             // A failover is ordered while the second grantor speaks but does not hear.
@@ -57,6 +65,7 @@ prop_compose! {
         }
         Chaos {
             seed, delay_ms, lost, repeated, drift: true, kills, cuts, outages, node_restarts, orders, ordered, failing,
+            stalls,
             ..Chaos::default()
         }
     }
@@ -83,8 +92,9 @@ fn is_settled(world: &World) -> bool {
     })
 }
 
-fn check(chaos: Chaos) {
-    let mut world = World::new(without_overlaps(chaos), Policy::default());
+fn check(chaos: Chaos, guard: GuardMode) {
+    let guard = Guard { mode: guard, bound_ms: 8_000 };
+    let mut world = World::new(without_overlaps(chaos), Policy { guard, ..Policy::default() });
     world.deploy(&["sales", "books"]);
     world.run_until(CALM_FROM, |_| false);
     world.chaos.lost = 0;
@@ -131,7 +141,8 @@ fn check(chaos: Chaos) {
 #[test]
 fn whatever_happens_one_region_serves_under_one_epoch_and_nothing_is_left_half_done() {
     let config = ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
-    proptest!(config, |(chaos in chaos())| check(chaos));
+    let guard = || prop_oneof![Just(GuardMode::Observe), Just(GuardMode::Enforce)];
+    proptest!(config, |(chaos in chaos(), guard in guard())| check(chaos, guard));
     let [cases, switched, aborted, whole] =
         [&CASES, &SWITCHED, &ABORTED, &WHOLE].map(|counter| counter.load(Ordering::Relaxed));
     println!(

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     api::{
         EnvironmentId, Epoch,
+        guard::{Limits, Stamp},
         node::{Action, Answer, Command},
         permit::{Grant, Holder, NodeState, PermitReply, PermitRequest, SqlRole},
         route::EdgeReport,
@@ -43,16 +44,21 @@ impl World {
         };
         let states = if holder == Holder::Node { self.states(index) } else { Vec::new() };
         let files_ok = (holder == Holder::Node).then_some(true);
-        let request = PermitRequest { holder, region: region(index), known, peer_silent_ms, states, files_ok };
+        let files = if holder == Holder::Compute { self.files_ages(index) } else { Vec::new() };
+        let region = region(index);
+        let request = PermitRequest { holder, region, known, peer_silent_ms, states, files_ok, after: None, files };
         for to in [Who::Control, Who::Node(1 - index)] {
-            self.send(who, to, Message::Ask { sent: local, request: request.clone() });
+            let after = self.stamps.get(&(who, to)).copied();
+            let states = request.states.iter().map(|state| NodeState { after, ..state.clone() }).collect();
+            let request = PermitRequest { after, states, ..request.clone() };
+            self.send(who, to, Message::Ask { sent: local, request });
         }
     }
 
     pub(super) fn states(&mut self, index: usize) -> Vec<NodeState> {
-        let now = self.now;
         let state = |(id, stores): (&EnvironmentId, &mut Stores)| {
-            stores.lsn = now;
+            // What Postgres itself writes when it starts.
+            stores.lsn = 1 + stores.log.len() as u64;
             NodeState {
                 environment: id.clone(),
                 epoch: stores.seen,
@@ -63,6 +69,7 @@ impl World {
                 streaming: true,
                 files_pending: 0,
                 files_oldest_ms: 0,
+                after: None,
             }
         };
         self.stores[index].iter_mut().map(state).collect()
@@ -115,14 +122,20 @@ impl World {
                     self.edge_heard[index] = Some(self.clock(Who::Edge));
                 }
             }
-            (_, Message::Told { sent, life, reply }) if life == self.actors[&to].life => self.hold(to, sent, reply),
+            (_, Message::Told { sent, life, reply }) if life == self.actors[&to].life => {
+                self.hold(to, from, sent, reply)
+            }
             _ => {}
         }
     }
 
     /// A holder takes what it was granted. Here the first invariant is checked.
-    pub(super) fn hold(&mut self, who: Who, sent: u64, reply: PermitReply) {
+    pub(super) fn hold(&mut self, who: Who, from: Who, sent: u64, reply: PermitReply) {
         let local = self.clock(who);
+        let stamp = self.stamps.entry((who, from)).or_insert(reply.stamp);
+        if stamp.life != reply.stamp.life || *stamp < reply.stamp {
+            *stamp = reply.stamp;
+        }
         for (id, epoch) in &reply.refused {
             if let Who::Node(index) = who {
                 let stores = self.stores[index].entry(id.clone()).or_default();
@@ -140,6 +153,10 @@ impl World {
                 continue;
             }
             *mine = if grant.epoch > mine.0 { (grant.epoch, until) } else { (grant.epoch, until.max(mine.1)) };
+            if let Who::Compute(index) = who {
+                let writes = self.writes_until[index].entry((grant.environment.clone(), from)).or_default();
+                *writes = if grant.exposure_ok { until.max(*writes) } else { 0 };
+            }
             // A permit that was on its way to somebody who has durably stopped lets nothing pass.
             if !self.is_confirmed_shut(who, &grant.environment, grant.epoch) {
                 self.check_alone(who, &grant.environment, grant.epoch);
@@ -167,21 +184,29 @@ impl World {
     pub(super) fn grant(&mut self, index: usize, request: &PermitRequest) -> PermitReply {
         let local = self.clock(Who::Node(index));
         self.peer_heard[index] = Some(local);
-        let mut reply = PermitReply { grants: Vec::new(), refused: Vec::new() };
+        // Its life is the time of its start, which is that of its process.
+        let life = u64::from(self.actors[&Who::Node(index)].life);
+        let stamp = Stamp { life, ms: local };
+        let mut reply = PermitReply { grants: Vec::new(), refused: Vec::new(), stamp };
         for (id, epoch) in &request.known {
+            let (exposure_ok, pace_ms) = self.node_word(index, id, *epoch, request, stamp);
             let Some(stores) = self.stores[index].get_mut(id) else { continue };
             if stores.seen > *epoch {
                 reply.refused.push((id.clone(), stores.seen));
                 continue;
             }
             let stopped = stores.stopped.map_or(Epoch(0), |(epoch, _)| epoch);
-            if stores.allowed == Some((*epoch, 1 - index)) && *epoch > stopped && stores.seen == *epoch {
+            if stores.allowed.is_some_and(|allowed| (allowed.0, allowed.1) == (*epoch, 1 - index))
+                && *epoch > stopped
+                && stores.seen == *epoch
+            {
                 stores.answered = Some(local);
                 reply.grants.push(Grant {
                     environment: id.clone(),
                     epoch: *epoch,
                     lifetime_ms: self.settings.timers.permit_ms,
-                    exposure_ok: true,
+                    exposure_ok,
+                    pace_ms,
                     slot: 0,
                     bucket: String::new(),
                     s3_access_key: String::new(),
@@ -206,7 +231,12 @@ impl World {
         }
         stores.seen = command.epoch;
         match &command.action {
-            Action::AllowGranting { primary } => {
+            Action::AllowGranting { primary, guard } => {
+                let is_late =
+                    |held: &(Epoch, usize, u64, Option<Limits>)| held.0 == command.epoch && held.2 > command.operation;
+                if stores.allowed.as_ref().is_some_and(is_late) {
+                    return Err(CallFailure { outdated: true, why: "allowed by a later operation".to_owned() });
+                }
                 if stores
                     .stopped
                     .is_some_and(|(epoch, operation)| epoch >= command.epoch && operation > command.operation)
@@ -214,7 +244,8 @@ impl World {
                     return Err(CallFailure { outdated: true, why: "stopped by a later operation".to_owned() });
                 }
                 stores.stopped = None;
-                stores.allowed = Some((command.epoch, usize::from(*primary == region(WEST))));
+                let primary = usize::from(*primary == region(WEST));
+                stores.allowed = Some((command.epoch, primary, command.operation, *guard));
                 Ok(Answer::Done)
             }
             Action::StopGranting => {
@@ -237,13 +268,16 @@ impl World {
             actor.alive = !begins;
             actor.life += 1;
             self.held.remove(&who);
+            self.stamps.retain(|(holder, _), _| *holder != who);
         }
+        self.writes_until[index].clear();
         self.forget(index);
     }
 
     pub(super) fn restart_node(&mut self, index: usize) {
         self.actors.get_mut(&Who::Node(index)).unwrap().life += 1;
         self.held.remove(&Who::Node(index));
+        self.stamps.retain(|(holder, _), _| *holder != Who::Node(index));
         self.forget(index);
     }
 
@@ -251,6 +285,7 @@ impl World {
     pub(super) fn forget(&mut self, index: usize) {
         let local = self.clock(Who::Node(index));
         self.peer_heard[index] = None;
+        self.exposures[index].clear();
         let allowed = self.stores[index].values_mut().filter(|stores| stores.allowed.is_some());
         allowed.for_each(|stores| stores.answered = Some(local));
     }

@@ -1,7 +1,7 @@
 //! The stores of the world: a log and files in each region, what replicates them, and customers who write through the edge
 //! and remember what was acknowledged. Here is checked that a switch without loss loses nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     chaos::Who,
@@ -11,6 +11,7 @@ use crate::{
     api::{
         EnvironmentId, Epoch, compute,
         control::FileReference,
+        guard::Limits,
         node::{Action, Answer, Command, Fork, LogEnd, Rejoin},
         permit::SqlRole,
     },
@@ -21,14 +22,15 @@ use crate::{
 #[derive(Default, Clone)]
 pub(super) struct Stores {
     pub(super) seen: Epoch,
-    pub(super) allowed: Option<(Epoch, usize)>,
+    /// Epoch, region, the operation that gave it, and the guard.
+    pub(super) allowed: Option<(Epoch, usize, u64, Option<Limits>)>,
     pub(super) stopped: Option<(Epoch, u64)>,
     pub(super) sql: Option<SqlRole>,
     pub(super) answered: Option<u64>,
     pub(super) lsn: u64,
     /// Numbers of writes.
-    log: Vec<u64>,
-    files: BTreeSet<u64>,
+    pub(super) log: Vec<u64>,
+    pub(super) files: BTreeSet<u64>,
     timeline: u32,
     /// The number of the last command that stopped it or made it run.
     order: u64,
@@ -57,11 +59,20 @@ pub(super) struct ComputeState {
 /// A customer's memory.
 #[derive(Default, Clone)]
 pub(super) struct Customer {
-    /// Acknowledged, and not known to be lost by an unplanned switch.
-    acked: BTreeSet<u64>,
+    /// Acknowledged, and not known to be lost by an unplanned switch; each with its time.
+    acked: BTreeMap<u64, u64>,
     pub(super) lost: usize,
+    /// The longest time from the acknowledgement of a write that a switch lost to the last acknowledgement before it.
+    pub(super) longest_loss_ms: u64,
     pub(super) last_ack_ms: u64,
     next: u64,
+}
+
+impl Customer {
+    /// When a write was acknowledged, unless it is known to be lost.
+    pub(super) fn acked_at(&self, write: u64) -> Option<u64> {
+        self.acked.get(&write).copied()
+    }
 }
 
 fn outdated(why: &str) -> CallFailure {
@@ -98,6 +109,7 @@ impl World {
                 && self.actors[&node].alive
                 && self.holds(compute, id.as_str()) == Some(route.epoch)
                 && self.holds(node, id.as_str()) == Some(route.epoch)
+                && self.may_write(index, id)
                 && !self.is_confirmed_shut(compute, id, route.epoch);
             let stores = self.stores[index].entry(id.clone()).or_default();
             if !is_served || stores.sql != Some(SqlRole::Primary) {
@@ -106,11 +118,16 @@ impl World {
             let customer = self.customers.entry(id.clone()).or_default();
             customer.next += 1;
             customer.last_ack_ms = self.now;
-            customer.acked.insert(customer.next);
+            customer.acked.insert(customer.next, self.now);
             stores.log.push(customer.next);
             stores.files.insert(customer.next);
             self.computes[index].entry(id.clone()).or_default().account += 1;
         }
+    }
+
+    /// The west's receiver streams nothing now.
+    fn is_stalled(&self) -> bool {
+        self.chaos.stalled || self.chaos.stalls.iter().any(|(begin, end)| (*begin..*end).contains(&self.now))
     }
 
     /// What `index` has reaches the other region, if that follows it.
@@ -131,8 +148,9 @@ impl World {
             true => source.files.difference(&target.files).copied().collect(),
             false => Vec::new(),
         };
+        let is_stalled = self.is_stalled();
         let Some(target) = self.stores[1 - index].get_mut(id) else { return };
-        if !(self.chaos.stalled && index == 0) {
+        if !(is_stalled && index == 0) {
             target.log.extend(rows);
         }
         target.files.extend(files);
@@ -206,18 +224,22 @@ impl World {
         let customer = self.customers.entry(id.clone()).or_default();
         let missing: Vec<u64> = customer
             .acked
-            .iter()
+            .keys()
             .copied()
             .filter(|write| !rows.contains(write) || !stores.files.contains(write))
             .collect();
+        let loss_ms = missing.iter().map(|write| customer.last_ack_ms - customer.acked[write]).max().unwrap_or(0);
+        customer.longest_loss_ms = customer.longest_loss_ms.max(loss_ms);
         assert!(
             !is_clean || missing.is_empty(),
             "a switch of {id} to epoch {epoch} without loss has lost {missing:?} (seed {})",
             self.chaos.seed
         );
         customer.lost += missing.len();
-        customer.acked.retain(|write| !missing.contains(write));
-        Answer::Promoted { timeline: fork.timeline, fork_lsn: stores.lsn }
+        customer.acked.retain(|write, _| !missing.contains(write));
+        let fork_lsn = stores.lsn;
+        self.check_loss(id, loss_ms);
+        Answer::Promoted { timeline: fork.timeline, fork_lsn }
     }
 
     /// A node as performer of everything that concerns what is stored.
@@ -228,7 +250,7 @@ impl World {
         }
         let other_alive = self.actors[&Who::Node(1 - index)].alive;
         let other = self.stores[1 - index].get(id).cloned().unwrap_or_default();
-        let is_stalled = self.chaos.stalled;
+        let is_stalled = self.is_stalled();
         let stores = self.stores[index].entry(id.clone()).or_default();
         let is_old = command.operation < stores.order;
         match &command.action {
@@ -345,7 +367,7 @@ impl World {
             return Err("nobody is served".to_owned());
         }
         let rows: BTreeSet<u64> = active.log.iter().copied().collect();
-        match customer.acked.iter().find(|write| !rows.contains(write) || !active.files.contains(write)) {
+        match customer.acked.keys().find(|write| !rows.contains(write) || !active.files.contains(write)) {
             Some(write) => Err(format!("write {write} was acknowledged and is gone")),
             None => Ok(()),
         }

@@ -15,12 +15,15 @@ use crate::{
     api::{
         EnvironmentId, Epoch, Region, compute,
         control::{Failover, Scope},
+        guard::{GuardLevel, Stamp},
         node::{Action, Answer, Command},
         permit::{PermitReply, PermitRequest},
         role::{DoorPorts, Policy, Timers},
         route::{EdgeReport, Route},
     },
-    platform::core::{AskId, CallFailure, CallId, Core, Effect, Event, OrderAnswer, Record, Refused, Settings},
+    platform::core::{
+        AskId, CallFailure, CallId, Core, Effect, Event, OrderAnswer, Record, Refused, Samples, Settings,
+    },
 };
 
 /// East is 0, west is 1.
@@ -74,6 +77,9 @@ pub(super) struct Actor {
 /// What one holder holds: epoch and end by its own clock.
 pub(super) type Held = BTreeMap<EnvironmentId, (Epoch, u64)>;
 
+/// Until when a compute may let writes pass, by its own clock: by each grantor's word.
+pub(super) type Writes = BTreeMap<(EnvironmentId, Who), u64>;
+
 pub struct World {
     pub now: u64,
     pub chaos: Chaos,
@@ -84,6 +90,8 @@ pub struct World {
     /// Steps of the core so far.
     pub steps: u64,
     pub answers: Vec<Result<OrderAnswer, Refused>>,
+    /// An operator has accepted that more than the bound is lost.
+    pub is_loss_accepted: bool,
     pub routes: BTreeMap<EnvironmentId, Route>,
     pub(super) rng: ChaCha8Rng,
     pub(super) queue: BTreeMap<(u64, u64), Due>,
@@ -93,6 +101,11 @@ pub struct World {
     pub(super) started_ms: u64,
     pub(super) first_start_ms: u64,
     pub(super) held: BTreeMap<Who, Held>,
+    pub(super) writes_until: [Writes; 2],
+    /// The last stamp that a holder had from a grantor.
+    pub(super) stamps: BTreeMap<(Who, Who), Stamp>,
+    /// The node as grantor: the real one's estimates.
+    pub(super) exposures: [BTreeMap<EnvironmentId, (Epoch, Samples, GuardLevel)>; 2],
     pub(super) stores: [BTreeMap<EnvironmentId, Stores>; 2],
     pub(super) computes: [BTreeMap<EnvironmentId, ComputeState>; 2],
     pub(super) customers: BTreeMap<EnvironmentId, Customer>,
@@ -124,6 +137,7 @@ impl World {
             writes: 0,
             steps: 0,
             answers: Vec::new(),
+            is_loss_accepted: false,
             routes: BTreeMap::new(),
             queue: BTreeMap::new(),
             sequence: 0,
@@ -132,6 +146,9 @@ impl World {
             started_ms: 0,
             first_start_ms: 0,
             held: BTreeMap::new(),
+            writes_until: [BTreeMap::new(), BTreeMap::new()],
+            stamps: BTreeMap::new(),
+            exposures: [BTreeMap::new(), BTreeMap::new()],
             stores: [BTreeMap::new(), BTreeMap::new()],
             computes: [BTreeMap::new(), BTreeMap::new()],
             customers: BTreeMap::new(),

@@ -22,7 +22,7 @@ fn all() -> Vec<Action> {
         Action::CreatePrimary(spec()),
         Action::CreateReplica(spec()),
         Action::ReplicateFiles(spec()),
-        Action::AllowGranting { primary: east },
+        Action::AllowGranting { primary: east, guard: None },
         Action::StopGranting,
         Action::Fence,
         Action::Promote,

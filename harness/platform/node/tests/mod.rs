@@ -179,7 +179,8 @@ async fn an_environment_is_deployed_fenced_promoted_and_its_old_side_never_start
     log_in(&stage.east.config, "auditor").await.unwrap();
     // An order to grant that was delayed on its way changes nothing.
     let primary: crate::api::Region = "east".parse().unwrap();
-    let late = stage.west.order(1, 1, Action::AllowGranting { primary: primary.clone() }).await.unwrap_err();
+    let late =
+        stage.west.order(1, 1, Action::AllowGranting { primary: primary.clone(), guard: None }).await.unwrap_err();
     assert_eq!(late.status(), Some(409));
     // Renewed under the same epoch, it opens again.
     locked(&stage.word).grants = true;

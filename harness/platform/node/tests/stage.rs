@@ -14,6 +14,7 @@ use super::login;
 use crate::{
     api::{
         EnvironmentId, Epoch, Region,
+        guard::Stamp,
         node::{Action, Answer, Command as NodeCommand, Fork},
         permit::{Grant, Holder, NodeState, PermitReply, PermitRequest},
         role::{NodeConfig, NodeSlot, Timers},
@@ -129,7 +130,7 @@ impl Stage {
         assert_eq!(west.order(1, 1, Action::CreateReplica(spec.clone())).await.unwrap(), Answer::Done);
         assert_eq!(east.order(1, 1, Action::ReplicateFiles(spec)).await.unwrap(), Answer::Done);
         let primary = "east".parse().unwrap();
-        assert_eq!(west.order(1, 1, Action::AllowGranting { primary }).await.unwrap(), Answer::Done);
+        assert_eq!(west.order(1, 1, Action::AllowGranting { primary, guard: None }).await.unwrap(), Answer::Done);
     }
 
     /// As [`Self::deploy`], without replicating files.
@@ -143,7 +144,7 @@ impl Stage {
         let primary = "east".parse().unwrap();
         assert_eq!(self.east.order(1, 1, Action::CreatePrimary(spec.clone())).await.unwrap(), Answer::Done);
         assert_eq!(self.west.order(1, 1, Action::CreateReplica(spec)).await.unwrap(), Answer::Done);
-        assert_eq!(self.west.order(1, 1, Action::AllowGranting { primary }).await.unwrap(), Answer::Done);
+        assert_eq!(self.west.order(1, 1, Action::AllowGranting { primary, guard: None }).await.unwrap(), Answer::Done);
     }
 
     /// The witness's compare-and-swap: `region` is the owner under `epoch`.
@@ -273,7 +274,7 @@ async fn grant(State(word): State<Arc<Mutex<Word>>>, Json(request): Json<PermitR
             word.claims.push((request.region.clone(), state));
         }
     }
-    let mut reply = PermitReply { grants: vec![], refused: vec![] };
+    let mut reply = PermitReply { grants: vec![], refused: vec![], stamp: Stamp::default() };
     if let Some((owner, epoch)) = &word.owner {
         for (environment, known) in request.known {
             if known < *epoch {
@@ -284,6 +285,7 @@ async fn grant(State(word): State<Arc<Mutex<Word>>>, Json(request): Json<PermitR
                     epoch: *epoch,
                     lifetime_ms: 600,
                     exposure_ok: true,
+                    pace_ms: 0,
                     slot: 0,
                     bucket: "sales".to_owned(),
                     s3_access_key: "customer".to_owned(),

@@ -65,7 +65,10 @@ pub(super) async fn come_back(stage: &Stage, old: &str, new: &str, operation: u6
     eprintln!("{old} followed within {:?}", began.elapsed());
     assert_eq!(rejoined, Answer::Rejoined(Rejoin::Followed));
     let primary = new.parse().unwrap();
-    assert_eq!(side.order(operation, epoch, Action::AllowGranting { primary }).await.unwrap(), Answer::Done);
+    assert_eq!(
+        side.order(operation, epoch, Action::AllowGranting { primary, guard: None }).await.unwrap(),
+        Answer::Done
+    );
     stage.claimed(old, |claim| claim.sql == SqlRole::Standby && claim.streaming && claim.epoch.0 == epoch).await;
     stage.claimed(new, |claim| claim.sql == SqlRole::Primary && claim.streaming && claim.epoch.0 == epoch).await;
 }
