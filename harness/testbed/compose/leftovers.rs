@@ -6,6 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long an engine that has not answered at all is asked.
+const SILENT: Duration = Duration::from_secs(15);
+
 /// Between two rounds.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -71,14 +74,19 @@ impl Project {
     /// Ends it: containers, networks, volumes. Bounded by `within`. What could not be ended is told.
     pub fn end(&self, within: Duration) -> Vec<String> {
         let deadline = Instant::now() + within;
+        let silent_by = Instant::now() + SILENT.min(within);
+        let mut has_answered = false;
         loop {
-            let trouble = match self.left() {
+            let left = self.left();
+            has_answered |= left.is_ok();
+            let trouble = match left {
                 Ok(left) if left.count() == 0 => return Vec::new(),
                 // What goes away meanwhile, or is in use for a moment, is seen in the next round.
                 Ok(left) => self.remove(&left).err().unwrap_or_else(|| format!("{left:?} is still there")),
                 Err(why) => why,
             };
-            if Instant::now() >= deadline {
+            // A dead engine does not come back by itself.
+            if Instant::now() >= if has_answered { deadline } else { silent_by } {
                 return vec![format!(
                     "Docker project {}: {trouble} (`geodrill clean` ends it once the engine lets it)",
                     self.name
