@@ -50,12 +50,16 @@ pub(super) fn holes(writes: &Writes<'_>, rows: &Rows<'_>, fates: &Fates, chain: 
 /// that were only answered late.
 pub(super) fn zombies(writes: &Writes<'_>, switch: &Switch) -> (Vec<u32>, Vec<u32>) {
     let (mut zombies, mut late) = (Vec::new(), Vec::new());
-    if let (Some(from), Some(switched)) = (switch.from, switch.switched) {
+    if let (Some(from), Some(opened)) = (switch.from, switch.opened) {
         for (number, op) in (0u32..).zip(&writes.ops) {
-            if op.class != Class::Acked || op.side != Some(from) || op.at <= switched || op.at >= switch.back {
+            if op.class != Class::Acked || op.side != Some(from) || op.at <= opened || op.at >= switch.back {
                 continue;
             }
-            if op.sent > switched { zombies.push(number) } else { late.push(number) }
+            // Once traffic is going back to it, it is the next event's new side.
+            if op.sent >= switch.returns {
+                continue;
+            }
+            if op.sent > opened { zombies.push(number) } else { late.push(number) }
         }
     }
     (zombies, late)

@@ -26,11 +26,11 @@ pub(super) struct Answered {
 /// Looks through one event.
 pub(super) fn answered(input: &Input<'_>, environment: EnvironmentIndex, switch: &Switch) -> Answered {
     let mut answered = Answered::default();
-    let (Some(from), Some(switched)) = (switch.from, switch.switched) else { return answered };
-    let follows = seen_to_follow(input, environment, from, switched);
+    let (Some(from), Some(opened)) = (switch.from, switch.opened) else { return answered };
+    let follows = seen_to_follow(input, environment, from, opened);
     let mut asked = OldSideAsked::default();
     for (intent, outcome) in input.history.operations() {
-        if intent.environment != environment || intent.sent <= switched || intent.sent >= switch.returns {
+        if intent.environment != environment || intent.sent <= opened || intent.sent >= switch.returns {
             continue;
         }
         let past_the_edge = matches!(intent.lane, Lane::OldSide { side, .. } if side == from);

@@ -50,6 +50,8 @@ pub(super) struct Switch {
     pub to: Option<Side>,
     /// The first acknowledged write from another side.
     pub switched: Option<RunTime>,
+    /// The new side's first acknowledgement of all: a side that is asked past the edge may answer before customers are sent there.
+    pub opened: Option<RunTime>,
     /// The old side serves again, by a later event; the end of time if not.
     pub back: RunTime,
     /// It is being switched back to, and what it answers from then on is the other event's; the end of time if not.
@@ -89,6 +91,7 @@ pub(super) fn switches(input: &Input<'_>, environment: EnvironmentIndex, acks: &
     for switch in &mut switches {
         switch.observe(serving, acks);
         serving = switch.to.or(serving);
+        switch.opened = switch.switched.map(|switched| opened(input, environment, switch, switched));
     }
     for place in 0..switches.len() {
         let from = switches[place].from;
@@ -111,6 +114,16 @@ pub(super) fn switches(input: &Input<'_>, environment: EnvironmentIndex, acks: &
     }
     switches.push(end(input, acks));
     switches
+}
+
+/// When the new side first acknowledged anything that was sent since the switch began, to whomever.
+fn opened(input: &Input<'_>, environment: EnvironmentIndex, switch: &Switch, switched: RunTime) -> RunTime {
+    let asked = input.history.operations().filter_map(|(intent, outcome)| {
+        let is_asked = matches!(intent.lane, Lane::OldSide { side, .. } if Some(side) == switch.to);
+        let told = outcome.filter(|outcome| outcome.told.is_ok() || outcome.file_acked.is_some())?;
+        (is_asked && intent.environment == environment && intent.sent >= switch.began).then_some(told.at)
+    });
+    asked.min().map_or(switched, |first| first.min(switched))
 }
 
 /// When the fault took effect that was asked for last before this moment, and not healed by then. Its effect may not have been
@@ -156,6 +169,7 @@ impl Switch {
             from: None,
             to: None,
             switched: None,
+            opened: None,
             back: never,
             returns: never,
             cut: None,
@@ -170,5 +184,6 @@ impl Switch {
             .take_while(|ack| ack.at < self.until)
             .find(|ack| ack.is_write && ack.side.is_some() && ack.side != serving && serving.is_some());
         (self.to, self.switched) = (first.and_then(|ack| ack.side), first.map(|ack| ack.at));
+        self.opened = self.switched;
     }
 }

@@ -168,3 +168,30 @@ fn after_the_way_back_the_other_side_is_the_old_one() {
     let stale = measures.findings.iter().filter(|finding| finding.id == Integrity::StaleRead);
     assert_eq!(stale.map(|finding| (&*finding.event, finding.count)).collect::<Vec<_>>(), [("back", 1)]);
 }
+
+/// Its doors may open to those who come directly a moment before customers are sent there.
+#[test]
+fn the_first_whom_a_returning_side_answers_may_be_one_that_came_past_the_edge() {
+    let run = |zombie: bool| {
+        let mut world = World::new();
+        world.write(1, OpKind::Create, "a", false, Answer::Ok);
+        world.fail_over("there", 0, 0);
+        world.write(1, OpKind::Overwrite, "a", false, Answer::Ok);
+        world.observe("there");
+        world.fail_over("back", 0, 0);
+        ask(&mut world, Store::Sql, Access::Write, ok(Some(EAST)), false);
+        if zombie {
+            // The west still takes a customer's write, sent after the east has acknowledged another.
+            world.side = 1;
+            world.write(2, OpKind::Create, "b", false, Answer::Ok);
+            world.side = 0;
+        }
+        world.write(1, OpKind::Overwrite, "a", false, Answer::Ok);
+        world.observe("back");
+        let measures = world.finish().verify();
+        let brains = measures.findings.iter().filter(|finding| finding.id == Integrity::SplitBrain);
+        brains.map(|finding| (finding.event.clone(), finding.count)).collect::<Vec<_>>()
+    };
+    assert_eq!(run(false), []);
+    assert_eq!(run(true), [("back".to_owned(), 1)]);
+}
