@@ -23,6 +23,20 @@ impl DiskFull {
         Self { process }
     }
 
+    /// Observes that it is full, or that it is not.
+    async fn settled(&self, testbed: &dyn Testbed, full: bool) -> Proof {
+        settle(|| async {
+            let Space { total, free, refuses } = self.look(testbed).await?;
+            let told = format!("{} of {} are free", kib(free), kib(total));
+            match (full, refuses, free < CRUMBS_BYTES) {
+                (true, true, true) => Ok(format!("{told}, and a write is refused for want of space")),
+                (false, false, false) => Ok(format!("{told}, and a write is taken")),
+                _ => Err(told),
+            }
+        })
+        .await
+    }
+
     async fn look(&self, testbed: &dyn Testbed) -> Result<Space, String> {
         testbed.disk(&self.process, DiskDeed::Look).await.map_err(|error| error.to_string())
     }
@@ -48,14 +62,7 @@ impl Breakage for DiskFull {
     }
 
     fn prove<'a>(&'a self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
-        Box::pin(settle(|| async {
-            let Space { total, free, refuses } = self.look(testbed).await?;
-            let told = format!("{} of {} are free", kib(free), kib(total));
-            match refuses && free < CRUMBS_BYTES {
-                true => Ok(format!("{told}, and a write is refused for want of space")),
-                false => Err(told),
-            }
-        }))
+        Box::pin(self.settled(testbed, true))
     }
 
     fn undo<'a>(&'a mut self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
@@ -63,13 +70,6 @@ impl Breakage for DiskFull {
     }
 
     fn prove_healed<'a>(&'a self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
-        Box::pin(settle(|| async {
-            let Space { total, free, refuses } = self.look(testbed).await?;
-            let told = format!("{} of {} are free", kib(free), kib(total));
-            match !refuses && free >= CRUMBS_BYTES {
-                true => Ok(format!("{told}, and a write is taken")),
-                false => Err(told),
-            }
-        }))
+        Box::pin(self.settled(testbed, false))
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     api::{Region, control::SwitchKind},
     model::{
         RunTime,
-        event::{Event, What},
+        event::{Event, What, last_faults},
         fault::FaultRecord,
         measure::{EventMeasures, Measures},
         operation::{EnvironmentIndex, Side, Store},
@@ -72,14 +72,7 @@ impl<'a> Evidence<'a> {
 
     /// The last record of every fault.
     pub(super) fn faults(self) -> Vec<&'a FaultRecord> {
-        let mut last: Vec<&FaultRecord> = Vec::new();
-        for event in self.events {
-            if let What::Fault(record) = &event.what {
-                last.retain(|earlier| earlier.step != record.step);
-                last.push(record);
-            }
-        }
-        last
+        last_faults(self.events)
     }
 
     /// The end of what was watched: the ledger was closed, or the last event.

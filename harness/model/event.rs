@@ -22,6 +22,18 @@ pub struct Event {
     pub what: What,
 }
 
+/// The last record of every fault, in the order of these.
+pub fn last_faults(events: &[Event]) -> Vec<&FaultRecord> {
+    let mut last: Vec<&FaultRecord> = Vec::new();
+    for event in events {
+        if let What::Fault(record) = &event.what {
+            last.retain(|earlier| earlier.step != record.step);
+            last.push(record);
+        }
+    }
+    last
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum What {

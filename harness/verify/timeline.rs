@@ -3,7 +3,7 @@
 use super::input::Input;
 use crate::model::{
     RunTime, SwitchKind,
-    event::What,
+    event::{What, last_faults},
     fault::FaultRecord,
     operation::{EnvironmentIndex, Lane, Side, Told},
 };
@@ -129,15 +129,8 @@ fn opened(input: &Input<'_>, environment: EnvironmentIndex, switch: &Switch, swi
 /// When the fault took effect that was asked for last before this moment, and not healed by then. Its effect may not have been
 /// proven yet when the platform answered it; where even the deed was not done by then, it was when it was asked for.
 fn fault_before(input: &Input<'_>, at: RunTime) -> Option<RunTime> {
-    let mut last: Vec<&FaultRecord> = Vec::new();
-    for event in input.events {
-        if let What::Fault(record) = &event.what {
-            last.retain(|earlier| earlier.step != record.step);
-            last.push(record);
-        }
-    }
-    let lasting = |record: &&&FaultRecord| record.requested <= at && record.healed.is_none_or(|healed| healed > at);
-    let cause = last.iter().filter(lasting).max_by_key(|record| record.requested)?;
+    let lasting = |record: &&FaultRecord| record.requested <= at && record.healed.is_none_or(|healed| healed > at);
+    let cause = last_faults(input.events).into_iter().filter(lasting).max_by_key(|record| record.requested)?;
     cause.effective.map(|effective| if effective <= at { effective } else { cause.requested })
 }
 

@@ -2,6 +2,7 @@
 //! that people bring up by hand. Drills on it are the shipped ones, with `GEODRILL_TESTBED=compose`.
 
 use std::{
+    ffi::OsStr,
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -150,7 +151,8 @@ async fn a_store_that_does_not_start_is_told_with_its_last_words_and_nothing_is_
     assert_eq!(things(&stage), Vec::<String>::new());
 }
 
-fn said(output: &Output) -> (Option<i32>, String) {
+/// The exit code and both outputs of a program.
+pub fn said(output: &Output) -> (Option<i32>, String) {
     let both = [output.stdout.as_slice(), &output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&both).into_owned())
 }
@@ -231,11 +233,18 @@ impl Drop for ByHand {
 
 /// An image with the program under test.
 fn role_image() -> String {
+    let images = from_packages(&["--binary".as_ref(), program().as_os_str()]);
+    images.into_iter().find(|(name, _)| name == "GEODRILL_IMAGE").expect("it names the image").1
+}
+
+/// The variables that choose the images made of packages, which are made if need be.
+pub fn from_packages(arguments: &[&OsStr]) -> Vec<(String, String)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/images/from-packages");
-    let built = Command::new(script).arg("--binary").arg(program()).output().expect("it starts");
+    let built = Command::new(script).args(arguments).output().expect("it starts");
     assert!(built.status.success(), "{}", said(&built).1);
     let lines = String::from_utf8_lossy(&built.stdout).into_owned();
-    lines.lines().find_map(|line| line.strip_prefix("GEODRILL_IMAGE=")).expect("it names the image").to_owned()
+    let named = lines.lines().filter_map(|line| line.split_once('='));
+    named.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ use std::{
 use nix::{sys::signal::Signal, unistd::Pid};
 
 use crate::{
+    compose::{from_packages, said},
     stage::Stage,
     support::{alone, program},
 };
@@ -180,19 +181,11 @@ fn done(command: &mut Command) {
 
 /// The images that a run needs, as variables.
 fn images() -> Vec<(String, String)> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/images/from-packages");
-    let built = Command::new(script).arg("--base").output().expect("it starts");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let lines = String::from_utf8_lossy(&built.stdout).into_owned();
-    lines
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    from_packages(&["--base".as_ref()])
 }
 
 fn told(output: &Output) -> String {
-    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+    said(output).1
 }
 
 #[tokio::test(flavor = "multi_thread")]
