@@ -12,12 +12,14 @@ use tokio::{
     time::timeout,
 };
 
+#[cfg(feature = "compose")]
+use crate::{api::Address, testbed::compose::relay};
 use crate::{
     api::{
-        Address, Epoch,
+        Epoch,
         route::{Door, DoorStore, Preamble},
     },
-    testbed::{compose::relay, contract::LinkTrial, layout::Service},
+    testbed::{contract::LinkTrial, layout::Service},
 };
 
 /// Longest preamble sent: a compute reads 512 bytes.
@@ -38,6 +40,7 @@ pub(super) enum Way {
     /// It is one of 127.0.0.1.
     Direct(u16),
     /// It is asked of a relay at this port of 127.0.0.1.
+    #[cfg(feature = "compose")]
     Relayed(u16, Address),
 }
 
@@ -97,11 +100,16 @@ async fn attempt(way: &Way, request: &[u8], within: Duration) -> LinkTrial {
 }
 
 async fn connect(way: &Way) -> io::Result<TcpStream> {
-    let (relay, address) = match way {
-        Way::Direct(port) => return TcpStream::connect(local(*port)).await,
-        Way::Relayed(relay, address) => (*relay, address),
-    };
-    let mut stream = TcpStream::connect(local(relay)).await?;
+    match way {
+        Way::Direct(port) => TcpStream::connect(local(*port)).await,
+        #[cfg(feature = "compose")]
+        Way::Relayed(relay, address) => relayed(*relay, address).await,
+    }
+}
+
+#[cfg(feature = "compose")]
+async fn relayed(through: u16, address: &Address) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(local(through)).await?;
     stream.write_all(format!("{address}\n").as_bytes()).await?;
     // Byte by byte: what follows the line is the service's.
     let mut said = Vec::new();
