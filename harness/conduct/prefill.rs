@@ -70,6 +70,9 @@ async fn one(observer: &Observer, spec: &LoadSpec, target: &Target, deadline: Du
     for side in [Side(0), Side(1)] {
         observer.acquaint(environment, side).await?;
     }
+    // What is measured is full stores, not the filling of them: its last minutes are still on their way to the disk, and every
+    // commit, checkpoint and promotion until then would wait for them.
+    tokio::task::spawn_blocking(nix::unistd::sync).await.map_err(|error| error.to_string())?;
     say(format!("{count} rows and objects are there, and read"));
     Ok(())
 }
