@@ -118,7 +118,7 @@ pub(super) enum Command {
         geodrill clean --all       the evidence of abandoned runs as well\n\n\
         A run that is under way and a lab that stands are never touched.")]
     Clean(Clean),
-    /// Lists scenarios, faults, guarantees and testbeds.
+    /// Lists scenarios, faults, triggers, guarantees and testbeds.
     List {
         /// One of them alone.
         #[arg(value_enum)]
@@ -412,6 +412,8 @@ pub(super) enum Listed {
     Scenarios,
     /// Faults.
     Faults,
+    /// What a step can wait for.
+    Triggers,
     /// Guarantees.
     Guarantees,
     /// Testbeds.

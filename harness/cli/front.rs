@@ -11,11 +11,11 @@ use super::{
     validate::scenario_files,
 };
 use crate::{
-    conduct::Drill,
+    conduct::{Drill, places::fresh_folder},
     lab::{
         self, HostConfig, LabFile, Task, enter,
         find::{self, Found},
-        front::{Front, fresh_folder},
+        front::Front,
         talk::{Blame, Said},
     },
     model::testbed::TestbedName,
