@@ -109,8 +109,7 @@ impl Course {
         sleep(self.plan.workload.warm_up).await;
 
         self.phase(RunPhase::Timeline);
-        let mut timeline =
-            Timeline::new(&observer, load.gauge(), receiver.patient(), boundaries.clone(), orders);
+        let mut timeline = Timeline::new(&observer, load.gauge(), receiver.patient(), boundaries.clone(), orders);
         let walked = timeline.walk(false).await;
 
         self.phase(RunPhase::Settle);

@@ -65,7 +65,17 @@ fn table(out: &mut String, title: &str, rows: &[&StatisticsRow], style: Style) {
     let mut table = Table::new();
     table.load_style(NOTHING).force_no_tty().set_content_arrangement(ContentArrangement::Disabled);
     table.set_header([
-        title, "", "held", "not stressed", "violated", "inconclusive", "fails at most", "min", "median", "max", "P95",
+        title,
+        "",
+        "held",
+        "not stressed",
+        "violated",
+        "inconclusive",
+        "fails at most",
+        "min",
+        "median",
+        "max",
+        "P95",
         "tested",
     ]);
     for row in rows {
@@ -116,7 +126,10 @@ fn integrity(out: &mut String, rows: &[&StatisticsRow]) {
     let Some(rate) = rows.first().and_then(|row| row.failure_rate) else { return };
     let names: Vec<&str> = rows.iter().map(|row| row.id.trim_start_matches("integrity.")).collect();
     let (trials, at_most) = (rate.trials, percent(rate.at_most));
-    line(out, format!("\nintegrity: held in {trials} of {trials}, so each fails in {at_most} at most ({})", names.join(", ")));
+    line(
+        out,
+        format!("\nintegrity: held in {trials} of {trials}, so each fails in {at_most} at most ({})", names.join(", ")),
+    );
 }
 
 fn trials(out: &mut String, statistics: &Statistics, style: Style) {

@@ -80,7 +80,8 @@ fn trial_row(info: &Info, trial: &Trial) -> TrialRow {
         Ok(report) => report.reasons.clone(),
         Err(why) => vec![format!("it brought no report: {why}")],
     };
-    let on = if info.testbed == TestbedName::default() { String::new() } else { format!(" --testbed {}", info.testbed) };
+    let on =
+        if info.testbed == TestbedName::default() { String::new() } else { format!(" --testbed {}", info.testbed) };
     let (named, seed) = (shell_word(&info.named), trial.seed);
     TrialRow {
         number: trial.number,
@@ -137,7 +138,8 @@ fn places(trials: &[Trial]) -> Vec<Place<'_>> {
             places.push(place(row));
         }
     }
-    let has = |report: &Report, wanted: &dyn Fn(Place<'_>) -> bool| report.guarantees.iter().any(|row| wanted(place(row)));
+    let has =
+        |report: &Report, wanted: &dyn Fn(Place<'_>) -> bool| report.guarantees.iter().any(|row| wanted(place(row)));
     let stands_in = |&(id, environment, event): &Place<'_>| {
         let of_event = |other: Place<'_>| (other.0, other.1) == (id, environment) && other.2.is_some();
         let without = |other: Place<'_>| other == (id, environment, None);

@@ -152,6 +152,8 @@ fn outcome() -> impl Strategy<Value = Option<Verdict>> {
 }
 
 proptest! {
+    // Each case makes a whole report for every trial.
+    #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn counts_are_those_of_the_trials_in_any_order(outcomes in prop::collection::vec(outcome(), 1..12), turn in 0_usize..12) {
         const ID: &str = "dataverse.unplanned.notice";

@@ -254,7 +254,9 @@ fn the_schema_fits_what_is_shipped_and_not_what_is_wrong() {
         assert!(fits(&schema, &schema, &value), "{}", scenario.name);
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness/scenario/tests/bad");
-    for name in ["five-mistakes", "actions", "measured", "side-by-side", "quantities", "regions", "nothing-required", "a-list"] {
+    for name in
+        ["five-mistakes", "actions", "measured", "side-by-side", "quantities", "regions", "nothing-required", "a-list"]
+    {
         let text = fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap();
         // A duplicate or a broken line is no value at all.
         if let Ok(value) = serde_saphyr::from_str::<Value>(&text) {
