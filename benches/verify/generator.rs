@@ -458,6 +458,7 @@ impl Maker {
         let run = RunFile {
             plan: plan(),
             seed,
+            phase_seed: None,
             run: RUN,
             testbed: "native".to_owned(),
             versions: Vec::new(),

@@ -40,7 +40,10 @@ pub(super) enum Command {
         geodrill run scenarios/ --format json > reports.json\n  \
         geodrill run drill.yaml --seed 7 --out result\n  \
         geodrill run unplanned-failover --testbed compose\n  \
-        geodrill run unplanned-failover --keep     look around afterwards; `geodrill down` ends it")]
+        geodrill run unplanned-failover --keep     look around afterwards; `geodrill down` ends it\n  \
+        geodrill run unplanned-failover --trials 20 --at-once 2 --seed 7 --out trials\n\n\
+        Each trial is a drill of its own, its faults and orders at drawn moments. What repeats one alone is printed:\n  \
+        geodrill run unplanned-failover --seed 7191089600892374487 --phase-seed 7191089600892374487")]
     Run(Run),
     /// Checks scenario files and tells every mistake at once; starts nothing.
     #[command(after_help = "Example:\n  geodrill validate my-drill.yaml scenarios/")]
@@ -118,7 +121,7 @@ pub(super) enum Command {
         geodrill clean --all       the evidence of abandoned runs as well\n\n\
         A run that is under way and a lab that stands are never touched.")]
     Clean(Clean),
-    /// Lists scenarios, faults, guarantees and testbeds.
+    /// Lists scenarios, faults, triggers, guarantees and testbeds.
     List {
         /// One of them alone.
         #[arg(value_enum)]
@@ -159,6 +162,9 @@ fn testbeds() -> impl TypedValueParser<Value = TestbedName> {
     PossibleValuesParser::new(TestbedName::ALL.map(TestbedName::as_str)).try_map(|name| name.parse::<TestbedName>())
 }
 
+/// More trials than anybody waits for.
+const TRIALS_MAX: i64 = 10_000;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Run {
     /// Files, folders, or names of shipped scenarios (`geodrill list scenarios`).
@@ -176,12 +182,21 @@ pub(super) struct Run {
     pub(super) seed: Option<u64>,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t)]
-    pub(super) format: Format,
+    pub(super) format: RunFormat,
+    /// Runs each scenario so many times, faults and orders at drawn moments, and tells statistics; seeds are derived from the seed.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=TRIALS_MAX))]
+    pub(super) trials: Option<u32>,
+    /// So many trials side by side, one for each processor at most; without it one for every two processors.
+    #[arg(long, value_name = "M", requires = "trials", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) at_once: Option<u32>,
+    /// Lets each fault and each order come after a wait that is drawn from this seed, as a trial does.
+    #[arg(long, value_name = "SEED", conflicts_with = "trials")]
+    pub(super) phase_seed: Option<u64>,
     /// Whether missing servers are made.
     #[arg(long, value_enum, default_value_t)]
     pub(super) setup: Setup,
     /// Leaves the run standing as a lab when it is over, and says how to enter and how to end it.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["trials", "phase_seed"])]
     pub(super) keep: bool,
 }
 
@@ -397,6 +412,18 @@ pub(super) enum Format {
     Json,
 }
 
+/// How `run` prints what came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum RunFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// For programs: everything at the end, as one value.
+    Json,
+    /// For programs: a line for each report as soon as it is there, and for statistics at their end.
+    Ndjson,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum Setup {
     /// They are.
@@ -412,6 +439,8 @@ pub(super) enum Listed {
     Scenarios,
     /// Faults.
     Faults,
+    /// What a step can wait for.
+    Triggers,
     /// Guarantees.
     Guarantees,
     /// Testbeds.
@@ -424,4 +453,6 @@ pub(super) enum SchemaOf {
     Scenario,
     /// Of `report.json`.
     Report,
+    /// Of `trials.json`.
+    Trials,
 }

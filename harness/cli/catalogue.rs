@@ -22,6 +22,10 @@ pub(super) fn list(what: Option<Listed>, format: Format) -> String {
     if wanted(Listed::Faults) {
         sections.push(("faults", Fault::NAMES.iter().map(|name| ((*name).to_owned(), offered_by(name))).collect()));
     }
+    if wanted(Listed::Triggers) {
+        let all = scenario::TRIGGERS.map(|(name, about)| (name.to_owned(), about.to_owned()));
+        sections.push(("triggers", all.to_vec()));
+    }
     if wanted(Listed::Guarantees) {
         let all = guarantee::sets().into_iter().flat_map(|set| set.guarantees);
         sections.push(("guarantees", all.map(|one| (one.id, one.says)).collect()));

@@ -59,6 +59,7 @@ fn perform(cli: Cli) -> Exit {
             let schema = match of {
                 SchemaOf::Scenario => scenario::schema(),
                 SchemaOf::Report => report::schema(),
+                SchemaOf::Trials => report::trials::schema(),
             };
             print(&format!("{schema:#}\n"))
         }
@@ -107,6 +108,16 @@ pub(super) fn print(text: &str) -> Exit {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Held,
         Err(_) => Exit::Internal,
     }
+}
+
+/// Prints a result for programs, over several lines.
+pub(super) fn print_json(value: &impl serde::Serialize) -> Exit {
+    serde_json::to_string_pretty(value).map_or(Exit::Internal, |text| print(&format!("{text}\n")))
+}
+
+/// Prints one of several results for programs, in one line.
+pub(super) fn print_line(value: &impl serde::Serialize) -> Exit {
+    serde_json::to_string(value).map_or(Exit::Internal, |text| print(&format!("{text}\n")))
 }
 
 /// Prints an error.

@@ -3,19 +3,19 @@
 use std::{io, path::PathBuf};
 
 use super::{
-    args::{Format, Run, Up},
-    entry::{colour, complain, print},
+    args::{Run, RunFormat, Up},
+    entry::{colour, complain, print, print_json, print_line},
     exit::Exit,
     progress::{self, Progress},
     sweep::sweep,
     validate::scenario_files,
 };
 use crate::{
-    conduct::Drill,
+    conduct::{Drill, places::fresh_folder},
     lab::{
         self, HostConfig, LabFile, Task, enter,
         find::{self, Found},
-        front::{Front, fresh_folder},
+        front::Front,
         talk::{Blame, Said},
     },
     model::testbed::TestbedName,
@@ -86,10 +86,9 @@ pub(super) async fn run_and_keep(arguments: Run) -> Exit {
     };
     let exit = exit.and(report.verdict.into());
     let shown = match arguments.format {
-        Format::Human => print(&report::human(&report, Style { colour: colour(&io::stdout()), ..Style::PLAIN })),
-        Format::Json => {
-            serde_json::to_string_pretty(&report).map_or(Exit::Internal, |text| print(&format!("{text}\n")))
-        }
+        RunFormat::Human => print(&report::human(&report, Style { colour: colour(&io::stdout()), ..Style::PLAIN })),
+        RunFormat::Json => print_json(&report),
+        RunFormat::Ndjson => print_line(&report),
     };
     progress::line(&format!("results: {}", results.display()));
     // A program reads the report alone.

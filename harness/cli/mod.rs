@@ -20,6 +20,7 @@ mod run;
 mod servers;
 mod status;
 mod sweep;
+mod trials;
 mod validate;
 
 pub use entry::main;

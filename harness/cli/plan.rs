@@ -13,6 +13,7 @@ use crate::{
     conduct::Drill,
     model::{
         fault::Fault,
+        operation::Store,
         plan::{Action, Expectation, Plan, Platform, Step, StepState, Subject, When},
     },
     scenario::catalogue,
@@ -86,6 +87,11 @@ impl Walk<'_> {
     fn step(&mut self, step: &Step) {
         if let Some(When::At(at)) = step.when {
             self.now = self.now.max(at);
+        }
+        if let Some(When::Count { environment, acked }) = &step.when {
+            let loaded = if environment.is_some() { 1 } else { self.plan.environments.len() };
+            let offered_per_s = self.plan.workload.rate_per_s * loaded as f64;
+            self.now = self.now.max(Duration::from_secs_f64(*acked as f64 / offered_per_s));
         }
         let healed_by = match &step.when {
             // It waits for a healing that comes so long after its fault.
@@ -175,6 +181,14 @@ fn when(step: &Step) -> String {
         Some(When::Journal { step, environment, nth }) => {
             let of = environment.as_ref().map(|id| format!(" of {id}")).unwrap_or_default();
             format!("once control's journal has {step}{of}, number {nth}")
+        }
+        Some(When::Lag { environment, store, at_least }) => {
+            let what = if *store == Store::Sql { "rows" } else { "objects" };
+            format!("once {what} of {environment} are measured to be {:.1} s behind", at_least.as_secs_f64())
+        }
+        Some(When::Count { environment, acked }) => {
+            let of = environment.as_ref().map(|id| format!(" of {id}")).unwrap_or_default();
+            format!("once {acked} writes{of} are acknowledged")
         }
         Some(When::Quiesced) => "after the last write".to_owned(),
     };

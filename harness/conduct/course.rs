@@ -109,16 +109,7 @@ impl Course {
         sleep(self.plan.workload.warm_up).await;
 
         self.phase(RunPhase::Timeline);
-        let mut timeline = Timeline::new(
-            Arc::clone(&self.plan),
-            Arc::clone(&self.testbed),
-            plane,
-            self.recorder.clone(),
-            endpoints,
-            boundaries.clone(),
-            orders,
-        )
-        .receiving(receiver.patient());
+        let mut timeline = Timeline::new(&observer, load.gauge(), receiver.patient(), boundaries.clone(), orders);
         let walked = timeline.walk(false).await;
 
         self.phase(RunPhase::Settle);

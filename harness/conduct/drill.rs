@@ -22,7 +22,7 @@ use super::{
     course::Course,
     folder::{self, Layout, RunFile},
     judge,
-    places::{role_binary, runs_root, testbed},
+    places::{fresh_folder, role_binary, runs_root, testbed},
     recorder::Recorder,
 };
 use crate::{
@@ -96,6 +96,11 @@ impl Cancel {
         self.told.send_replace(true);
     }
 
+    /// Whether it was.
+    pub fn is_cancelled(&self) -> bool {
+        *self.told.borrow()
+    }
+
     async fn cancelled(&self) {
         // An error would mean that the sender is gone, which `self` keeps alive.
         self.told.subscribe().wait_for(|told| *told).await.map(drop).unwrap_or_default();
@@ -107,6 +112,7 @@ impl Cancel {
 pub struct Drill {
     plan: Plan,
     seed: u64,
+    phase_seed: Option<u64>,
     folder: PathBuf,
     out: Option<PathBuf>,
     role_binary: Option<PathBuf>,
@@ -118,7 +124,7 @@ pub struct Drill {
 }
 
 /// Takes the lines that setting the servers up has to show.
-type Shown = Box<dyn Fn(&str) + Send + Sync>;
+type Shown = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl Drill {
     /// A drill from a scenario file, on the testbed that `GEODRILL_TESTBED` names, or else on `native`.
@@ -186,25 +192,32 @@ impl Drill {
     /// A drill from a plan, on the testbed `native`.
     pub fn new(plan: Plan) -> Self {
         let seed = plan.seed.unwrap_or_else(|| rand::rng().random());
-        let stamp = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
-        let folder = runs_root().join(format!("{stamp}-{:04x}", rand::rng().random::<u16>()));
         Self {
             plan,
             seed,
-            folder,
+            phase_seed: None,
+            folder: fresh_folder(),
             out: None,
             role_binary: None,
             testbed: TestbedName::Native,
             setup: SetupMode::Auto,
-            shown: Box::new(|line| tracing::info!("{line}")),
+            shown: Arc::new(|line| tracing::info!("{line}")),
             listener: None,
             cancel: Cancel::default(),
         }
     }
 
-    /// Sets the seed of load and phases; the file's own is then not used.
+    /// Sets the seed of the load; the file's own is then not used.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Lets a wait of its own go before every fault and every order, drawn from this seed, so that they meet the platform's
+    /// timers at other moments than with another seed. [`Drill::plan`] shows them.
+    pub fn phases(mut self, seed: u64) -> Self {
+        self.plan = scenario::phased(self.plan, seed);
+        self.phase_seed = Some(seed);
         self
     }
 
@@ -228,7 +241,7 @@ impl Drill {
 
     /// Shows the lines of setting the servers up, every command among them; without this they are logged.
     pub fn show(mut self, shown: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        self.shown = Box::new(shown);
+        self.shown = Arc::new(shown);
         self
     }
 
@@ -248,6 +261,24 @@ impl Drill {
         self
     }
 
+    /// The same drill once more, in a folder of its own. Whatever interrupts one of the two interrupts both.
+    pub(super) fn again(&self) -> Self {
+        let same = Self {
+            plan: self.plan.clone(),
+            seed: self.seed,
+            phase_seed: self.phase_seed,
+            folder: self.folder.clone(),
+            out: self.out.clone(),
+            role_binary: self.role_binary.clone(),
+            testbed: self.testbed,
+            setup: self.setup,
+            shown: Arc::clone(&self.shown),
+            listener: self.listener.clone(),
+            cancel: self.cancel.clone(),
+        };
+        same.in_folder(fresh_folder())
+    }
+
     /// Where it runs.
     pub fn testbed(&self) -> TestbedName {
         self.testbed
@@ -261,6 +292,16 @@ impl Drill {
     /// What it will do.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The seed of its load.
+    pub fn seed_used(&self) -> u64 {
+        self.seed
+    }
+
+    /// Where its results are left, if that is not the run's folder.
+    pub fn kept_in(&self) -> Option<&Path> {
+        self.out.as_deref()
     }
 
     /// The run's folder, which `run` makes.
@@ -285,9 +326,15 @@ impl Drill {
         self.perform(true).await
     }
 
+    /// Finds what its testbed runs, or makes what is missing.
+    pub(super) async fn equipped(&self) -> Result<Equipped, DrillError> {
+        let shown = |line: &str| (self.shown)(line);
+        Ok(Equipped::find(self.testbed, &shown, self.setup).await?)
+    }
+
     async fn perform(self, keeps: bool) -> Result<(Finished, Arc<dyn Testbed>), DrillError> {
         let layout = Layout::new(&self.folder);
-        let equipped = Equipped::find(self.testbed, &self.shown, self.setup).await?;
+        let equipped = self.equipped().await?;
         layout.create().map_err(DrillError::io("the run's folder"))?;
         // To the end of judging, so that nobody takes it for a finished one. Whoever keeps it may hold it already.
         let _held = os::hold::hold(&self.folder).map_err(DrillError::io("the run's folder"))?;
@@ -321,6 +368,7 @@ impl Drill {
         let mut run = RunFile {
             plan: self.plan.clone(),
             seed: self.seed,
+            phase_seed: self.phase_seed,
             run: rand::rng().random(),
             testbed: testbed.name().to_owned(),
             versions: testbed.versions(),
@@ -379,7 +427,12 @@ impl Drill {
             }
             None => self.folder.clone(),
         };
-        let (report, measures) = judge::judge(&folder).map_err(DrillError::io("judging"))?;
+        // On a thread of its own: other drills may be under way on these.
+        let judged = {
+            let folder = folder.clone();
+            tokio::task::spawn_blocking(move || judge::judge(&folder)).await.map_err(io::Error::other).flatten()
+        };
+        let (report, measures) = judged.map_err(DrillError::io("judging"))?;
         Ok((Finished { report, measures, folder, left }, testbed))
     }
 

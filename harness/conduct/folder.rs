@@ -28,6 +28,9 @@ pub struct RunFile {
     pub plan: Plan,
     /// The seed that was used.
     pub seed: u64,
+    /// The seed that the plan's phases were drawn from, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase_seed: Option<u64>,
     /// The run's number in its tokens.
     pub run: u32,
     /// The testbed.

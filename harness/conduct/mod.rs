@@ -3,8 +3,9 @@
 //! readings alone, so that a finished run can be judged again from its folder.
 //!
 //! - [`drill`]: what users of the library call.
+//! - [`trials`]: one drill again and again, several side by side.
 //! - `course`: the phases of a run, in order.
-//! - `timeline`: its steps: trigger, act, wait.
+//! - `timeline`: its steps: trigger, act, wait; `triggers`: those by what the examiner measures itself.
 //! - `watch`: what the platform says, and the observation of every switch.
 //! - `observe`: readings of the stores, past the platform.
 //! - `protection`: what the platform says of replicas after a switch, and what is seen of them; `salvages`: its lists of
@@ -35,6 +36,9 @@ mod recorder;
 mod replica;
 mod salvages;
 mod timeline;
+pub mod trials;
+mod triggers;
 mod watch;
 
 pub use drill::{Cancel, Drill, DrillError, Finished};
+pub use trials::Trials;

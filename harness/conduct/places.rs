@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rand::RngExt;
+
 use super::DrillError;
 use crate::model::testbed::TestbedName;
 
@@ -19,6 +21,12 @@ pub fn runs_root() -> PathBuf {
         .or_else(|| given("HOME").map(|home| home.join(".local/state")))
         .unwrap_or_else(|| PathBuf::from(format!("/var/tmp/geodrill-{}", nix::unistd::geteuid())))
         .join("geodrill/runs")
+}
+
+/// A folder below [`runs_root`] for a run that is about to be made.
+pub fn fresh_folder() -> PathBuf {
+    let stamp = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    runs_root().join(format!("{stamp}-{:04x}", rand::rng().random::<u16>()))
 }
 
 /// The testbed that `GEODRILL_TESTBED` names, or else `native`.

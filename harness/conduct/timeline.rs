@@ -9,9 +9,16 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
-use super::{exec, recorder::Recorder, recorder::deadline, watch::Boundaries};
+use super::{
+    exec,
+    observe::Observer,
+    recorder::{Recorder, deadline},
+    triggers::{self, Counter},
+    watch::Boundaries,
+};
 use crate::{
     api::{
+        EnvironmentId,
         control::{OperationState, SwitchKind},
         environment::Endpoints,
     },
@@ -19,10 +26,12 @@ use crate::{
     model::{
         event::{Event, What},
         fault::{Fault, FaultRecord},
+        operation::EnvironmentIndex,
         plan::{Action, Order, Plan, Step, StepState, WantedOutcome, When},
     },
     plane::{Journal, Plane, PlaneError},
     testbed::Testbed,
+    workload::Gauge,
 };
 
 /// The numbers of operations that steps ordered, so that a switch is named after its step and is of the kind ordered.
@@ -45,7 +54,9 @@ pub(super) struct Timeline {
     pub(super) boundaries: Boundaries,
     pub(super) orders: Orders,
     /// Where notices arrive, which may be what is to fail.
-    receiver: Option<Arc<dyn fault::Receiver>>,
+    receiver: Arc<dyn fault::Receiver>,
+    /// What the load has had acknowledged since it was steady.
+    counter: Counter,
     /// Faults that last, by the step that injected them.
     faults: Mutex<BTreeMap<String, Lasting>>,
     /// Where the next part of the timeline looks from.
@@ -84,23 +95,27 @@ pub(super) struct StepFailed {
 }
 
 impl Timeline {
+    /// Of an observed run whose load is steady from now on; `receiver` is where notices arrive, which a fault may act on.
     pub(super) fn new(
-        plan: Arc<Plan>,
-        testbed: Arc<dyn Testbed>,
-        plane: Arc<dyn Plane>,
-        recorder: Recorder,
-        endpoints: Arc<Vec<Endpoints>>,
+        observer: &Observer,
+        gauge: Gauge,
+        receiver: Arc<dyn fault::Receiver>,
         boundaries: Boundaries,
         orders: Orders,
     ) -> Self {
-        let since = Since { event: recorder.mark(), journal: 0 };
-        let faults = Mutex::default();
-        Self { plan, testbed, plane, recorder, endpoints, boundaries, orders, receiver: None, faults, since }
-    }
-
-    /// With a receiver of notices that a fault may act on.
-    pub(super) fn receiving(self, receiver: Arc<dyn fault::Receiver>) -> Self {
-        Self { receiver: Some(receiver), ..self }
+        Self {
+            plan: Arc::clone(&observer.plan),
+            testbed: Arc::clone(&observer.testbed),
+            plane: Arc::clone(&observer.plane),
+            recorder: observer.recorder.clone(),
+            endpoints: Arc::clone(&observer.endpoints),
+            boundaries,
+            orders,
+            receiver,
+            counter: Counter::start(gauge, &observer.plan.environments),
+            faults: Mutex::default(),
+            since: Since { event: observer.recorder.mark(), journal: 0 },
+        }
     }
 
     /// Walks the steps of one part of the timeline: the ordinary ones, or those after the last write. The first that fails
@@ -135,9 +150,9 @@ impl Timeline {
         if let Some(When::At(at)) = step.when {
             sleep_until(started + at).await;
         }
-        let limit = deadline(step.within);
+        let limit = deadline(step.within + step.phase);
         self.trigger(step, since, limit).await?;
-        sleep(step.delay).await;
+        sleep(step.delay + step.phase).await;
         if !beside {
             self.boundaries.observed(limit).await?;
         }
@@ -153,7 +168,7 @@ impl Timeline {
     /// Where what comes from now on begins.
     async fn mark(&self) -> Result<Since, String> {
         let event = self.recorder.mark();
-        let journal = if self.plan.steps().any(looks_into_journal) { self.journal().await?.last().await? } else { 0 };
+        let journal = if self.plan.steps().any(Step::meets_journal) { self.journal().await?.last().await? } else { 0 };
         Ok(Since { event, journal })
     }
 
@@ -169,14 +184,21 @@ impl Timeline {
     }
 
     async fn trigger(&self, step: &Step, since: Since, limit: Instant) -> Result<(), String> {
+        let not_in_time = |why: String| format!("its trigger did not come within {:?}: {why}", step.within);
         let found = match &step.when {
             None | Some(When::At(_) | When::Quiesced) => return Ok(()),
             Some(When::Journal { step: entered, environment, nth }) => {
                 let found =
                     self.journal().await?.until(since.journal, entered, environment.as_ref(), *nth, limit).await;
-                return found
-                    .map(drop)
-                    .map_err(|why| format!("its trigger did not come within {:?}: {why}", step.within));
+                return found.map(drop).map_err(not_in_time);
+            }
+            Some(When::Lag { environment, store, at_least }) => {
+                let index = self.index(environment)?;
+                return triggers::lag(&self.recorder, index, *store, *at_least, limit).await.map_err(not_in_time);
+            }
+            Some(When::Count { environment, acked }) => {
+                let index = environment.as_ref().map(|id| self.index(id)).transpose()?;
+                return self.counter.until(index, *acked, limit).await.map_err(not_in_time);
             }
             Some(When::Step { id, is }) => {
                 self.recorder
@@ -198,7 +220,13 @@ impl Timeline {
                     .await
             }
         };
-        found.ok_or_else(|| format!("its trigger did not come within {:?}: {}", step.within, trigger_text(step)))
+        found.ok_or_else(|| not_in_time(trigger_text(step)))
+    }
+
+    fn index(&self, id: &EnvironmentId) -> Result<EnvironmentIndex, String> {
+        let place = self.plan.environments.iter().position(|environment| environment.id == *id);
+        let index = place.and_then(|place| u16::try_from(place).ok()).map(EnvironmentIndex);
+        index.ok_or_else(|| format!("there is no environment `{id}`"))
     }
 
     async fn act(&self, step: &Step, started: Instant, since: Since, limit: Instant) -> Result<String, String> {
@@ -234,7 +262,7 @@ impl Timeline {
 
     async fn inject(&self, step: &Step, fault: &Fault) -> Result<String, String> {
         let clock = self.recorder.clock();
-        let (testbed, receiver) = (Arc::clone(&self.testbed), self.receiver.clone());
+        let (testbed, receiver) = (Arc::clone(&self.testbed), Some(Arc::clone(&self.receiver)));
         let injected = fault::inject_with(&step.id, fault, testbed, receiver, Arc::new(move || clock.now())).await;
         let record = injected.record().clone();
         self.recorder.say(What::Fault(record.clone()));
@@ -314,11 +342,6 @@ impl Timeline {
     }
 }
 
-fn looks_into_journal(step: &Step) -> bool {
-    matches!(step.when, Some(When::Journal { .. }))
-        || matches!(step.action, Action::Inject(Fault::ControlCrash { at: Some(_), .. }))
-}
-
 /// Keeps a fault until it is told how it ends, or until its time is over; a sender that is dropped ends it with the run.
 async fn keep(
     injected: Injected,
@@ -358,9 +381,9 @@ fn trigger_text(step: &Step) -> String {
             let of = environment.as_ref().map(|environment| format!(" of {environment}")).unwrap_or_default();
             format!("event {name}{of}, number {nth}")
         }
-        Some(When::Journal { step, .. }) => format!("the journal entering `{step}`"),
-        Some(When::At(at)) => format!("{at:?} into the load"),
-        Some(When::Quiesced) => "the last write".to_owned(),
-        None => "the step before".to_owned(),
+        // These tell themselves what came instead, or cannot fail to come.
+        Some(When::Journal { .. } | When::Lag { .. } | When::Count { .. } | When::At(_) | When::Quiesced) | None => {
+            String::new()
+        }
     }
 }

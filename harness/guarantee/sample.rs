@@ -117,6 +117,7 @@ pub(crate) fn plan() -> Plan {
         id: id.to_owned(),
         when,
         delay: Duration::ZERO,
+        phase: Duration::ZERO,
         within: Duration::from_secs(within),
         hold: None,
         outcome: WantedOutcome::Completed,

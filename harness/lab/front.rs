@@ -6,14 +6,13 @@ use std::{
     process::Stdio,
 };
 
-use rand::RngExt;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
 use super::{order::HostConfig, talk::Said};
-use crate::{conduct::places::runs_root, os::files};
+use crate::os::files;
 
 /// A host that was started and is listened to. Dropped before the lab stands, the host undoes what it has done.
 pub struct Front {
@@ -21,12 +20,6 @@ pub struct Front {
     held: Option<ChildStdin>,
     said: Lines<BufReader<ChildStdout>>,
     log: PathBuf,
-}
-
-/// A folder for a run that is about to be made.
-pub fn fresh_folder() -> PathBuf {
-    let stamp = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
-    runs_root().join(format!("{stamp}-{:04x}", rand::rng().random::<u16>()))
 }
 
 impl Front {

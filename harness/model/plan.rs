@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{fault::Fault, process::ProcessName, verdict::Verdict};
+use super::{fault::Fault, operation::Store, process::ProcessName, verdict::Verdict};
 use crate::api::{
     EnvironmentId, Region,
     control::{Scope, SwitchKind},
@@ -118,6 +118,10 @@ pub struct Step {
     pub when: Option<When>,
     /// Waits this long after the trigger.
     pub delay: Duration,
+    /// Waits this much longer, which `within` does not count: drawn, so that what is done again and again meets the
+    /// platform's timers at ever other moments. Nothing, unless phases were asked for.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    pub phase: Duration,
     /// Bound on trigger and completion together; exceeded, the run is inconclusive.
     pub within: Duration,
     /// A fault is healed in the background after this long. `None`: until a `heal` step or the end.
@@ -127,6 +131,14 @@ pub struct Step {
     pub outcome: WantedOutcome,
     /// What is done.
     pub action: Action,
+}
+
+impl Step {
+    /// Whether it is to meet a place of the control plane's journal: its trigger is one, or its fault is.
+    pub fn meets_journal(&self) -> bool {
+        matches!(self.when, Some(When::Journal { .. }))
+            || matches!(self.action, Action::Inject(Fault::ControlCrash { at: Some(_), .. }))
+    }
 }
 
 /// A trigger.
@@ -158,6 +170,22 @@ pub enum When {
         environment: Option<EnvironmentId>,
         /// The how-many-th since the step before began, from 1.
         nth: u32,
+    },
+    /// The examiner has itself measured that a replica is so far behind, in a sample taken since this step was armed.
+    Lag {
+        /// Of this environment.
+        environment: EnvironmentId,
+        /// Of this store.
+        store: Store,
+        /// At least so far.
+        at_least: Duration,
+    },
+    /// So many writes of the offered load (probes are none of it) were acknowledged since the steady load began.
+    Count {
+        /// Of this environment alone.
+        environment: Option<EnvironmentId>,
+        /// How many.
+        acked: u64,
     },
     /// After the last write, before the final read.
     Quiesced,

@@ -21,7 +21,7 @@ impl Style {
     /// Without colour, for logs, files and tests.
     pub const PLAIN: Style = Style { colour: false, width: 120 };
 
-    fn paint(self, verdict: Verdict, text: &str) -> String {
+    pub(super) fn paint(self, verdict: Verdict, text: &str) -> String {
         let code = match verdict {
             Verdict::Held => "1;32",
             Verdict::Violated => "1;31",
@@ -31,7 +31,7 @@ impl Style {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
-    fn faint(self, text: &str) -> String {
+    pub(super) fn faint(self, text: &str) -> String {
         if self.colour { format!("\u{1b}[2m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }
@@ -56,7 +56,7 @@ pub fn human(report: &Report, style: Style) -> String {
     out
 }
 
-fn line(out: &mut String, text: impl AsRef<str>) {
+pub(super) fn line(out: &mut String, text: impl AsRef<str>) {
     out.push_str(text.as_ref());
     out.push('\n');
 }
@@ -267,7 +267,7 @@ fn table(out: &mut String, title: &str, rows: &[&GuaranteeRow], style: Style) {
 }
 
 /// Words in lines that fit, each after the margin.
-fn wrapped(out: &mut String, text: &str, margin: &str, width: u16) {
+pub(super) fn wrapped(out: &mut String, text: &str, margin: &str, width: u16) {
     let width = usize::from(width).max(40);
     let mut current = margin.to_owned();
     for word in text.split_whitespace() {
@@ -369,7 +369,7 @@ fn margin(margin: f64, unit: &str) -> String {
     if margin < 0.0 { format!("{} over", shown(-margin, unit)) } else { format!("{} left", shown(margin, unit)) }
 }
 
-fn shown(figure: f64, unit: &str) -> String {
+pub(super) fn shown(figure: f64, unit: &str) -> String {
     match unit {
         "s" => seconds(figure),
         "" => format!("{figure}"),

@@ -3,7 +3,8 @@
 //! - [`contract`]: `report.json`, the contract `geodrill.report/1`; [`schema()`] describes it;
 //! - [`Report::new`]: made from plan, measures, events and judgements;
 //! - [`junit()`]: the same for whoever shows test results;
-//! - [`human()`]: what a tired engineer reads in ten seconds.
+//! - [`human()`]: what a tired engineer reads in ten seconds;
+//! - [`trials`]: the same of one scenario run again and again.
 //!
 //! Keys are only ever added to the contract. A figure that is the platform's own word stands under `claims`, or its phase
 //! under `claimed_phases`; everything else was measured.
@@ -13,6 +14,7 @@ mod human;
 mod junit;
 mod make;
 mod schema;
+pub mod trials;
 
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-fn report(run: &Run) -> Report {
+pub(super) fn report(run: &Run) -> Report {
     let judgements = run.judge();
     let info = RunInfo {
         seed: 7,
@@ -30,7 +30,7 @@ fn report(run: &Run) -> Report {
     Report::new(&run.plan, &run.measures, &run.events, &judgements, &overall(&judgements, &run.events), info)
 }
 
-fn failover() -> Run {
+pub(super) fn failover() -> Run {
     let mut run = Run::good()
         .expect("dataverse.unplanned.switched", None, Verdict::Held)
         .expect("dataverse.unplanned.loss", Some(10.0), Verdict::Held)

@@ -62,6 +62,17 @@ pub enum Availability {
     Never(&'static str),
 }
 
+/// What a step can wait for besides the end of the one before it.
+pub const TRIGGERS: [(&str, &str); 7] = [
+    ("at", "so long into the steady load, and not before"),
+    ("step", "a step before it, or beside it, is started, done or healed"),
+    ("event", "the platform says that this has happened"),
+    ("journal", "the control plane's journal has entered this step"),
+    ("lag", "the examiner has measured that a replica is so far behind"),
+    ("count", "so many writes of the load were acknowledged since the steady load began"),
+    ("phase", "quiesced: after the last write"),
+];
+
 impl Catalogue {
     /// What is to be had on one testbed or another, for a schema of files that may be meant for any; it knows no guarantees.
     pub(super) fn of_any() -> Self {

@@ -4,7 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{catalogue::Availability, catalogue::Catalogue, expect, fault, file, platform, timeline, workload};
+use super::{
+    catalogue::Availability, catalogue::Catalogue, expect, fault, file, measured, platform, timeline, workload,
+};
 use crate::{
     api::{environment::EnvironmentKind, guard::GuardMode, ids::NAME_BYTES_MAX},
     model::{
@@ -124,6 +126,15 @@ fn when(catalogue: &Catalogue) -> Value {
         "is" => json!({ "enum": timeline::STATES }),
         "event" => json!({ "enum": catalogue.events }),
         "journal" => json!({ "enum": catalogue.journal_steps }),
+        "lag" => closed(&measured::LAG_FIELDS, &measured::LAG_FIELDS, |field| match field {
+            "store" => json!({ "enum": measured::STORES }),
+            "at_least" => reference("duration"),
+            _ => reference("name"),
+        }),
+        "count" => closed(&measured::COUNT_FIELDS, &["acked"], |field| match field {
+            "acked" => json!({ "type": "integer", "minimum": 1, "maximum": measured::ACKED_MAX }),
+            _ => reference("name"),
+        }),
         "nth" => json!({ "type": "integer", "minimum": 1 }),
         "phase" => json!({ "const": "quiesced" }),
         _ => reference("name"),

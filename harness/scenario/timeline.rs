@@ -3,10 +3,11 @@
 use std::{ops::Range, time::Duration};
 
 use super::{
+    catalogue,
     fault::{self, available},
     fields::{Fields, Sink, single},
     file::Context,
-    scalars,
+    measured, scalars,
     tree::{Node, Value},
 };
 use crate::{
@@ -23,8 +24,12 @@ pub(super) const FIELDS: [&str; 12] =
 /// Of these exactly one.
 pub(super) const ACTIONS: [&str; 6] = ["inject", "heal", "operate", "exec", "pause", "parallel"];
 /// Fields of `when`, and those that say what it waits for.
-pub(super) const WHEN_FIELDS: [&str; 8] = ["at", "step", "is", "event", "journal", "environment", "nth", "phase"];
-pub(super) const TRIGGERS: [&str; 5] = ["at", "step", "event", "journal", "phase"];
+pub(super) const WHEN_FIELDS: [&str; 10] =
+    ["at", "step", "is", "event", "journal", "lag", "count", "environment", "nth", "phase"];
+pub(super) const TRIGGERS: [&str; 7] = {
+    let [at, step, event, journal, lag, count, phase] = catalogue::TRIGGERS;
+    [at.0, step.0, event.0, journal.0, lag.0, count.0, phase.0]
+};
 /// States of a step.
 pub(super) const STATES: [&str; 3] = ["started", "done", "healed"];
 /// Fields of `exec`.
@@ -225,7 +230,8 @@ impl<'d> Decoder<'d, '_, '_> {
             self.sink.error_with(span, message, Some("set a longer `within`".to_owned()));
         }
         let id = self.outlines[self.place].id.clone();
-        Some(Step { id, when: when?, delay, within, hold: hold?.or(lasts), outcome: outcome?, action: action? })
+        let (phase, hold) = (Duration::ZERO, hold?.or(lasts));
+        Some(Step { id, when: when?, delay, phase, within, hold, outcome: outcome?, action: action? })
     }
 
     fn parallel(&mut self, key: &Node, node: &Node) -> Option<Action> {
@@ -265,6 +271,8 @@ impl<'d> Decoder<'d, '_, '_> {
             "at" => scalars::any_duration(value, self.sink).map(When::At),
             "step" => self.when_step(&fields, value),
             "event" | "journal" => self.when_event(name, &fields, value),
+            "lag" => measured::lag(value, self.context, self.sink),
+            "count" => measured::count(value, self.context, self.sink),
             _ => scalars::word(value, "phase", &["quiesced"], self.sink).map(|_| When::Quiesced),
         }
     }

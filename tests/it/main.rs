@@ -24,4 +24,5 @@ mod shipped;
 mod stage;
 mod support;
 mod tampering;
+mod trials;
 mod webhooks;

@@ -1,13 +1,15 @@
 //! Scenario files as data: every file in `bad/` and what is said of it, and files that must be read.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
+    api::EnvironmentId,
     model::{
+        operation::Store,
         plan::{Action, Plan, When},
         promise::Promise,
         testbed::TestbedName,
@@ -152,6 +154,25 @@ seed: 7",
 }
 
 #[test]
+fn steps_wait_for_what_is_measured() {
+    let text = with(
+        "timeline:
+  - { when: { lag: { environment: sales, store: sql, at_least: 500ms } }, within: 5s, pause: 1s }
+  - { when: { lag: { environment: sales, store: files, at_least: 2s } }, pause: 1s }
+  - { when: { count: { environment: sales, acked: 500 } }, pause: 1s }
+  - { when: { count: { acked: 1 } }, delay: 1s, pause: 1s }",
+    );
+    let plan = read("x.yaml", &text).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+    let sales: EnvironmentId = "sales".parse().unwrap();
+    let lag = |store, ms| When::Lag { environment: sales.clone(), store, at_least: Duration::from_millis(ms) };
+    let count = |environment, acked| When::Count { environment, acked };
+    let found: Vec<When> = plan.timeline.into_iter().filter_map(|step| step.when).collect();
+    let wanted =
+        [lag(Store::Sql, 500), lag(Store::Files, 2_000), count(Some(sales.clone()), 500), count(None, 1)].to_vec();
+    assert_eq!(found, wanted);
+}
+
+#[test]
 fn steps_stand_side_by_side_and_wait_for_the_journal() {
     let text = with(
         "platform: { reference: { drain: 1s, gate: 2s, stopped: 5s, dwell: 1s, automatic_return: false, at_once: 1 } }
@@ -176,7 +197,7 @@ expect:
     let ids: Vec<&str> = plan.steps().map(|step| step.id.as_str()).collect();
     assert_eq!(ids, ["attempt", "move", "stall", "step-1-3", "step-2", "flaps", "paused", "held", "cut", "back"]);
     let crash = plan.steps().find(|step| step.id == "step-1-3").unwrap();
-    assert_eq!(crash.hold, Some(std::time::Duration::from_millis(500)), "it is started again by itself");
+    assert_eq!(crash.hold, Some(Duration::from_millis(500)), "it is started again by itself");
 }
 
 #[test]
@@ -233,7 +254,9 @@ fn the_schema_fits_what_is_shipped_and_not_what_is_wrong() {
         assert!(fits(&schema, &schema, &value), "{}", scenario.name);
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("harness/scenario/tests/bad");
-    for name in ["five-mistakes", "actions", "side-by-side", "quantities", "regions", "nothing-required", "a-list"] {
+    for name in
+        ["five-mistakes", "actions", "measured", "side-by-side", "quantities", "regions", "nothing-required", "a-list"]
+    {
         let text = fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap();
         // A duplicate or a broken line is no value at all.
         if let Ok(value) = serde_saphyr::from_str::<Value>(&text) {

@@ -4,7 +4,7 @@ use std::{
     io,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     clients::postgres,
-    model::{RunTime, Token, operation::Connection, operation::EnvironmentIndex},
+    model::{
+        RunTime, Token,
+        operation::{Connection, EnvironmentIndex, Lane, Told},
+    },
     workload::{Clock, Journal},
 };
 
@@ -106,12 +109,26 @@ pub(super) struct Desk {
     pub sides: Arc<Sides>,
     /// Heartbeats.
     pub pulse: Arc<Pulse>,
+    acked: AtomicU64,
 }
 
 impl Desk {
     /// The desk of one environment.
     pub fn new(house: Arc<House>, target: Target) -> Self {
-        Self { house, target, sides: Arc::default(), pulse: Arc::default() }
+        Self { house, target, sides: Arc::default(), pulse: Arc::default(), acked: AtomicU64::new(0) }
+    }
+
+    /// An operation was answered, or given up, and that is in the ledger.
+    pub fn told(&self, lane: Lane, told: &Told) {
+        self.house.tally.told(lane, told);
+        if matches!(lane, Lane::Writer(_)) && told.is_ok() {
+            self.acked.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many writes of its writers were acknowledged.
+    pub fn acked(&self) -> u64 {
+        self.acked.load(Relaxed)
     }
 
     /// The environment's index.

@@ -165,7 +165,7 @@ impl Hand {
     fn finish(&mut self, token: Token, file_acked: Option<FileAck>, told: &Told) -> Option<()> {
         let outcome = Outcome { token, at: self.desk.now(), file_acked, told: told.clone() };
         self.desk.house.recorded(self.desk.house.journal.outcome(&outcome))?;
-        self.desk.house.tally.told(self.lane, told);
+        self.desk.told(self.lane, told);
         if matches!(told, Told::InDoubt { .. }) {
             self.stream = Stream::new(self.desk.house.stream());
         }

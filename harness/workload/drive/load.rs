@@ -67,12 +67,19 @@ pub struct Stall {
 #[derive(Clone)]
 pub struct Gauge {
     house: Arc<House>,
+    desks: Vec<Arc<Desk>>,
 }
 
 impl Gauge {
     /// The figures now.
     pub fn rates(&self) -> Rates {
         self.house.tally.rates()
+    }
+
+    /// How many writes of the writers were acknowledged in this environment, or in all: each is in the ledger already.
+    pub fn acked(&self, environment: Option<EnvironmentIndex>) -> u64 {
+        let wanted = |desk: &&Arc<Desk>| environment.is_none_or(|environment| desk.environment() == environment);
+        self.desks.iter().filter(wanted).map(|desk| desk.acked()).sum()
     }
 }
 
@@ -138,7 +145,7 @@ impl Load {
 
     /// Live figures for whoever follows the load without owning it.
     pub fn gauge(&self) -> Gauge {
-        Gauge { house: self.house.clone() }
+        Gauge { house: self.house.clone(), desks: self.desks.clone() }
     }
 
     /// Stalls of the examiner from now on.
