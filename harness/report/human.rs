@@ -1,11 +1,14 @@
 //! The report for a tired engineer: the verdict first, then what each event did, then every guarantee that was judged, then
-//! integrity, then a word on what was not exercised. A figure that is the platform's word is marked as a claim.
+//! integrity, then how far off was what was claimed, then a word on what was not exercised. A figure that is the platform's word is marked as a claim.
 
 use std::fmt::Write;
 
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 
-use super::contract::{EventKind, EventRow, GuaranteeRow, Report};
+use super::{
+    contract::{EventKind, EventRow, GuaranteeRow, Report},
+    human_claims::claims,
+};
 use crate::model::verdict::Verdict;
 
 /// How to print.
@@ -31,7 +34,7 @@ impl Style {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
-    fn faint(self, text: &str) -> String {
+    pub(super) fn faint(self, text: &str) -> String {
         if self.colour { format!("\u{1b}[2m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }
@@ -45,6 +48,7 @@ pub fn human(report: &Report, style: Style) -> String {
     }
     guarantees(&mut out, report, style);
     integrity(&mut out, report, style);
+    claims(&mut out, report, style);
     for fault in report.faults.iter().filter(|fault| fault.unproven) {
         line(&mut out, format!("Unproven fault {} ({}): {}", fault.target, fault.step, fault.proof));
     }
@@ -56,7 +60,7 @@ pub fn human(report: &Report, style: Style) -> String {
     out
 }
 
-fn line(out: &mut String, text: impl AsRef<str>) {
+pub(super) fn line(out: &mut String, text: impl AsRef<str>) {
     out.push_str(text.as_ref());
     out.push('\n');
 }
@@ -267,7 +271,7 @@ fn table(out: &mut String, title: &str, rows: &[&GuaranteeRow], style: Style) {
 }
 
 /// Words in lines that fit, each after the margin.
-fn wrapped(out: &mut String, text: &str, margin: &str, width: u16) {
+pub(super) fn wrapped(out: &mut String, text: &str, margin: &str, width: u16) {
     let width = usize::from(width).max(40);
     let mut current = margin.to_owned();
     for word in text.split_whitespace() {

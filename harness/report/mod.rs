@@ -5,11 +5,13 @@
 //! - [`junit()`]: the same for whoever shows test results;
 //! - [`human()`]: what a tired engineer reads in ten seconds.
 //!
-//! Keys are only ever added to the contract. A figure that is the platform's own word stands under `claims`, or its phase
-//! under `claimed_phases`; everything else was measured.
+//! Keys are only ever added to the contract. A figure that is the platform's own word stands under `claims` and
+//! `claim_errors`, or its phase under `claimed_phases`; everything else was measured.
 
+mod claims;
 pub mod contract;
 mod human;
+mod human_claims;
 mod junit;
 mod make;
 mod schema;
