@@ -158,7 +158,13 @@ impl Maker {
             let due = slot < self.outage;
             self.say(
                 slot,
-                What::Lag { environment: EnvironmentIndex(0), sql_s: Some(lag_s), files_s: Some(0.03), due },
+                What::Lag {
+                    environment: EnvironmentIndex(0),
+                    sql_s: Some(lag_s),
+                    files_s: Some(0.03),
+                    files_missing: None,
+                    due,
+                },
             );
         }
         let place = slot % CYCLE;

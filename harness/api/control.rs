@@ -228,6 +228,22 @@ pub struct PlatformEvent {
     pub detail: String,
 }
 
+/// How a platform's words on a loss begin, if it knows a bound of it: seconds follow, and of what.
+pub const LOSS_AT_MOST: &str = "estimated loss window: at most the last ";
+
+/// The same where nothing can be lost.
+pub const NOTHING_LOST: &str = "nothing is lost";
+
+impl PlatformEvent {
+    /// The loss that it estimates, seconds; `None`: it gives no figure.
+    pub fn loss_window_s(&self) -> Option<f64> {
+        if self.detail.starts_with(NOTHING_LOST) {
+            return Some(0.0);
+        }
+        self.detail.strip_prefix(LOSS_AT_MOST)?.split_once(" s of ")?.0.parse().ok()
+    }
+}
+
 /// The names of events, in the order in which they may come; scenarios may wait for any of them.
 pub const EVENT_NAMES: [&str; 34] = [
     "environment.deployed",
@@ -491,4 +507,30 @@ pub struct FileReference {
 pub struct Refusal {
     /// What is wrong and what to do.
     pub error: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_window_is_read_from_the_words_that_tell_it() {
+        let check = |detail: &str, expected: Option<f64>| {
+            let event = PlatformEvent {
+                number: 1,
+                at_ms: 1,
+                name: "failover.completed".to_owned(),
+                operation: None,
+                region: None,
+                environment: None,
+                epoch: None,
+                detail: detail.to_owned(),
+            };
+            assert_eq!(event.loss_window_s(), expected, "{detail}");
+        };
+        check(&format!("{LOSS_AT_MOST}2.1 s of rows (timeline 2); unprotected"), Some(2.1));
+        check(&format!("{NOTHING_LOST} (timeline 2)"), Some(0.0));
+        check("estimated loss window: not known", None);
+        check("", None);
+    }
 }

@@ -38,6 +38,14 @@ pub fn unproxied(request: &mut HttpRequest) {
     request.headers_mut().insert(SOURCE_PROXY, "false");
 }
 
+/// Puts a call's own parameters in place of the SDK's, for what MinIO offers beside S3 and has signed in the same way.
+pub fn ask(request: &mut HttpRequest, parameters: &[(&str, &str)]) {
+    let Ok(mut url) = reqwest::Url::parse(request.uri()) else { return };
+    url.query_pairs_mut().clear().extend_pairs(parameters);
+    // It was an address before.
+    let _ = request.set_uri(url.as_str());
+}
+
 /// What a failed call proves: 4xx except 408 and 499 is proven without effect, and so is a refused connection.
 pub fn classify<E: ProvideErrorMetadata + std::error::Error + 'static>(
     error: &SdkError<E, aws_sdk_s3::config::http::HttpResponse>,

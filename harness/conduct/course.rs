@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    DrillError, converge, due,
+    DrillError, claims, converge, due,
     folder::Layout,
     notices::Receiver,
     observe::Observer,
@@ -105,7 +105,7 @@ impl Course {
         self.phase(RunPhase::WarmUp);
         let mut load = Load::start(spec);
         load.ask_old_sides(&old_side::doors(Arc::clone(&self.plan), Arc::clone(&self.testbed), self.recorder.clone()));
-        let followers = self.follow(&load, &endpoints);
+        let followers = self.follow(&load, &plane, &endpoints);
         sleep(self.plan.workload.warm_up).await;
 
         self.phase(RunPhase::Timeline);
@@ -205,13 +205,21 @@ impl Course {
         self.recorder.say(What::Deployed { environment: target.environment, took_s, sql_replica, files_replica });
     }
 
-    /// Follows lag, rates and the examiner's own stalls while the load runs.
-    fn follow(&self, load: &Load, endpoints: &Arc<Vec<Endpoints>>) -> Followers {
+    /// Follows lag, claims, rates and the examiner's own stalls while the load runs.
+    fn follow(&self, load: &Load, plane: &Arc<dyn Plane>, endpoints: &Arc<Vec<Endpoints>>) -> Followers {
         let (sampler, samples) = LagSampler::start(load, self.recorder.clock(), self.secondaries(endpoints));
+        let sources = claims::Sources {
+            plan: Arc::clone(&self.plan),
+            testbed: Arc::clone(&self.testbed),
+            plane: Arc::clone(plane),
+            endpoints: Arc::clone(endpoints),
+            sides: load.pulses().into_iter().map(|(environment, _, sides)| (environment, sides)).collect(),
+        };
         let tasks = vec![
             tokio::spawn(follow_stalls(self.recorder.clone(), load.stalls())),
             tokio::spawn(follow_rates(self.recorder.clone(), load.gauge())),
             tokio::spawn(follow_lag(self.recorder.clone(), samples, Arc::clone(&self.plan))),
+            tokio::spawn(claims::follow(sources, self.recorder.clone())),
         ];
         Followers { tasks, _sampler: sampler }
     }
@@ -273,8 +281,8 @@ async fn follow_rates(recorder: Recorder, gauge: Gauge) {
 async fn follow_lag(recorder: Recorder, mut samples: mpsc::Receiver<LagSample>, plan: Arc<Plan>) {
     while let Some(sample) = samples.recv().await {
         let due = recorder.look(|events| due::replica_is_due(events, sample.environment, &plan.regions));
-        let LagSample { at, environment, sql_s, files_s } = sample;
-        recorder.say_at(at, What::Lag { environment, sql_s, files_s, due });
+        let LagSample { at, environment, sql_s, files_s, files_missing } = sample;
+        recorder.say_at(at, What::Lag { environment, sql_s, files_s, files_missing, due });
     }
 }
 
@@ -294,7 +302,7 @@ impl Drop for Followers {
 fn latest_lag(events: &[Event]) -> Option<f64> {
     let mut seen = std::collections::BTreeMap::new();
     for event in events.iter().rev().take(64) {
-        if let What::Lag { environment, sql_s, files_s, due: true } = &event.what {
+        if let What::Lag { environment, sql_s, files_s, due: true, .. } = &event.what {
             seen.entry(*environment).or_insert((*sql_s, *files_s));
         }
     }

@@ -10,6 +10,7 @@
 //! - `observe`: readings of the stores, past the platform.
 //! - `protection`: what the platform says of replicas after a switch, and what is seen of them; `salvages`: its lists of
 //!   what was left behind; `due`: when a replica is due; `converge`: the end of replication before the final readings.
+//! - `claims`: what servers and platform say of replication, sampled beside the lag that is measured.
 //! - `old_side`: how the side that served before a switch is asked past the edge.
 //! - `recorder`: events, kept and passed on.
 //! - `notices`: the examiner's own webhook receiver.
@@ -24,6 +25,7 @@ pub mod judge;
 pub mod places;
 mod prefill;
 
+mod claims;
 mod converge;
 mod course;
 mod due;

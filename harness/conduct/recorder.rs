@@ -66,7 +66,7 @@ impl Recorder {
     /// Something happened then.
     pub(super) fn say_at(&self, at: RunTime, what: What) -> RunTime {
         match &what {
-            What::Rates { .. } | What::Lag { .. } => {}
+            What::Rates { .. } | What::Lag { .. } | What::Claimed(_) => {}
             What::StepFailed { .. } | What::Problem(_) | What::CleanUpIncomplete(_) => {
                 tracing::warn!(at_s = at.seconds(), ?what, "event");
             }

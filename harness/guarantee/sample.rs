@@ -56,6 +56,7 @@ impl Run {
             findings: Vec::new(),
             books: (0..2).flat_map(|index| [Store::Sql, Store::Files].map(|store| books(index, store))).collect(),
             lags: (0..2).flat_map(|index| [Store::Sql, Store::Files].map(|store| lag(index, store))).collect(),
+            claims: Vec::new(),
             regions: Vec::new(),
         };
         Self { plan: plan(), measures, events }

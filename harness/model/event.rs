@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     RunTime,
+    claim::ClaimSample,
     fault::{FaultRecord, WebhookMode},
     operation::{EnvironmentIndex, Side},
     plan::StepState,
@@ -143,9 +144,14 @@ pub enum What {
         sql_s: Option<f64>,
         /// Of objects.
         files_s: Option<f64>,
+        /// At least so many acknowledged objects had not arrived; `None` if it could not be sampled, or was not.
+        #[serde(default)]
+        files_missing: Option<u64>,
         /// A replica was due.
         due: bool,
     },
+    /// What servers and platform said of an environment's replication, when they were asked.
+    Claimed(ClaimSample),
     /// The examiner itself was held up: probes were late by this much.
     ExaminerStalled {
         /// Seconds.

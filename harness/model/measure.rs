@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     RunTime, Token,
+    claim::ClaimError,
     operation::{EnvironmentIndex, Side, Store},
 };
 use crate::api::control::SwitchKind;
@@ -19,6 +20,9 @@ pub struct Measures {
     pub books: Vec<Books>,
     /// Replication lag of each environment and store.
     pub lags: Vec<Lag>,
+    /// What servers and platform said of replication, and how far they were off.
+    #[serde(default)]
+    pub claims: Vec<ClaimError>,
     /// Of each environment that ended protected, as the platform says: whether both regions are equal.
     #[serde(default)]
     pub regions: Vec<RegionsCompared>,
@@ -180,7 +184,7 @@ pub struct Interruptions {
     pub files_write: Option<Gap>,
     /// Reading objects.
     pub files_read: Option<Gap>,
-    /// Probe period: no shorter interruption can be told from none.
+    /// Probe period of the access that is probed least often: no shorter interruption can be told from none.
     pub resolution_s: f64,
 }
 

@@ -10,7 +10,7 @@ use crate::{
         control::{FileReference, OperationState, PlatformEvent, Salvage},
         environment::{Endpoints, EnvironmentKind},
     },
-    model::plan::Order,
+    model::{claim::PlatformSays, plan::Order},
 };
 
 /// Why an order was not carried out, or a question not answered.
@@ -61,6 +61,9 @@ pub trait Plane: Send + Sync {
 
     /// Whether the platform says that the environment is served *and* has a replica.
     fn protected<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<bool, PlaneError>>;
+
+    /// What the platform says of how far each environment's replica is behind, for every environment at once.
+    fn behind<'a>(&'a self, within: Duration) -> BoxFuture<'a, Result<Vec<(EnvironmentId, PlatformSays)>, PlaneError>>;
 
     /// What the platform says it salvaged when a region came back last; `None`: it says that there was nothing of the kind.
     fn salvage<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<Option<Salvage>, PlaneError>>;

@@ -10,8 +10,8 @@ use crate::{
     api::{
         EnvironmentId, Region,
         control::{
-            Dangling, Deploy, Events, Failover, FileReference, Health, OperationState, OperationView, PlatformEvent,
-            Salvage, Subscription, Tenant,
+            Dangling, Deploy, EnvironmentStatus, Events, Failover, FileReference, Health, OperationState,
+            OperationView, PlatformEvent, Salvage, Status, Subscription, Tenant,
         },
         environment::{EnvironmentKind, EnvironmentPhase, EnvironmentView},
     },
@@ -19,7 +19,7 @@ use crate::{
         http::{Http, HttpError},
         poll,
     },
-    model::plan::Order,
+    model::{claim::PlatformSays, plan::Order},
 };
 
 /// The tenant that owns the environments of a drill.
@@ -138,6 +138,13 @@ impl Plane for ReferencePlane {
         Box::pin(async move { Ok(self.view(id).await?.phase == EnvironmentPhase::Protected) })
     }
 
+    fn behind<'a>(&'a self, within: Duration) -> BoxFuture<'a, Result<Vec<(EnvironmentId, PlatformSays)>, PlaneError>> {
+        Box::pin(async move {
+            let status: Status = self.http.get("/v1/status", within).await?;
+            Ok(status.environments.into_iter().map(|status| (status.id.clone(), says(&status))).collect())
+        })
+    }
+
     fn salvage<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<Option<Salvage>, PlaneError>> {
         Box::pin(async move {
             match self.http.get(&format!("/v1/environments/{id}/salvage"), PROMPT).await {
@@ -188,5 +195,19 @@ impl Plane for ReferencePlane {
             let path = format!("/v1/environments/{id}/dangling");
             Ok(self.http.get::<Dangling>(&path, PROMPT).await?.references)
         })
+    }
+}
+
+/// What an environment's status says of its replica; of the stores, what the serving region's node claims.
+fn says(status: &EnvironmentStatus) -> PlatformSays {
+    let seconds = |ms: u64| Duration::from_millis(ms).as_secs_f64();
+    let claim = status.claims.iter().find(|claim| claim.region == status.active);
+    PlatformSays {
+        exposure_s: status.guard.exposure_ms.map(seconds),
+        sql_s: status.guard.sql_ms.map(seconds),
+        files_s: status.guard.files_ms.map(seconds),
+        sql_behind_bytes: claim.and_then(|claim| claim.sql_behind_bytes).map(|bytes| bytes as f64),
+        files_pending: claim.map(|claim| claim.files_pending as f64),
+        files_oldest_s: claim.map(|claim| seconds(claim.files_oldest_ms)),
     }
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
+    claim::{ClaimCounts, Claimant, Spread},
     measure::{Counts, OldSideAsked},
     operation::Store,
     verdict::Verdict,
@@ -44,6 +45,9 @@ pub struct Report {
     pub events: Vec<EventRow>,
     /// What the platform said, and how far it was off where that was measured.
     pub claims: Vec<ClaimRow>,
+    /// The error of each claim over the whole run: of lag and backlog as servers and platform say it, of moments, of the loss
+    /// that was estimated.
+    pub claim_errors: Vec<ClaimErrorRow>,
     /// Every fault.
     pub faults: Vec<FaultRow>,
     /// Findings against integrity.
@@ -253,8 +257,42 @@ pub struct ClaimRow {
     pub measured_s: Option<f64>,
     /// Heard − measured.
     pub error_s: Option<f64>,
+    /// What it is that was measured.
+    pub beside: Option<String>,
+    /// Why it was not compared.
+    pub why: Option<String>,
     /// The platform's own words.
     pub detail: String,
+}
+
+/// The error of one claim over the whole run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimErrorRow {
+    /// The environment it is about, if it is about one.
+    pub environment: Option<String>,
+    /// Who says it.
+    pub by: Claimant,
+    /// What it is called by whoever says it.
+    pub claim: String,
+    /// Unit of every figure.
+    pub unit: String,
+    /// How often it was asked for or said, and what came of it.
+    pub samples: ClaimCounts,
+    /// What was said, where it was compared; `null` of moments.
+    pub claimed: Option<Spread>,
+    /// What was measured beside it.
+    pub measured: Option<Spread>,
+    /// Claimed − measured: negative is too good, or too early.
+    pub error: Option<Spread>,
+    /// The largest that was measured while it was not said.
+    pub measured_unsaid_max: Option<f64>,
+    /// What was measured is a lower bound: a larger claim has no error.
+    pub at_least: bool,
+    /// What was measured is itself uncertain by this much.
+    pub resolution: Option<f64>,
+    /// Why nothing was compared.
+    pub why: Option<String>,
 }
 
 /// A fault.

@@ -1,11 +1,14 @@
 //! Plan, measures, events and judgements → the report.
 
-use super::contract::{
-    BooksRow, CONTRACT, ClaimRow, EventKind, EventRow, FaultRow, FindingRow, GuaranteeRow, InterruptionRow, LagRow,
-    RecoveryPointRow, RegionsRow, Report, SalvageRow,
+use super::{
+    claims,
+    contract::{
+        BooksRow, CONTRACT, EventKind, EventRow, FaultRow, FindingRow, GuaranteeRow, InterruptionRow, LagRow,
+        RecoveryPointRow, RegionsRow, Report, SalvageRow,
+    },
 };
 use crate::{
-    api::control::{PlatformEvent, SwitchKind},
+    api::control::SwitchKind,
     model::{
         RunTime,
         event::{Event, What},
@@ -43,6 +46,7 @@ impl Report {
         info: RunInfo,
     ) -> Self {
         let name = |index: EnvironmentIndex| name(plan, index);
+        let moments = claims::moments(plan, measures, events);
         Self {
             schema: CONTRACT.to_owned(),
             scenario: plan.name.clone(),
@@ -56,7 +60,8 @@ impl Report {
             reasons: overall.1.clone(),
             guarantees: judgements.iter().map(guarantee).collect(),
             events: measures.events.iter().map(|event| event_row(plan, event)).collect(),
-            claims: claims(plan, measures, events),
+            claim_errors: claims::errors(plan, measures, events, &moments),
+            claims: moments,
             faults: faults(events),
             findings: measures
                 .findings
@@ -112,7 +117,7 @@ impl Report {
     }
 }
 
-fn name(plan: &Plan, index: EnvironmentIndex) -> String {
+pub(super) fn name(plan: &Plan, index: EnvironmentIndex) -> String {
     plan.environments
         .get(usize::from(index.0))
         .map_or_else(|| format!("environment {}", index.0), |found| found.id.to_string())
@@ -200,38 +205,6 @@ fn interruption(all: &Interruptions) -> InterruptionRow {
         censored: named(|gap| gap.censored),
         examiner_stalled: named(|gap| gap.examiner_stalled),
     }
-}
-
-/// What the platform said. That service is routed or a failover completed can be checked: by the first write that a client
-/// saw acknowledged from the other region, of the switch that was under way.
-fn claims(plan: &Plan, measures: &Measures, events: &[Event]) -> Vec<ClaimRow> {
-    let claimed = events.iter().filter_map(|event| match &event.what {
-        What::Claim(claim) => Some((event.at, claim)),
-        _ => None,
-    });
-    claimed
-        .map(|(heard, claim)| {
-            let measured = measured(plan, measures, heard, claim);
-            ClaimRow {
-                claim: claim.name.clone(),
-                environment: claim.environment.as_ref().map(ToString::to_string),
-                region: claim.region.as_ref().map(ToString::to_string),
-                heard_s: heard.seconds(),
-                measured_s: measured.map(RunTime::seconds),
-                error_s: measured.map(|at| heard.seconds() - at.seconds()),
-                detail: claim.detail.clone(),
-            }
-        })
-        .collect()
-}
-
-fn measured(plan: &Plan, measures: &Measures, heard: RunTime, claim: &PlatformEvent) -> Option<RunTime> {
-    let environment = claim.environment.as_ref()?;
-    if !["failover.routed", "failover.completed"].contains(&claim.name.as_str()) {
-        return None;
-    }
-    let mut of = measures.events.iter().filter(|event| name(plan, event.environment) == environment.as_str());
-    of.rfind(|event| event.kind.is_some() && event.began <= heard)?.switched
 }
 
 /// The last record of every fault, in the order in which they were asked for.

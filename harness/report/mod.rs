@@ -6,11 +6,13 @@
 //! - [`human()`]: what a tired engineer reads in ten seconds;
 //! - [`trials`]: the same of one scenario run again and again.
 //!
-//! Keys are only ever added to the contract. A figure that is the platform's own word stands under `claims`, or its phase
-//! under `claimed_phases`; everything else was measured.
+//! Keys are only ever added to the contract. A figure that is the platform's own word stands under `claims` and
+//! `claim_errors`, or its phase under `claimed_phases`; everything else was measured.
 
+mod claims;
 pub mod contract;
 mod human;
+mod human_claims;
 mod junit;
 mod make;
 mod schema;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{environment, lag};
+use super::{claims, environment, lag};
 use crate::{
     ledger::{History, Readings},
     model::{
@@ -42,6 +42,7 @@ pub fn verify(input: &Input<'_>) -> Measures {
     for environment in (0..environments).map(EnvironmentIndex) {
         environment::verify(input, environment, &mut measures);
         measures.lags.extend(lag::statistics(input, environment));
+        measures.claims.extend(claims::errors(input, environment));
     }
     measures
 }

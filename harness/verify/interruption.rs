@@ -85,6 +85,18 @@ impl Probes {
         Self { lanes, end, stalls: stalls(input), overdue, period: input.probe_period, faults: faults(input) }
     }
 
+    /// The period of the slowest lane, as it was sent: a fresh connection is dearer, and not opened as often as a kept one is
+    /// used.
+    fn resolution(&self) -> Duration {
+        let usual = |lane: &ProbeLane| {
+            let mut between: Vec<Duration> =
+                lane.probes.windows(2).map(|pair| pair[1].0.sent.since(pair[0].0.sent)).collect();
+            between.sort_unstable();
+            between.get(between.len() / 2).copied()
+        };
+        self.lanes.iter().filter_map(usual).fold(self.period, Duration::max)
+    }
+
     /// When the fault was asked for whose deed was done then; that moment itself if it was no fault's.
     fn asked_for(&self, done: RunTime) -> RunTime {
         self.faults.iter().find(|(effective, _)| *effective == done).map_or(done, |(_, requested)| *requested)
@@ -116,7 +128,7 @@ impl Probes {
             sql_read: worst(Store::Sql, Access::Read),
             files_write: worst(Store::Files, Access::Write),
             files_read: worst(Store::Files, Access::Read),
-            resolution_s: self.period.as_secs_f64(),
+            resolution_s: self.resolution().as_secs_f64(),
         }
     }
 }

@@ -15,19 +15,17 @@ const DOSE_WINDOW: Duration = Duration::from_secs(1);
 
 /// The lag of each store of an environment while a replica was due; none without a sample.
 pub(super) fn statistics(input: &Input<'_>, environment: EnvironmentIndex) -> Vec<Lag> {
-    let (mut rows, mut objects, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rows, mut objects) = (Vec::new(), Vec::new());
     for event in input.events {
-        if let What::Lag { environment: of, sql_s, files_s, due } = event.what
+        if let What::Lag { environment: of, sql_s, files_s, due, .. } = event.what
             && of == environment
+            && due
         {
-            times.push(event.at);
-            if due {
-                rows.extend(sql_s);
-                objects.extend(files_s);
-            }
+            rows.extend(sql_s);
+            objects.extend(files_s);
         }
     }
-    let error_s = input.probe_period.as_secs_f64() + poll_period(&times);
+    let error_s = error_s(input, environment);
     let of = |store, mut samples: Vec<f64>| {
         samples.sort_unstable_by(f64::total_cmp);
         let max_s = *samples.last()?;
@@ -35,6 +33,15 @@ pub(super) fn statistics(input: &Input<'_>, environment: EnvironmentIndex) -> Ve
         Some(Lag { environment, store, samples: samples.len() as u64, p50_s, p99_s, max_s, error_s })
     };
     [of(Store::Sql, rows), of(Store::Files, objects)].into_iter().flatten().collect()
+}
+
+/// The error of each sample: the heartbeat's period and the sampler's.
+pub(super) fn error_s(input: &Input<'_>, environment: EnvironmentIndex) -> f64 {
+    let times = input.events.iter().filter_map(|event| match event.what {
+        What::Lag { environment: of, .. } if of == environment => Some(event.at),
+        _ => None,
+    });
+    input.probe_period.as_secs_f64() + poll_period(&times.collect::<Vec<_>>())
 }
 
 /// How far the other side was behind when the fault took effect: the largest lag sampled in the second before it.

@@ -7,6 +7,7 @@
 //! - `readings` chooses the reading of each event; `balance` counts it once more with code of its own, the second half
 //!   of the books; `passes` compares the two final ones, `regions` both sides of what ended protected, `salvage` a
 //!   platform's list with what a switch lost.
+//! - `claims`: what servers and platform said of replication, and how far they were off.
 //! - `recovery`, `interruption`, `phases`, `rate`, `lag` are the times; `client_reads` judges what reads returned, `old_side`
 //!   what was answered by the side that had served before.
 //!
@@ -17,6 +18,7 @@
 
 mod balance;
 mod chain;
+mod claims;
 mod client_reads;
 mod environment;
 mod fate;

@@ -40,6 +40,9 @@ const WITHIN: Duration = Duration::from_secs(1);
 /// Objects asked for in one sample at most, so that it ends; the rest is asked for in the next.
 const OBJECTS_MAX: usize = 64;
 
+/// Objects that are looked for in vain in one sample before the rest is taken to be as late: enough to tell a few from many.
+const MISSING_MAX: u64 = 16;
+
 /// Samples that wait for the receiver at most; those after are dropped.
 const WAITING_MAX: usize = 256;
 
@@ -73,6 +76,8 @@ pub struct LagSample {
     pub sql_s: Option<f64>,
     /// Lag of objects, likewise.
     pub files_s: Option<f64>,
+    /// At least so many objects had not arrived; no more than 16 are looked for.
+    pub files_missing: Option<u64>,
 }
 
 /// Says where an environment's secondary is, given the side that clients were last acknowledged by.
@@ -115,9 +120,10 @@ async fn watch(
         ticks.tick().await;
         let Some(probe) = secondary(environment, watcher.sides.side()) else { continue };
         let at = watcher.clock.now();
-        let (sql_s, files_s) = watcher.sample(&probe, at).await;
+        let (sql_s, files) = watcher.sample(&probe, at).await;
+        let (files_s, files_missing) = files.unzip();
         // A receiver that does not keep up misses samples, never delays them.
-        let _ = sender.try_send(LagSample { at, environment, sql_s, files_s });
+        let _ = sender.try_send(LagSample { at, environment, sql_s, files_s, files_missing });
     }
 }
 
@@ -132,7 +138,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn sample(&mut self, probe: &LagProbe, at: RunTime) -> (Option<f64>, Option<f64>) {
+    async fn sample(&mut self, probe: &LagProbe, at: RunTime) -> (Option<f64>, Option<(f64, u64)>) {
         self.pulse.only_epoch(self.sides.epoch());
         // What waits now was acknowledged before anybody looks.
         let rows = self.pulse.rows();
@@ -202,13 +208,14 @@ async fn rows_lag(
     Ok(unseen.map_or(0.0, |oldest| at.since(oldest.sent).as_secs_f64()))
 }
 
+/// The lag, and how many of the oldest were looked for in vain.
 async fn objects_lag(
     client: &mut Option<(u16, Client)>,
     probe: &LagProbe,
     pulse: &Pulse,
     waiting: Vec<Heartbeat>,
     at: RunTime,
-) -> Option<f64> {
+) -> Option<(f64, u64)> {
     let port = probe.files_port?;
     if client.as_ref().is_some_and(|(there, _)| *there != port) {
         *client = None;
@@ -218,23 +225,29 @@ async fn objects_lag(
     if waiting.is_empty() {
         // Asked even so, as above.
         let asked = client.head_bucket().bucket(&probe.bucket).customize().mutate_request(unproxied).send().await;
-        return asked.is_ok().then_some(0.0);
+        return asked.is_ok().then_some((0.0, 0));
     }
+    let mut missing = 0;
+    let mut lag = None;
     for heartbeat in &waiting {
-        let lag = Some(at.since(heartbeat.sent).as_secs_f64());
+        let age = at.since(heartbeat.sent).as_secs_f64();
         if Instant::now() >= until {
-            return lag;
+            return Some((lag.unwrap_or(age), missing));
         }
         let head = client.head_object().bucket(&probe.bucket).key(&*heartbeat.key);
         match head.customize().mutate_request(unproxied).send().await {
             Ok(_) => pulse.object_seen(heartbeat.token),
-            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => return lag,
-            Err(_) => return None,
+            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => {
+                lag.get_or_insert(age);
+                missing += 1;
+                if missing == MISSING_MAX {
+                    break;
+                }
+            }
+            Err(_) => return lag.map(|lag| (lag, missing)),
         }
     }
     // All that was asked for is there; if there was more, its oldest is next.
-    match waiting.len() == OBJECTS_MAX {
-        true => Some(pulse.objects(1).first().map_or(0.0, |next| at.since(next.sent).as_secs_f64())),
-        false => Some(0.0),
-    }
+    let next = || (waiting.len() == OBJECTS_MAX).then(|| pulse.objects(1)).unwrap_or_default();
+    Some((lag.unwrap_or_else(|| next().first().map_or(0.0, |next| at.since(next.sent).as_secs_f64())), missing))
 }

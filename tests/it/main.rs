@@ -1,5 +1,6 @@
 //! Integration tests: the house's rules, the program from outside, and drills on real servers.
 
+mod claims;
 #[cfg(feature = "compose")]
 mod compose;
 mod crashes;
@@ -11,6 +12,7 @@ mod fencing;
 mod full_disk;
 mod guard;
 mod house;
+mod known_interruptions;
 mod lab;
 mod leftovers;
 mod many;

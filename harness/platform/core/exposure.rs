@@ -7,6 +7,7 @@ use super::{
 };
 use crate::api::{
     EnvironmentId,
+    control::LOSS_AT_MOST,
     guard::{GuardMode, Stamp},
     permit::{Holder, PermitRequest, SqlRole},
 };
@@ -111,7 +112,7 @@ impl Core {
 
 fn sentence(behind_ms: Option<u64>, of: &str) -> String {
     match behind_ms {
-        Some(ms) => format!("estimated loss window: at most the last {} of {of}", seconds(ms)),
+        Some(ms) => format!("{LOSS_AT_MOST}{} of {of}", seconds(ms)),
         None => "estimated loss window: not known".to_owned(),
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::api::{
     EnvironmentId,
-    control::{FileReference, NoticeKind},
+    control::{FileReference, NOTHING_LOST, NoticeKind},
     node::Fork,
 };
 
@@ -98,7 +98,7 @@ impl Core {
     pub(super) fn take_promotion(&mut self, turn: &mut Turn, id: &EnvironmentId, timeline: u32, fork_lsn: u64) {
         let clean = self.state.environments.get(id).is_some_and(|environment| environment.clean);
         let estimate = self.estimated_loss(id, fork_lsn);
-        let estimate = if clean { "nothing is lost".to_owned() } else { estimate };
+        let estimate = if clean { NOTHING_LOST.to_owned() } else { estimate };
         self.promotions.insert(id.clone(), format!("{estimate} (timeline {timeline})"));
         let fork = Fork { timeline, lsn: fork_lsn };
         self.record(turn, Record::Promoted { environment: id.clone(), fork });
@@ -123,7 +123,7 @@ impl Core {
     fn complete_switch(&mut self, turn: &mut Turn, id: &EnvironmentId, task: &Task) {
         let Some(environment) = self.state.environments.get(id) else { return };
         let (active, dangling) = (environment.active.clone(), environment.dangling.len());
-        let unknown = if environment.clean { "nothing is lost" } else { "estimated loss window: not known" };
+        let unknown = if environment.clean { NOTHING_LOST } else { "estimated loss window: not known" };
         let estimate = self.promotions.remove(id).unwrap_or_else(|| unknown.to_owned());
         self.attempts.remove(id);
         self.say(turn, "failover.routed", id, format!("{active} serves"));

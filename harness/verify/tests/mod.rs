@@ -2,6 +2,7 @@
 //! real one, and every figure of time on histories made by hand.
 
 mod brute;
+mod claims;
 mod events;
 mod old_side;
 mod planted;

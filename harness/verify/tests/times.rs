@@ -307,7 +307,7 @@ fn lag_is_summed_up_while_a_replica_is_due_and_its_worst_before_a_fault_is_the_d
     world.write(1, OpKind::Create, "a", false, Answer::Ok);
     let sample = |world: &mut World, at: u64, sql_s: Option<f64>, due: bool| {
         world.now = at;
-        world.event(What::Lag { environment: EnvironmentIndex(0), sql_s, files_s: None, due });
+        world.event(What::Lag { environment: EnvironmentIndex(0), sql_s, files_s: None, files_missing: None, due });
     };
     for number in 1..=100 {
         sample(&mut world, number * 100, Some(number as f64 / 100.0), true);

@@ -1,13 +1,13 @@
 //! The store's admin API, for what is in customers' way: users are enabled and disabled over a kept connection, where a run
 //! of `mc` takes some 0.4 s. Its calls are signed as S3's are, so they are sent as calls on a bucket named `minio`.
 
-use aws_sdk_s3::{Client, config::http::HttpRequest};
+use aws_sdk_s3::Client;
 use serde_json::Value;
 
 use super::{Store, StoreError};
 use crate::{
     api::{Region, node::Spec},
-    clients::s3::classify,
+    clients::s3::{ask, classify},
 };
 
 /// The first part of the path of every admin call.
@@ -66,12 +66,4 @@ async fn user_status(own: &Client, user: &str) -> Result<Option<String>, StoreEr
     let text = got.body.collect().await.map_err(|error| broke(error.to_string()))?.into_bytes();
     let answer: Value = serde_json::from_slice(&text).map_err(|error| broke(error.to_string()))?;
     Ok(answer["status"].as_str().map(str::to_owned))
-}
-
-/// Puts the call's own parameters in place of the SDK's.
-fn ask(request: &mut HttpRequest, parameters: &[(&str, &str)]) {
-    let Ok(mut url) = reqwest::Url::parse(request.uri()) else { return };
-    url.query_pairs_mut().clear().extend_pairs(parameters);
-    // It was an address before.
-    let _ = request.set_uri(url.as_str());
 }
