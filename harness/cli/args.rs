@@ -118,7 +118,7 @@ pub(super) enum Command {
         geodrill clean --all       the evidence of abandoned runs as well\n\n\
         A run that is under way and a lab that stands are never touched.")]
     Clean(Clean),
-    /// Lists scenarios, faults, guarantees and testbeds.
+    /// Lists scenarios, faults, guarantees, sabotages and testbeds.
     List {
         /// One of them alone.
         #[arg(value_enum)]
@@ -414,6 +414,8 @@ pub(super) enum Listed {
     Faults,
     /// Guarantees.
     Guarantees,
+    /// Ways in which the platform can be broken on purpose, each with what catches it.
+    Sabotages,
     /// Testbeds.
     Testbeds,
 }
