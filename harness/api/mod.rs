@@ -14,6 +14,7 @@ pub mod node;
 pub mod permit;
 pub mod role;
 pub mod route;
+pub mod sabotage;
 pub mod site;
 
 pub use address::Address;

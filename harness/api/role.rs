@@ -11,7 +11,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Region, control::Deploy, environment::Login, guard::Guard};
+use super::{Address, Region, control::Deploy, environment::Login, guard::Guard, sabotage::Sabotage};
 
 /// Printed by `geodrill role --handshake`; a runner refuses a role binary that answers with another one.
 pub const HANDSHAKE: &str = concat!("geodrill-role/1 ", env!("CARGO_PKG_VERSION"));
@@ -124,6 +124,9 @@ pub struct ControlConfig {
     pub timers: Timers,
     /// How it decides.
     pub policy: Policy,
+    /// The way in which the platform is broken on purpose; left out: it is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sabotage: Option<Sabotage>,
 }
 
 /// A region's node.
@@ -165,6 +168,9 @@ pub struct NodeConfig {
     pub auditor: Login,
     /// Timers.
     pub timers: Timers,
+    /// The way in which the platform is broken on purpose; left out: it is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sabotage: Option<Sabotage>,
 }
 
 /// One slot of a node: where one environment's clusters are.
@@ -205,6 +211,9 @@ pub struct ComputeConfig {
     pub peer_node: Address,
     /// Timers.
     pub timers: Timers,
+    /// The way in which the platform is broken on purpose; left out: it is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sabotage: Option<Sabotage>,
 }
 
 /// The edge.
@@ -225,6 +234,9 @@ pub struct EdgeConfig {
     pub control: Address,
     /// Timers.
     pub timers: Timers,
+    /// The way in which the platform is broken on purpose; left out: it is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sabotage: Option<Sabotage>,
 }
 
 /// Where the edge reaches a compute.

@@ -121,7 +121,7 @@ pub(super) enum Command {
         geodrill clean --all       the evidence of abandoned runs as well\n\n\
         A run that is under way and a lab that stands are never touched.")]
     Clean(Clean),
-    /// Lists scenarios, faults, triggers, guarantees and testbeds.
+    /// Lists scenarios, faults, triggers, guarantees, sabotages and testbeds.
     List {
         /// One of them alone.
         #[arg(value_enum)]
@@ -443,6 +443,8 @@ pub(super) enum Listed {
     Triggers,
     /// Guarantees.
     Guarantees,
+    /// Ways in which the platform can be broken on purpose, each with what catches it.
+    Sabotages,
     /// Testbeds.
     Testbeds,
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::args::{Format, Listed};
 use crate::{
+    api::sabotage::Sabotage,
     guarantee,
     model::{fault::Fault, testbed::TestbedName},
     scenario::{self, Availability, Catalogue},
@@ -29,6 +30,10 @@ pub(super) fn list(what: Option<Listed>, format: Format) -> String {
     if wanted(Listed::Guarantees) {
         let all = guarantee::sets().into_iter().flat_map(|set| set.guarantees);
         sections.push(("guarantees", all.map(|one| (one.id, one.says)).collect()));
+    }
+    if wanted(Listed::Sabotages) {
+        let all = Sabotage::ALL.iter().map(|one| (one.to_string(), format!("{}; {}", one.broken(), one.caught_by())));
+        sections.push(("sabotages", all.collect()));
     }
     if wanted(Listed::Testbeds) {
         let about = |name| match name {

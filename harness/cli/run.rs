@@ -87,6 +87,10 @@ pub(super) async fn run(arguments: Run, logs: RunLog) -> Exit {
             }
         }
     }
+    if several && arguments.format == Format::Human {
+        let style = Style { colour: colour(&io::stdout()), ..Style::PLAIN };
+        exit = exit.and(print(&report::overview(&reports, style)));
+    }
     if let Some(file) = &arguments.junit {
         exit = exit.and(write_junit(file, &reports));
     }

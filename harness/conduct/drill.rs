@@ -346,12 +346,13 @@ impl Drill {
             scenario::unpack(&self.plan.folder).map_err(DrillError::io("the scenario's files"))?;
         }
         recorder.say(What::Phase(RunPhase::Start));
-        let Platform::Reference { timers, policy } = self.plan.platform.clone();
+        let Platform::Reference { timers, policy, sabotage } = self.plan.platform.clone();
         let spec = Spec {
             regions: [self.plan.regions.primary.clone(), self.plan.regions.secondary.clone()],
             environments_max: u16::try_from(self.plan.environments.len()).unwrap_or(u16::MAX),
             timers,
             policy,
+            sabotage,
             role_binary: role_binary(self.role_binary.as_deref())?,
             parent_folder: runs_root(),
             run_id: self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),

@@ -133,6 +133,7 @@ pub(crate) fn plan() -> Plan {
         platform: Platform::Reference {
             timers: Timers { outage_grace_ms: 2_000, ..Timers::default() },
             policy: Policy::default(),
+            sabotage: None,
         },
         environments: vec![
             environment("sales", EnvironmentKind::DataverseProduction),

@@ -36,6 +36,14 @@ pub(super) struct Failed {
     pub blame: Blame,
 }
 
+impl Failed {
+    /// People look at labs to learn what the platform does.
+    fn sabotaged() -> Self {
+        let why = "a platform that is sabotaged is for drills alone, and is not kept standing".to_owned();
+        Self { why, blame: Blame::User }
+    }
+}
+
 impl From<DrillError> for Failed {
     fn from(error: DrillError) -> Self {
         let blame = match error {
@@ -100,6 +108,7 @@ pub(super) async fn stand(
     interrupt: Interrupt,
 ) -> Result<Stood, Failed> {
     match task {
+        Task::Up { plan, .. } if plan.platform.sabotage().is_some() => Err(Failed::sabotaged()),
         Task::Up { plan, load } => tokio::select! {
             stood = up(*plan, load, folder, say) => stood,
             // What was coming up is dropped, and everything of it is killed.
@@ -110,6 +119,9 @@ pub(super) async fn stand(
                 Some(commands_in) => Drill::from_text_on(TestbedName::Native, &name, &text, &commands_in)?,
                 None => Drill::shipped_on(TestbedName::Native, &name)?,
             };
+            if drill.plan().platform.sabotage().is_some() {
+                return Err(Failed::sabotaged());
+            }
             let drill = Some(seed).flatten().into_iter().fold(drill, Drill::seed);
             let drill = out.into_iter().fold(drill, Drill::out);
             run(drill.in_folder(folder), say, interrupt).await
@@ -121,13 +133,14 @@ async fn up(plan: Plan, load: bool, folder: &Path, say: mpsc::UnboundedSender<Sa
     let line = |text: &str| say.send(Said::Line(text.to_owned())).unwrap_or_default();
     let equipped = Equipped::find(TestbedName::Native, &line, SetupMode::Auto).await?;
     line("starting two regions");
-    let Platform::Reference { timers, policy } = plan.platform.clone();
+    let Platform::Reference { timers, policy, sabotage } = plan.platform.clone();
     let regions = [plan.regions.primary.clone(), plan.regions.secondary.clone()];
     let spec = Spec {
         regions: regions.clone(),
         environments_max: u16::try_from(plan.environments.len()).unwrap_or(u16::MAX),
         timers,
         policy,
+        sabotage,
         role_binary: std::env::current_exe().map_err(|error| Failed { why: error.to_string(), blame: Blame::Ours })?,
         parent_folder: folder.parent().unwrap_or(folder).to_owned(),
         run_id: super::file::run_id(folder),

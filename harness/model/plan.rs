@@ -10,6 +10,7 @@ use crate::api::{
     control::{Scope, SwitchKind},
     environment::EnvironmentKind,
     role::{Policy, Timers},
+    sabotage::Sabotage,
 };
 
 /// Everything a run needs to know; written to `run.json`.
@@ -57,7 +58,18 @@ pub enum Platform {
         timers: Timers,
         /// How it decides.
         policy: Policy,
+        /// The way in which it is broken on purpose, if it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sabotage: Option<Sabotage>,
     },
+}
+
+impl Platform {
+    /// The way in which it is broken on purpose, if it is.
+    pub fn sabotage(&self) -> Option<Sabotage> {
+        let Self::Reference { sabotage, .. } = self;
+        *sabotage
+    }
 }
 
 /// One environment.

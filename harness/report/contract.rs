@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{
-    claim::{ClaimCounts, Claimant, Spread},
-    measure::{Counts, OldSideAsked},
-    operation::Store,
-    verdict::Verdict,
+use crate::{
+    api::sabotage::Sabotage,
+    model::{
+        claim::{ClaimCounts, Claimant, Spread},
+        measure::{Counts, OldSideAsked},
+        operation::Store,
+        verdict::Verdict,
+    },
 };
 
 /// Name and version of the contract.
@@ -29,6 +32,9 @@ pub struct Report {
     pub seed: u64,
     /// The testbed.
     pub testbed: String,
+    /// The way in which the platform was broken on purpose; left out: it was whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sabotage: Option<Sabotage>,
     /// When the run was started, as text, for people.
     pub started_at: String,
     /// The run's folder.

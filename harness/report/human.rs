@@ -60,6 +60,18 @@ pub fn human(report: &Report, style: Style) -> String {
     out
 }
 
+/// One line for each of several reports.
+pub fn overview(reports: &[Report], style: Style) -> String {
+    let width = reports.iter().map(|report| report.scenario.len()).max().unwrap_or_default();
+    let mut out = String::from("\n");
+    for report in reports {
+        let verdict = style.paint(report.verdict, &format!("{:<12}", report.verdict.as_str().to_uppercase()));
+        let about = report.about.as_deref().unwrap_or_default();
+        line(&mut out, format!("{verdict}  {:<width$}  {about}", report.scenario));
+    }
+    out
+}
+
 pub(super) fn line(out: &mut String, text: impl AsRef<str>) {
     out.push_str(text.as_ref());
     out.push('\n');
@@ -71,6 +83,9 @@ fn head(out: &mut String, report: &Report, style: Style) {
     let found =
         if wanted && report.verdict == Verdict::Held { " (what had to be found violated was found)" } else { "" };
     line(out, format!("{verdict}{found}  {}  (testbed {}, seed {})", report.scenario, report.testbed, report.seed));
+    if let Some(sabotage) = report.sabotage {
+        line(out, format!("  The platform was broken on purpose, `{sabotage}`: {}.", sabotage.broken()));
+    }
     const REASONS_MAX: usize = 6;
     for reason in report.reasons.iter().take(REASONS_MAX) {
         line(out, format!("  - {reason}"));

@@ -53,6 +53,7 @@ impl Report {
             about: plan.about.clone(),
             seed: info.seed,
             testbed: info.testbed,
+            sabotage: plan.platform.sabotage(),
             started_at: info.started_at,
             folder: info.folder,
             versions: info.versions.into_iter().collect(),

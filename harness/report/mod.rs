@@ -22,7 +22,7 @@ pub mod trials;
 mod tests;
 
 pub use contract::Report;
-pub use human::{Style, human};
+pub use human::{Style, human, overview};
 pub use junit::junit;
 pub use make::RunInfo;
 pub use schema::schema;

@@ -10,12 +10,13 @@ use crate::{
     api::{
         guard::{Guard, GuardMode, SCAN_MS, skew_ms},
         role::{Policy, Timers},
+        sabotage::Sabotage,
     },
     model::plan::Platform,
 };
 
 /// Fields of `platform: { reference: … }`.
-pub(super) const FIELDS: [&str; 15] = [
+pub(super) const FIELDS: [&str; 16] = [
     "permit",
     "poll",
     "suspect_after",
@@ -31,13 +32,14 @@ pub(super) const FIELDS: [&str; 15] = [
     "at_once",
     "guard",
     "bound",
+    "sabotage",
 ];
 /// Environments whose writes may be stopped at once, at most.
 pub(super) const AT_ONCE_MAX: u64 = 16;
 
 pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Platform> {
     let Some(node) = file.get("platform", sink) else {
-        return Some(Platform::Reference { timers: Timers::default(), policy: Policy::default() });
+        return Some(Platform::Reference { timers: Timers::default(), policy: Policy::default(), sabotage: None });
     };
     let (name, key, value) = single(node, "a platform", &["reference"], sink)?;
     if name != "reference" {
@@ -79,6 +81,14 @@ pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Platform>
                 .and_then(|word| GuardMode::ALL.into_iter().find(|mode| mode.as_str() == word))
         }
         None => Some(Guard::default().mode),
+    };
+    let sabotage = match fields.get("sabotage", sink) {
+        Some(node) => {
+            let words: Vec<&str> = Sabotage::ALL.iter().map(|sabotage| sabotage.as_str()).collect();
+            scalars::word(node, "sabotage", &words, sink)
+                .map(|word| Sabotage::ALL.iter().copied().find(|sabotage| sabotage.as_str() == word))
+        }
+        None => Some(None),
     };
     let automatic = match fields.get("automatic", sink) {
         Some(node) => scalars::flag(node, sink),
@@ -138,5 +148,5 @@ pub(super) fn decode(file: &Fields<'_>, sink: &mut Sink<'_>) -> Option<Platform>
     }
     let guard = Guard { mode: mode?, bound_ms: bound_ms? };
     let policy = Policy { automatic: automatic?, automatic_return: automatic_return?, at_once: at_once?, guard };
-    Some(Platform::Reference { timers, policy }).filter(|_| sound)
+    Some(Platform::Reference { timers, policy, sabotage: sabotage? }).filter(|_| sound)
 }

@@ -8,7 +8,7 @@ use super::{
     catalogue::Availability, catalogue::Catalogue, expect, fault, file, measured, platform, timeline, workload,
 };
 use crate::{
-    api::{environment::EnvironmentKind, guard::GuardMode, ids::NAME_BYTES_MAX},
+    api::{environment::EnvironmentKind, guard::GuardMode, ids::NAME_BYTES_MAX, sabotage::Sabotage},
     model::{
         fault::{Direction, PartitionMode, WebhookMode},
         plan::WantedOutcome,
@@ -77,6 +77,10 @@ fn platform() -> Value {
     let reference_platform = closed(&platform::FIELDS, &[], |field| match field {
         "automatic" | "automatic_return" => json!({ "type": "boolean" }),
         "guard" => json!({ "enum": GuardMode::ALL.map(GuardMode::as_str) }),
+        "sabotage" => json!({
+            "description": "broken on purpose, to show that it is found",
+            "oneOf": Sabotage::ALL.iter().map(|one| json!({ "const": one.as_str(), "description": one.broken() })).collect::<Vec<_>>(),
+        }),
         "at_once" => json!({ "type": "integer", "minimum": 1, "maximum": platform::AT_ONCE_MAX }),
         _ => reference("duration"),
     });

@@ -18,11 +18,23 @@ use crate::{
             ComputeConfig, ComputeDoors, ControlConfig, DoorPorts, EdgeConfig, NodeConfig, NodeSlot, Policy, Timers,
         },
         route::{Door, DoorStore},
+        sabotage::Sabotage,
     },
     clients::toxiproxy::ProxyState,
     model::link::Link,
     testbed::contract::ComputePorts,
 };
+
+/// What the roles are told besides where everything is: the same for all of them.
+#[derive(Clone, Copy)]
+pub struct Settings<'a> {
+    /// The platform's timers.
+    pub timers: &'a Timers,
+    /// How it decides.
+    pub policy: &'a Policy,
+    /// The way in which it is broken on purpose, if it is.
+    pub sabotage: Option<Sabotage>,
+}
 
 /// Proxies of a link between the regions' file stores: after a failure a target is online again at once under the port
 /// that was not in use.
@@ -335,7 +347,7 @@ impl Layout {
     }
 
     /// What control is told.
-    pub fn control_config(&self, secrets: &Secrets, timers: &Timers, policy: &Policy) -> ControlConfig {
+    pub fn control_config(&self, secrets: &Secrets, settings: &Settings<'_>) -> ControlConfig {
         let sql = self.listens("client", "edge", "sql");
         let files = self.listens("client", "edge", "files");
         let doors = sql.chunks_exact(2).zip(files.chunks_exact(2));
@@ -357,13 +369,14 @@ impl Layout {
                 .collect(),
             webhook_hosts: [self.listen("witness", "client", "notices").host().to_owned()].into(),
             deploy_first: Vec::new(),
-            timers: timers.clone(),
-            policy: policy.clone(),
+            timers: settings.timers.clone(),
+            policy: settings.policy.clone(),
+            sabotage: settings.sabotage,
         }
     }
 
     /// What the edge is told.
-    pub fn edge_config(&self, secrets: &Secrets, timers: &Timers) -> EdgeConfig {
+    pub fn edge_config(&self, secrets: &Secrets, settings: &Settings<'_>) -> EdgeConfig {
         EdgeConfig {
             listen: self.bound(&self.edge),
             data: self.site("edge").join("data"),
@@ -374,7 +387,8 @@ impl Layout {
                 files: self.listen("edge", region, "files"),
             }),
             control: self.listen("edge", "witness", "control"),
-            timers: timers.clone(),
+            timers: settings.timers.clone(),
+            sabotage: settings.sabotage,
         }
     }
 
@@ -383,7 +397,7 @@ impl Layout {
         &self,
         region: &Region,
         secrets: &Secrets,
-        timers: &Timers,
+        settings: &Settings<'_>,
         programs: &NodePrograms,
     ) -> Option<NodeConfig> {
         let (own, peer) = (self.own.get(region)?, self.peer(region));
@@ -411,12 +425,13 @@ impl Layout {
             control: self.listen(r, "witness", "control"),
             peer_node: self.listen(r, p, "node"),
             auditor: secrets.auditor_sql.clone(),
-            timers: timers.clone(),
+            timers: settings.timers.clone(),
+            sabotage: settings.sabotage,
         })
     }
 
     /// What a region's compute is told; `None` for a region that is not ours.
-    pub fn compute_config(&self, region: &Region, secrets: &Secrets, timers: &Timers) -> Option<ComputeConfig> {
+    pub fn compute_config(&self, region: &Region, secrets: &Secrets, settings: &Settings<'_>) -> Option<ComputeConfig> {
         let (own, r) = (self.own.get(region)?, region.as_str());
         Some(ComputeConfig {
             region: region.clone(),
@@ -430,7 +445,8 @@ impl Layout {
             node: self.listen(r, r, "node"),
             control: self.listen(r, "witness", "control"),
             peer_node: self.listen(r, self.peer(region).as_str(), "node"),
-            timers: timers.clone(),
+            timers: settings.timers.clone(),
+            sabotage: settings.sabotage,
         })
     }
 
@@ -567,13 +583,15 @@ mod tests {
         assert_eq!(named("east.west.files.0").upstream, layout.own[&west].files);
         let programs = NodePrograms { postgres_bin: PathBuf::new(), template: None, mc: PathBuf::new() };
         let secrets = Secrets::draw(&layout.regions);
-        let node = layout.node_config(&west, &secrets, &Timers::default(), &programs).unwrap();
+        let (timers, policy) = (Timers::default(), Policy::default());
+        let settings = Settings { timers: &timers, policy: &policy, sabotage: None };
+        let node = layout.node_config(&west, &secrets, &settings, &programs).unwrap();
         assert_eq!(node.slots[1].source, named("east.west.sql.1").listen);
         assert_eq!(
             node.files_targets,
             [named("west.east.files.0").listen.clone(), named("west.east.files.1").listen.clone()]
         );
-        let control = layout.control_config(&secrets, &Timers::default(), &Policy::default());
+        let control = layout.control_config(&secrets, &settings);
         assert_eq!(control.doors[1].files_ro, named("client.edge.files.1.ro").listen.port());
         assert_eq!(control.doors[0].sql_rw, named("client.edge.sql.0.rw").listen.port());
     }

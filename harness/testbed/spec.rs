@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     Testbed, TestbedError,
+    layout::Settings,
     native::Native,
     setup::{self, Programs, Progress, SetupMode},
 };
@@ -14,6 +15,7 @@ use crate::{
     api::{
         Region,
         role::{Policy, Timers},
+        sabotage::Sabotage,
     },
     model::{process::ProcessName, testbed::TestbedName},
 };
@@ -29,6 +31,8 @@ pub struct Spec {
     pub timers: Timers,
     /// How the platform decides.
     pub policy: Policy,
+    /// The way in which the platform is broken on purpose, if it is.
+    pub sabotage: Option<Sabotage>,
     /// The binary that is started as `<binary> role <name> --config <file>`.
     pub role_binary: PathBuf,
     /// Folder in which the run's own folder is made.
@@ -40,6 +44,11 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// What the roles are told besides where everything is.
+    pub(super) fn settings(&self) -> Settings<'_> {
+        Settings { timers: &self.timers, policy: &self.policy, sabotage: self.sabotage }
+    }
+
     /// The run's folder.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ mod partial;
 mod program;
 mod races;
 mod repetitions;
+mod sabotage;
 mod shipped;
 mod stage;
 mod support;

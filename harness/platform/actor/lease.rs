@@ -13,7 +13,11 @@ use crate::api::{
     guard::Stamp,
     permit::{Grant, PermitReply},
     route::Door,
+    sabotage::Sabotage,
 };
+
+/// Longer than any drill.
+const FOR_EVER: Duration = Duration::from_secs(86_400);
 
 /// Who granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +66,8 @@ pub struct Terms {
     pub until: Option<Instant>,
     /// The end of the leave to write of that epoch; it is never later.
     pub writes_until: Option<Instant>,
+    /// Reading asks for no permit: never so in a platform that is whole.
+    pub reads_for_ever: bool,
     /// How long each write is held back.
     pub pace: Duration,
     /// Slot of ports.
@@ -87,6 +93,9 @@ impl Terms {
         }
         if epoch > self.epoch {
             return Err(Denied::NotGranted { asked: epoch, granted: self.epoch });
+        }
+        if self.reads_for_ever && door == Door::Ro {
+            return Ok(now + FOR_EVER);
         }
         let until = self.until.filter(|until| now < *until).ok_or(Denied::NoPermit)?;
         match door {
@@ -135,6 +144,7 @@ struct Entry {
 pub struct Permits {
     entries: BTreeMap<EnvironmentId, Entry>,
     stamps: Stamps,
+    sabotage: Option<Sabotage>,
 }
 
 /// The last stamp of each grantor.
@@ -142,8 +152,8 @@ pub type Stamps = BTreeMap<Grantor, Stamp>;
 
 impl Permits {
     /// None yet; `epochs` are the greatest seen before.
-    pub fn new(epochs: impl IntoIterator<Item = (EnvironmentId, Epoch)>) -> Self {
-        let mut permits = Self::default();
+    pub fn new(epochs: impl IntoIterator<Item = (EnvironmentId, Epoch)>, sabotage: Option<Sabotage>) -> Self {
+        let mut permits = Self { sabotage, ..Self::default() };
         for (environment, epoch) in epochs {
             permits.raise(&environment, epoch);
         }
@@ -168,6 +178,9 @@ impl Permits {
     /// Epochs in `reply` greater than those seen: to be made durable before it is taken.
     pub fn news(&self, reply: &PermitReply) -> BTreeMap<EnvironmentId, Epoch> {
         let mut news = BTreeMap::new();
+        if self.sabotage == Some(Sabotage::AcceptStaleEpoch) {
+            return news;
+        }
         let named = reply.grants.iter().map(|grant| (&grant.environment, grant.epoch));
         for (environment, epoch) in named.chain(reply.refused.iter().map(|(environment, epoch)| (environment, *epoch)))
         {
@@ -186,7 +199,12 @@ impl Permits {
     }
 
     /// Takes a reply to a request that was sent at `sent`.
-    pub fn take(&mut self, from: Grantor, sent: Instant, reply: PermitReply, now: Instant) {
+    pub fn take(&mut self, from: Grantor, sent: Instant, mut reply: PermitReply, now: Instant) {
+        match self.sabotage {
+            Some(Sabotage::PermitNeverExpires) => reply.grants.iter_mut().for_each(never_ends),
+            Some(Sabotage::AcceptStaleEpoch) => reply.refused.clear(),
+            _ => {}
+        }
         let stamp = self.stamps.entry(from).or_insert(reply.stamp);
         // Replies may overtake one another; a grantor that was started anew counts from 0.
         if stamp.life != reply.stamp.life || *stamp < reply.stamp {
@@ -210,7 +228,7 @@ impl Permits {
             if entry.held.get(&from).is_none_or(|held| held.until <= until) {
                 entry.held.insert(from, Held { grant, until });
             }
-            entry.publish(now);
+            entry.publish(self.sabotage == Some(Sabotage::ReadFromOldSide), now);
         }
     }
 
@@ -237,8 +255,12 @@ impl Permits {
     }
 }
 
+fn never_ends(grant: &mut Grant) {
+    grant.lifetime_ms = u64::try_from(FOR_EVER.as_millis()).unwrap_or(u64::MAX);
+}
+
 impl Entry {
-    fn publish(&mut self, now: Instant) {
+    fn publish(&mut self, reads_for_ever: bool, now: Instant) {
         self.held.retain(|_, held| now < held.until);
         let Some(latest) = self.held.values().max_by_key(|held| held.until) else { return };
         let old_marks = self.terms.borrow().marks_revision;
@@ -248,6 +270,7 @@ impl Entry {
         let fresh = Terms {
             epoch: latest.grant.epoch,
             until: Some(latest.until),
+            reads_for_ever,
             writes_until: writable().map(|held| held.until).max(),
             pace: paces.min().unwrap_or_default(),
             slot: latest.grant.slot,

@@ -16,6 +16,7 @@ use crate::{
         control::Dangling,
         permit::{self, FilesAge, PermitReply, PermitRequest},
         role::ComputeConfig,
+        sabotage::Sabotage,
     },
     clients::http::Http,
     os::files,
@@ -65,7 +66,7 @@ impl Holder {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             other => other?,
         };
-        let permits = Mutex::new(Permits::new(epochs.clone()));
+        let permits = Mutex::new(Permits::new(epochs.clone(), config.sabotage));
         Ok(Self {
             doors: Doors::open(config.data.join("stops.json"))?,
             accounts: Accounts::open(config.data.join("account"))?,
@@ -159,10 +160,11 @@ impl Holds for Holder {
             oldest_ms: account.oldest_ms(self.epoch(&account.environment), Instant::now()),
             environment: account.environment.clone(),
         });
+        let tells_files = self.config.sabotage != Some(Sabotage::GuardIgnoresFiles);
         PermitRequest {
             holder: permit::Holder::Compute,
             region: self.config.region.clone(),
-            files: files.collect(),
+            files: files.filter(|_| tells_files).collect(),
             known,
             peer_silent_ms: None,
             states: vec![],

@@ -138,6 +138,7 @@ impl Stage {
             control: control.into(),
             peer_node: free_port().into(),
             timers: timers.clone(),
+            sabotage: None,
         };
         let nowhere = ComputeDoors { sql: free_port().into(), files: free_port().into() };
         let doors =
@@ -151,6 +152,7 @@ impl Stage {
             computes: [(region("east"), east), (region("west"), nowhere)].into(),
             control: control.into(),
             timers,
+            sabotage: None,
         };
         let edge_http = Http::local(edge.listen.port(), TOKEN);
         tokio::spawn(edge::run_until(edge, std::future::pending()));

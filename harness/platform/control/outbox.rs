@@ -8,7 +8,7 @@ use tokio::{sync::Semaphore, time::sleep};
 
 use super::inbox::Inbox;
 use crate::{
-    api::{Address, control::Notice},
+    api::{Address, control::Notice, sabotage::Sabotage},
     platform::{
         core::Event,
         journal::{Delivery, Journal, JournalError},
@@ -21,6 +21,8 @@ const ATTEMPT_WITHIN: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How late notices are where the platform is sabotaged so: later than a switch takes.
+const SABOTAGED_PAUSE: Duration = Duration::from_secs(5);
 /// Repeats under way at once; first attempts are not counted, so that no slow subscriber delays another's.
 const REPEATS_MAX: usize = 32;
 
@@ -38,22 +40,30 @@ pub(super) struct Outbox {
     inbox: Inbox,
     client: reqwest::Client,
     repeats: Semaphore,
+    sabotage: Option<Sabotage>,
 }
 
 impl Outbox {
     /// An outbox over a journal.
-    pub(super) fn new(journal: Arc<Journal>, inbox: Inbox) -> Self {
+    pub(super) fn new(journal: Arc<Journal>, inbox: Inbox, sabotage: Option<Sabotage>) -> Self {
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .pool_max_idle_per_host(0)
             .build()
             .unwrap_or_default();
-        Self { journal, inbox, client, repeats: Semaphore::new(REPEATS_MAX) }
+        Self { journal, inbox, client, repeats: Semaphore::new(REPEATS_MAX), sabotage }
     }
 
     /// Delivers one notice: tells the core once every subscriber has been tried, then goes on until all have it.
     pub(super) async fn announce(self: Arc<Self>, id: u64) {
+        if matches!(self.sabotage, Some(Sabotage::NoNotice | Sabotage::NoticeAfterSwitch)) {
+            self.inbox.tell(Event::NoticeAttempted { notice: id }).await;
+            sleep(SABOTAGED_PAUSE).await;
+        }
+        if self.sabotage == Some(Sabotage::NoNotice) {
+            return;
+        }
         let owed = self.journal.owed(Some(id)).await.unwrap_or_else(|error| {
             tracing::error!(notice = id, %error, "outbox cannot be read");
             Vec::new()

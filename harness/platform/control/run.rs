@@ -73,7 +73,7 @@ pub async fn run_until(config: ControlConfig, told: impl Future<Output = ()>) ->
     let scribe = Scribe {
         journal: Arc::clone(&journal),
         calls: Arc::clone(&calls),
-        outbox: Arc::new(Outbox::new(Arc::clone(&journal), inbox.clone())),
+        outbox: Arc::new(Outbox::new(Arc::clone(&journal), inbox.clone(), config.sabotage)),
         inbox: inbox.clone(),
         changes,
         full,
@@ -121,7 +121,7 @@ fn settings(config: &ControlConfig) -> Result<Settings, ControlError> {
     let regions = <[Region; 2]>::try_from(regions)
         .map_err(|_| ControlError::Config(format!("two regions are needed, `nodes` has {count}")))?;
     let (doors, timers, policy) = (config.doors.clone(), config.timers.clone(), config.policy.clone());
-    Ok(Settings { regions, doors, timers, policy })
+    Ok(Settings { regions, doors, timers, policy, sabotage: config.sabotage })
 }
 
 /// Deliveries that an earlier process owed, but for those that the core will ask for itself.

@@ -18,12 +18,15 @@ use crate::api::{
     EnvironmentId,
     control::{Exposure, GuardState, GuardStatus, NoticeKind},
     guard::{GuardLevel, GuardMode, Limits},
+    sabotage::Sabotage,
 };
 
 impl Core {
     /// When what is done.
     pub(super) fn limits(&self) -> Limits {
-        self.settings.policy.guard.limits(&self.settings.timers)
+        let Limits { alert_ms, throttle_ms, withhold_ms } = self.settings.policy.guard.limits(&self.settings.timers);
+        let factor = if self.settings.sabotage == Some(Sabotage::GuardOffByFactor) { 4 } else { 1 };
+        Limits { alert_ms: alert_ms * factor, throttle_ms: throttle_ms * factor, withhold_ms: withhold_ms * factor }
     }
 
     /// The guard keeps loss below its bound, as far as policy and operators have it so.

@@ -17,6 +17,7 @@ use crate::api::{
     Region,
     permit::{Holder, PermitRequest},
     route::EdgeReport,
+    sabotage::Sabotage,
 };
 
 /// What was heard and when. Volatile: after a restart everybody is silent since the start.
@@ -113,7 +114,12 @@ impl Core {
                 (RegionStatus::Suspected, true) => {
                     // After a restart the suspicion counts from the first look: who was silent before, is not known.
                     let since = *self.ears.suspected_since.entry(region.clone()).or_insert(turn.now_ms);
-                    if turn.now_ms.saturating_sub(since) >= self.settings.timers.outage_grace_ms {
+                    let grace_ms = match self.settings.sabotage {
+                        Some(Sabotage::IgnoreGrace) => 0,
+                        Some(Sabotage::NeverDeclare) => u64::MAX,
+                        _ => self.settings.timers.outage_grace_ms,
+                    };
+                    if turn.now_ms.saturating_sub(since) >= grace_ms {
                         let detail = "missed for the whole grace";
                         self.judge(turn, &region, RegionStatus::Declared, "region.declared", detail);
                         self.warn_unprotected(turn, &region);

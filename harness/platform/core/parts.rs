@@ -4,6 +4,7 @@ use super::{
     record::{OperationKind, Step},
     state::Environment,
 };
+use crate::api::sabotage::Sabotage;
 
 /// One call of a step. `Here` is the active region, `There` the other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +58,18 @@ impl Part {
     pub(super) fn tries_max(self) -> Option<u32> {
         // A version that neither region has any more must not keep a replica from coming back.
         (self == Self::RepairFiles).then_some(3)
+    }
+
+    /// Left out where the platform is broken on purpose.
+    pub(super) fn is_left_out(self, sabotage: Option<Sabotage>) -> bool {
+        match sabotage {
+            Some(Sabotage::SkipLogGate) => self == Self::AwaitLog,
+            Some(Sabotage::IgnoreFileBacklog) => self == Self::AwaitFiles,
+            Some(Sabotage::SkipReconcile) => self == Self::Reconcile,
+            Some(Sabotage::ReturnWithoutResync) => self == Self::ReturnFiles,
+            Some(Sabotage::DeployWithoutReplica) => matches!(self, Self::Replica | Self::Files),
+            _ => false,
+        }
     }
 
     /// Belongs to no step.

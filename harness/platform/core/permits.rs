@@ -14,6 +14,7 @@ use super::{
 use crate::api::{
     EnvironmentId,
     permit::{Grant, Holder, PermitReply, PermitRequest},
+    sabotage::Sabotage,
 };
 
 /// When permits were given last. Volatile.
@@ -101,7 +102,8 @@ impl Core {
         let mut reply = PermitReply { grants: Vec::new(), refused: Vec::new(), stamp: self.stamp(turn.now_ms) };
         for (id, environment) in &self.state.environments {
             let seen = known.get(id).copied();
-            if environment.active != request.region {
+            let is_stale = self.settings.sabotage == Some(Sabotage::AcceptStaleEpoch) && environment.task.is_none();
+            if environment.active != request.region && !is_stale {
                 if seen.is_some_and(|seen| seen < environment.epoch) {
                     reply.refused.push((id.clone(), environment.epoch));
                 }
@@ -128,7 +130,7 @@ impl Core {
             }
             reply.grants.push(Grant {
                 environment: id.clone(),
-                epoch: environment.epoch,
+                epoch: seen.filter(|_| is_stale).unwrap_or(environment.epoch),
                 lifetime_ms: self.settings.timers.permit_ms,
                 exposure_ok,
                 pace_ms,
@@ -145,6 +147,9 @@ impl Core {
     /// When no permit under the environment's present epoch can be alive any more; `None` while the other grantor has not
     /// confirmed that it stopped. Meaningful only once control's own granting is stopped.
     pub(super) fn fence_ends_ms(&self, environment: &EnvironmentId) -> Option<u64> {
+        if self.settings.sabotage == Some(Sabotage::SkipFence) {
+            return Some(0);
+        }
         let own = self.given.last(environment) + self.settings.grant_lives_ms();
         self.given.peer_clear(environment).map(|peer| peer.max(own))
     }

@@ -8,10 +8,10 @@
 use super::{
     machine::{Core, Turn},
     parts::Part,
-    record::{OperationKind, Record, RegionStatus, Step},
+    record::{OperationKind, Outcome, Record, RegionStatus, Step},
     state::Task,
 };
-use crate::api::{EnvironmentId, control::NoticeKind, node::Answer};
+use crate::api::{EnvironmentId, control::NoticeKind, node::Answer, sabotage::Sabotage};
 
 /// The longest look at both sides: full listings of large buckets take their time.
 const PREFLIGHT_MS_MAX: u64 = 310_000;
@@ -55,6 +55,18 @@ impl Core {
         }
         let Some(progress) = self.progress.get(id) else { return false };
         let (is_done, operation) = (progress.is_done(), task.operation);
+        match (&task.step, self.settings.sabotage) {
+            (Step::Preflight, Some(Sabotage::SwitchInWordsOnly)) if is_done => {
+                self.finish(turn, id, operation, Outcome::Completed, None);
+                self.say(turn, "failover.completed", id, "nothing is lost");
+                return true;
+            }
+            (Step::CatchingUp { .. }, Some(Sabotage::AlwaysAbort)) => {
+                self.give_up(turn, id, "it is always undone");
+                return true;
+            }
+            _ => {}
+        }
         match &task.step {
             Step::Preflight if is_done => {
                 self.say(turn, "failover.preflighted", id, "both sides are fit, replication has caught up");

@@ -100,6 +100,7 @@ impl Core {
         {
             parts.push(Part::Stop);
         }
+        parts.retain(|part| !part.is_left_out(self.settings.sabotage));
         if task.step == Step::Opening {
             self.given.watch_opening(id);
         }

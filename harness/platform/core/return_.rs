@@ -15,6 +15,7 @@ use crate::api::{
     EnvironmentId,
     environment::EnvironmentPhase,
     node::{Answer, Rejoin},
+    sabotage::Sabotage,
 };
 
 /// The longest a step may take: more than the longest call.
@@ -69,6 +70,10 @@ impl Core {
     /// Goes on if the step is done; says whether it did.
     pub(super) fn advance_return(&mut self, turn: &mut Turn, id: &EnvironmentId, task: &Task) -> bool {
         let Some(progress) = self.progress.get(id) else { return false };
+        if self.settings.sabotage == Some(Sabotage::ProtectedEarly) {
+            self.protect(turn, id, task);
+            return true;
+        }
         // A replica is one from when it has caught up: the guard is in force from then on.
         let is_behind = || matches!(task.step, Step::Protecting { .. }) && !self.is_caught_up(turn.now_ms, id);
         if !progress.is_done() || is_behind() {

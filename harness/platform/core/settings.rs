@@ -3,6 +3,7 @@
 use crate::api::{
     Region,
     role::{DoorPorts, Policy, Timers},
+    sabotage::Sabotage,
 };
 
 /// The settings of a control plane.
@@ -16,6 +17,8 @@ pub struct Settings {
     pub timers: Timers,
     /// How it decides.
     pub policy: Policy,
+    /// How it is broken on purpose.
+    pub sabotage: Option<Sabotage>,
 }
 
 impl Settings {

@@ -2,6 +2,7 @@
 
 use super::{
     machine::{Core, Turn},
+    progress::Progress,
     record::{OperationKind, Outcome, Record, Step},
     state::Task,
 };
@@ -9,10 +10,13 @@ use crate::api::{
     EnvironmentId,
     control::{FileReference, NOTHING_LOST, NoticeKind},
     node::Fork,
+    sabotage::Sabotage,
 };
 
 /// The longest a step after the switch may take with all its repeats.
 const FORWARD_MS_MAX: u64 = 60_000;
+/// How long a platform that is sabotaged so does nothing after a promotion.
+const DAWDLE_MS: u64 = 12_000;
 
 impl Core {
     /// A fresh number for the environment's commands: what was sent under an older one cannot undo what is sent now.
@@ -76,6 +80,7 @@ impl Core {
         let Some(environment) = self.state.environments.get(id) else { return false };
         let (is_done, operation) = (progress.is_done(), task.operation);
         match &task.step {
+            Step::Promoting if self.dawdles(turn.now_ms, progress) => return false,
             Step::Promoting if is_done => {
                 let detail = self.promotions.get(id).cloned().unwrap_or_default();
                 // Marks of an earlier loss are known to the old side's node alone.
@@ -93,6 +98,10 @@ impl Core {
             _ => return false,
         }
         true
+    }
+
+    fn dawdles(&self, now_ms: u64, progress: &Progress) -> bool {
+        self.settings.sabotage == Some(Sabotage::SlowSwitch) && !progress.is_late(now_ms, DAWDLE_MS)
     }
 
     pub(super) fn take_promotion(&mut self, turn: &mut Turn, id: &EnvironmentId, timeline: u32, fork_lsn: u64) {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, path::PathBuf, sync::Mutex};
 use tokio::sync::watch;
 
 use crate::{
-    api::{EnvironmentId, Epoch, route::Route},
+    api::{EnvironmentId, Epoch, route::Route, sabotage::Sabotage},
     os::files,
     platform::actor::locked,
 };
@@ -37,6 +37,7 @@ pub struct Routes {
     file: PathBuf,
     table: Mutex<BTreeMap<EnvironmentId, Route>>,
     slots: Vec<watch::Sender<Option<Route>>>,
+    sabotage: Option<Sabotage>,
 }
 
 impl Routes {
@@ -44,7 +45,7 @@ impl Routes {
     ///
     /// # Errors
     /// The system's, or that the file cannot be read.
-    pub fn open(file: PathBuf, slots: usize) -> io::Result<Self> {
+    pub fn open(file: PathBuf, slots: usize, sabotage: Option<Sabotage>) -> io::Result<Self> {
         let table: BTreeMap<EnvironmentId, Route> = match files::read_json(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
             other => other?,
@@ -55,7 +56,7 @@ impl Routes {
                 sender.send_replace(Some(route.clone()));
             }
         }
-        Ok(Self { file, table: Mutex::new(table), slots: senders })
+        Ok(Self { file, table: Mutex::new(table), slots: senders, sabotage })
     }
 
     /// Takes a route: durably first, then the slot's doors follow it.
@@ -71,6 +72,7 @@ impl Routes {
             Some(known) if known.epoch > route.epoch => {
                 return Err(RouteError::Old { asked: route.epoch, seen: known.epoch });
             }
+            Some(_) if self.sabotage == Some(Sabotage::KeepOldRoute) => return Ok(()),
             Some(known) if known.epoch == route.epoch => return Err(RouteError::Contradicts(route.epoch)),
             _ => {}
         }
@@ -105,7 +107,7 @@ mod tests {
     fn routes_only_go_forward_and_outlive_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("routes.json");
-        let routes = Routes::open(file.clone(), 2).unwrap();
+        let routes = Routes::open(file.clone(), 2, None).unwrap();
         let watched = routes.watch(1).unwrap();
         routes.take(route(1, "east")).unwrap();
         routes.take(route(1, "east")).unwrap();
@@ -115,7 +117,7 @@ mod tests {
         assert_eq!(*watched.borrow(), Some(route(2, "west")));
         assert!(matches!(routes.take(Route { slot: 9, ..route(3, "east") }), Err(RouteError::Unknown(_))));
 
-        let reopened = Routes::open(file, 2).unwrap();
+        let reopened = Routes::open(file, 2, None).unwrap();
         assert_eq!(reopened.all(), [route(2, "west")]);
         assert_eq!(*reopened.watch(1).unwrap().borrow(), Some(route(2, "west")));
         assert_eq!(*reopened.watch(0).unwrap().borrow(), None);

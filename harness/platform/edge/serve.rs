@@ -46,7 +46,7 @@ pub(crate) async fn run_until(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), EdgeError> {
     files::private_folder(&config.data)?;
-    let routes = Arc::new(Routes::open(config.data.join("routes.json"), config.doors.len())?);
+    let routes = Arc::new(Routes::open(config.data.join("routes.json"), config.doors.len(), config.sabotage)?);
     let computes = Arc::new(config.computes);
     let mut tasks = JoinSet::new();
     for (slot, ports) in config.doors.iter().enumerate() {

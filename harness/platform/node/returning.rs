@@ -13,8 +13,8 @@ use super::{
     evidence::{Evidence, ROWS, Secured},
     files,
     postgres::{
-        Access, Cluster, ControlData, PostgresError, Scratch, Source, copy, end_left, lsn_text, newest_timeline, past,
-        shutdown_end,
+        Access, Cluster, ControlData, Place, PostgresError, Scratch, Source, copy, end_left, lsn_text, newest_timeline,
+        past, shutdown_end,
     },
     shared::Node,
     state::{Record, Returning, Role},
@@ -23,6 +23,7 @@ use crate::{
     api::{
         EnvironmentId, Epoch,
         node::{Answer, Fork, Rejoin},
+        sabotage::Sabotage,
     },
     os,
 };
@@ -94,13 +95,25 @@ async fn secure_log(cluster: &Cluster, folder: &Path, fork: Fork) -> Result<Secu
     let mut count = 0;
     if !past.committed.is_empty() {
         let scratch = Scratch::start(place, &data).await?;
-        let read = scratch.rows(&past.committed, |row| writeln!(rows, "{row}")).await;
+        let mut keeps = true;
+        let write = |row: &str| {
+            keeps = !keeps || place.sabotage != Some(Sabotage::SalvageForgets);
+            if keeps { writeln!(rows, "{row}") } else { Ok(()) }
+        };
+        let read = scratch.rows(&salvaged(place, &past.committed), write).await;
         scratch.end().await?;
         count = read?;
     }
     rows.into_inner().map_err(|error| error.into_error())?.sync_data()?;
     let diverged = past.records > 0;
     Ok(Secured { fork, diverged, follows: ends_before && !diverged, rows: count, objects: 0 })
+}
+
+/// The transactions whose rows are salvaged: those that committed past the fork.
+fn salvaged(place: &Place, committed: &[u32]) -> Vec<u32> {
+    let first = committed.iter().min().copied().unwrap_or_default();
+    let invented = if place.sabotage == Some(Sabotage::SalvageInvents) { 20 } else { 0 };
+    (first.saturating_sub(invented)..first).chain(committed.iter().copied()).collect()
 }
 
 /// Makes the old primary the standby of the live side; done when it streams and has what the live side had.

@@ -80,7 +80,7 @@ impl Node {
         let now = Instant::now();
         let state = durable.read().clone();
         let epochs = state.environments.iter().map(|(environment, record)| (environment.clone(), record.epoch));
-        let permits = Permits::new(epochs);
+        let permits = Permits::new(epochs, config.sabotage);
         // No two lives begin in the same microsecond.
         let life = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let grants = Grants::new(&config.timers, &state, now, u64::try_from(life).unwrap_or(u64::MAX));

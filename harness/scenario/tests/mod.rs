@@ -7,12 +7,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    api::EnvironmentId,
+    api::{EnvironmentId, sabotage::Sabotage},
     model::{
         operation::Store,
-        plan::{Action, Plan, When},
+        plan::{Action, Plan, Subject, When},
         promise::Promise,
         testbed::TestbedName,
+        verdict::Verdict,
     },
     scenario::{Catalogue, Diagnostics, parse, schema, shipped, unpack},
 };
@@ -105,6 +106,24 @@ fn shipped_scenarios_are_unpacked_with_the_commands_they_run() {
             }
         }
     }
+}
+
+#[test]
+fn every_sabotage_has_a_scenario_that_wants_it_caught_by_its_id() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/sabotage");
+    for sabotage in Sabotage::ALL {
+        let name = format!("{sabotage}.yaml");
+        let text = fs::read_to_string(folder.join(&name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let plan = read(&name, &text).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+        assert_eq!((&*plan.name, plan.platform.sabotage()), (sabotage.as_str(), Some(*sabotage)));
+        let wanted = plan.expect.iter().find(|entry| match &entry.subject {
+            Subject::Guarantee(id) | Subject::Measure(id) => id == sabotage.caught_by(),
+        });
+        assert!(wanted.is_some_and(|entry| entry.verdict != Verdict::Held), "{name}");
+        let value: Value = serde_saphyr::from_str(&text).unwrap();
+        assert!(fits(&schema(), &schema(), &value), "{name}");
+    }
+    assert_eq!(fs::read_dir(folder).unwrap().count(), Sabotage::ALL.len(), "a scenario of no sabotage");
 }
 
 #[test]

@@ -15,12 +15,9 @@ use serde::Serialize;
 
 use super::relay::RelayConfig;
 use crate::{
-    api::{
-        Address, Region,
-        role::{Policy, Timers},
-    },
+    api::{Address, Region},
     testbed::{
-        layout::{Group, Layout, NodePrograms, Secrets, hosts},
+        layout::{Group, Layout, NodePrograms, Secrets, Settings, hosts},
         ports,
     },
 };
@@ -146,10 +143,8 @@ pub(super) struct Mounted<'a> {
     pub rows: &'a Rows,
     /// Secrets of the run.
     pub secrets: &'a Secrets,
-    /// The platform's timers.
-    pub timers: &'a Timers,
-    /// How the platform decides.
-    pub policy: &'a Policy,
+    /// What the roles are told besides.
+    pub settings: Settings<'a>,
 }
 
 impl Mounted<'_> {
@@ -159,12 +154,12 @@ impl Mounted<'_> {
     /// # Errors
     /// What cannot be written as JSON, which nothing is.
     pub fn files(&self, links: bool) -> io::Result<BTreeMap<String, String>> {
-        let Mounted { layout, secrets, timers, policy, .. } = self;
+        let Mounted { layout, secrets, settings, .. } = self;
         let mut files = BTreeMap::new();
         let mut add =
             |name: String, text: io::Result<String>| text.map(|text| files.insert(format!("{name}.json"), text));
-        add(hosts::CONTROL.to_owned(), json(&layout.control_config(secrets, timers, policy)))?;
-        add(hosts::EDGE.to_owned(), json(&layout.edge_config(secrets, timers)))?;
+        add(hosts::CONTROL.to_owned(), json(&layout.control_config(secrets, settings)))?;
+        add(hosts::EDGE.to_owned(), json(&layout.edge_config(secrets, settings)))?;
         let receiver = layout.proxies.iter().find(|proxy| proxy.upstream.host() == hosts::CLIENT);
         let listen = receiver.map_or(0, |proxy| proxy.upstream.port());
         let relay = RelayConfig {
@@ -179,8 +174,8 @@ impl Mounted<'_> {
             mc: "/usr/local/bin/mc".into(),
         };
         for region in &layout.regions {
-            add(hosts::of(region, "node"), json(&layout.node_config(region, secrets, timers, &programs)))?;
-            add(hosts::of(region, "compute"), json(&layout.compute_config(region, secrets, timers)))?;
+            add(hosts::of(region, "node"), json(&layout.node_config(region, secrets, settings, &programs)))?;
+            add(hosts::of(region, "compute"), json(&layout.compute_config(region, secrets, settings)))?;
         }
         for group in layout.groups.keys() {
             let shown = layout.proxies.iter().filter(|proxy| links && proxy.group == *group);
@@ -212,7 +207,11 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::api::{control::Deploy, environment::EnvironmentKind, environment::Login};
+    use crate::api::{
+        control::Deploy,
+        environment::{EnvironmentKind, Login},
+        role::{Policy, Timers},
+    };
 
     /// The first port of a stack that is brought up by hand.
     const FIRST: u16 = 21_000;
@@ -235,9 +234,10 @@ mod tests {
         secrets.auditor_s3 = open("auditor");
         secrets.files_root.values_mut().for_each(|root| *root = open("auditor"));
         let (timers, policy) = (Timers::default(), Policy::default());
-        let mounted = Mounted { layout: &layout, rows: &rows, secrets: &secrets, timers: &timers, policy: &policy };
+        let settings = Settings { timers: &timers, policy: &policy, sabotage: None };
+        let mounted = Mounted { layout: &layout, rows: &rows, secrets: &secrets, settings };
         let mut files = mounted.files(true).unwrap();
-        let mut control = layout.control_config(&secrets, &timers, &policy);
+        let mut control = layout.control_config(&secrets, &settings);
         control.deploy_first = vec![Deploy {
             id: "demo".parse().unwrap(),
             kind: EnvironmentKind::DataverseProduction,

@@ -144,8 +144,7 @@ impl Compose {
             private_folder(made).map_err(|error| said(made, error))?;
         }
         let secrets = secrets(&layout.regions);
-        let (timers, policy) = (&spec.timers, &spec.policy);
-        let write = Mounted { layout: &layout, rows: &rows, secrets: &secrets, timers, policy };
+        let write = Mounted { layout: &layout, rows: &rows, secrets: &secrets, settings: spec.settings() };
         write.write(&mounted).map_err(|error| said(&mounted, error))?;
         let project = Project(format!("geodrill-{}", spec.run_id.to_lowercase()));
         let ledger = Arc::new(Ledger::open(&folder).map_err(|error| said(&folder, error))?);

@@ -54,6 +54,7 @@ pub(crate) async fn spec(parent: &Path, slots: u16) -> (Spec, Programs) {
         environments_max: slots,
         timers: Timers::default(),
         policy: Policy::default(),
+        sabotage: None,
         role_binary,
         parent_folder: parent.to_owned(),
         run_id: "run".to_owned(),

@@ -8,15 +8,12 @@ use std::{
 
 use super::launch::Start;
 use crate::{
-    api::{
-        Region,
-        role::{Policy, Timers},
-    },
+    api::Region,
     clients::poll,
     model::process::ProcessName,
     os::files,
     testbed::{
-        layout::{Layout, NodePrograms, Secrets},
+        layout::{Layout, NodePrograms, Secrets, Settings},
         ready,
     },
 };
@@ -41,8 +38,7 @@ pub(super) enum Role {
 pub(super) struct Told<'a> {
     pub layout: &'a Layout,
     pub secrets: &'a Secrets,
-    pub timers: &'a Timers,
-    pub policy: &'a Policy,
+    pub settings: Settings<'a>,
     pub programs: &'a NodePrograms,
 }
 
@@ -82,28 +78,28 @@ impl Role {
     /// # Errors
     /// The system's.
     pub fn prepare(&self, told: &Told<'_>, binary: &Path) -> io::Result<(Start, u16)> {
-        let Told { layout, secrets, timers, policy, programs } = told;
+        let Told { layout, secrets, settings, programs } = told;
         let site = layout.site(self.site());
         let config = site.join(format!("{}.json", self.name()));
         let no_region = || io::Error::other("no such region");
         let (data, listen) = match self {
             Self::Control => {
-                let value = layout.control_config(secrets, timers, policy);
+                let value = layout.control_config(secrets, settings);
                 files::write_json(&config, &value)?;
                 (value.data, value.listen.port())
             }
             Self::Edge => {
-                let value = layout.edge_config(secrets, timers);
+                let value = layout.edge_config(secrets, settings);
                 files::write_json(&config, &value)?;
                 (value.data, value.listen.port())
             }
             Self::Node(region) => {
-                let value = layout.node_config(region, secrets, timers, programs).ok_or_else(no_region)?;
+                let value = layout.node_config(region, secrets, settings, programs).ok_or_else(no_region)?;
                 files::write_json(&config, &value)?;
                 (value.data, value.listen.port())
             }
             Self::Compute(region) => {
-                let value = layout.compute_config(region, secrets, timers).ok_or_else(no_region)?;
+                let value = layout.compute_config(region, secrets, settings).ok_or_else(no_region)?;
                 files::write_json(&config, &value)?;
                 (value.data, value.listen.port())
             }

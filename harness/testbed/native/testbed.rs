@@ -210,14 +210,13 @@ impl Native {
 
     async fn start_role(&self, role: &Role) -> Result<(), TestbedError> {
         let (layout, secrets) = (&self.layout, &self.secrets);
-        let Spec { timers, policy, .. } = &self.spec;
         let programs = &NodePrograms {
             postgres_bin: self.programs.postgres_bin.clone(),
             template: Some(self.programs.template.clone()),
             mc: self.programs.mc.clone(),
         };
         let failed = |why: String| TestbedError::Failed(format!("{} / {}: {why}", role.site(), role.name()));
-        let told = Told { layout, secrets, timers, policy, programs };
+        let told = Told { layout, secrets, settings: self.spec.settings(), programs };
         let (start, listen) = role.prepare(&told, &self.binary).map_err(|error| failed(error.to_string()))?;
         let identity = self.start_process(role.site(), role.name(), None, &start, None)?;
         roles::ready(listen, || self.launcher.ended(identity))

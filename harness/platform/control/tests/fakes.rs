@@ -132,6 +132,7 @@ impl Stage {
                 ..Timers::default()
             },
             policy,
+            sabotage: None,
             webhook_hosts: ["127.0.0.1".to_owned()].into(),
             deploy_first: Vec::new(),
         };

@@ -128,6 +128,7 @@ impl World {
             doors: vec![doors; 4],
             timers: Timers::default(),
             policy,
+            sabotage: None,
         };
         let everybody = [Who::Control, Who::Edge, Who::Node(0), Who::Node(1), Who::Compute(0), Who::Compute(1)];
         let mut world = Self {

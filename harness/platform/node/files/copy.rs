@@ -61,6 +61,23 @@ pub async fn held(client: &Client, bucket: &str, key: &str, version: &str) -> Re
     }
 }
 
+/// Puts a version's content under its key as an ordinary client would, who gets another version id: what a platform that is
+/// sabotaged so does in place of [`bring_version`].
+///
+/// # Errors
+/// As there.
+pub async fn copy_anew(from: &Client, to: &Client, bucket: &str, key: &str, version: &str) -> Result<(), StoreError> {
+    let got = from.get_object().bucket(bucket).key(key).version_id(version).customize();
+    let got = got
+        .mutate_request(unproxied)
+        .send()
+        .await
+        .map_err(|error| StoreError::Call { what: "read a version", why: classify(&error) })?;
+    let put =
+        to.put_object().bucket(bucket).key(key).set_content_length(got.content_length).body(got.body).send().await;
+    put.map(drop).map_err(|error| StoreError::Call { what: "put a copy", why: classify(&error) })
+}
+
 /// Brings a version with its id, content, ETag, metadata and time.
 ///
 /// # Errors

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use super::{
     checker::Account,
-    copy::{Held, bring_marker, bring_purge, bring_version, held},
+    copy::{Held, bring_marker, bring_purge, bring_version, copy_anew, held},
     peer::Peer,
 };
 use crate::{
-    api::compute::{AccountEntry, AccountOperation},
+    api::{
+        compute::{AccountEntry, AccountOperation},
+        sabotage::Sabotage,
+    },
     platform::{
         actor::locked,
         node::{shared::Node, store::StoreError},
@@ -61,6 +64,9 @@ async fn try_look(
         AccountOperation::Mark => Held::Marker,
         AccountOperation::Purge => Held::Nothing,
     };
+    if entry.operation == AccountOperation::Mark && node.config.sabotage == Some(Sabotage::DropDeletes) {
+        return Ok(true);
+    }
     let found = held(there, bucket, key, version).await?;
     if found == wanted {
         return Ok(true);
@@ -78,6 +84,10 @@ async fn try_look(
     match (entry.operation, here) {
         // Gone here as well, whoever removed it.
         (AccountOperation::Put | AccountOperation::Mark, Held::Nothing) => return Ok(found == Held::Nothing),
+        (AccountOperation::Put, _) if node.config.sabotage == Some(Sabotage::CopyWithoutVersionId) => {
+            copy_anew(own, there, bucket, key, version).await?;
+            return Ok(true);
+        }
         (AccountOperation::Put, _) => bring_version(own, there, bucket, key, version).await?,
         (AccountOperation::Mark, _) => bring_marker(own, there, bucket, key, version).await?,
         // Here it is gone whatever the store says: it keeps a hidden trace of what it has still to remove there. Ids do not

@@ -9,6 +9,7 @@ use crate::{
         environment::Login,
         node::Spec,
         role::{NodeConfig, NodeSlot},
+        sabotage::Sabotage,
     },
     os::spawn::ServiceUser,
 };
@@ -46,6 +47,8 @@ pub struct Place {
     pub site: PathBuf,
     /// Home of the programs.
     pub home: PathBuf,
+    /// How the node is broken on purpose.
+    pub sabotage: Option<Sabotage>,
 }
 
 impl Place {
@@ -68,6 +71,7 @@ impl Place {
             auditor: config.auditor.clone(),
             site: config.site.clone(),
             home: config.data.clone(),
+            sabotage: config.sabotage,
         }
     }
 

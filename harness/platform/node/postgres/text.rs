@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Place, SUPERUSER};
-use crate::api::Address;
+use crate::api::{Address, sabotage::Sabotage};
 
 /// Who is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,12 @@ pub fn settings(place: &Place, port: u16, follow: bool) -> String {
         text(&slot),
     );
     lines.push_str(FIXED);
+    // Of two settings the later one counts.
+    lines.push_str(match place.sabotage {
+        Some(Sabotage::AcknowledgeEarly) => "synchronous_commit = off\nwal_writer_delay = '10s'\n",
+        Some(Sabotage::ReplayLate) => "recovery_min_apply_delay = '6s'\n",
+        _ => "",
+    });
     lines
 }
 

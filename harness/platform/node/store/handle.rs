@@ -6,7 +6,7 @@ use aws_sdk_s3::Client;
 
 use super::mc::Mc;
 use crate::{
-    api::{Address, Region, environment::Login, role::NodeConfig},
+    api::{Address, Region, environment::Login, role::NodeConfig, sabotage::Sabotage},
     clients::s3,
 };
 
@@ -22,6 +22,7 @@ pub struct Store {
     pub(super) at: Address,
     pub(super) targets: Vec<Address>,
     pub(super) mc: Mc,
+    pub(super) sabotage: Option<Sabotage>,
 }
 
 impl Store {
@@ -34,6 +35,7 @@ impl Store {
             at: config.files.clone(),
             targets: config.files_targets.clone(),
             mc: Mc::new(config),
+            sabotage: config.sabotage,
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     mc::{Call, OWN, PEER},
 };
 use crate::{
-    api::{control::OWN_PREFIX, node::Spec},
+    api::{control::OWN_PREFIX, node::Spec, sabotage::Sabotage},
     clients::{
         poll,
         postgres::Failure,
@@ -56,7 +56,7 @@ impl Store {
                 "--remote-bucket",
                 &remote,
                 "--replicate",
-                RULE,
+                if self.sabotage == Some(Sabotage::DropDeletes) { "delete" } else { RULE },
                 "--priority",
                 "1",
                 "--healthcheck-seconds",

@@ -69,6 +69,7 @@ pub(super) fn place() -> Place {
         log: "/nowhere/log/sales".into(),
         passfile: "/nowhere/pass/sales".into(),
         programs: "/nowhere/bin".into(),
+        sabotage: None,
         template: None,
         auditor: login("auditor"),
         site: "/nowhere".into(),

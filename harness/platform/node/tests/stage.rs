@@ -95,6 +95,7 @@ impl Stage {
             peer_node: other[0].into(),
             auditor: login("auditor"),
             timers: Timers { permit_ms: 600, poll_ms: 100, ..Timers::default() },
+            sabotage: None,
         };
         let side = |config: NodeConfig| Side {
             http: Http::local(config.listen.port(), TOKEN),

@@ -221,5 +221,6 @@ fn config(region: &str, peer: &str, own: u16, targets: Vec<u16>, data: PathBuf) 
         peer_node: 0.into(),
         auditor: login("auditor"),
         timers: Timers { poll_ms: 100, ..Timers::default() },
+        sabotage: None,
     }
 }

@@ -1,0 +1,99 @@
+//! The reference platform broken on purpose: one way at a time, so that it can be shown that the examiner finds it.
+//!
+//! Each of these is a mistake that platforms have made or could make. Where the platform acts, a branch of one line asks for
+//! its name; without a name nothing is changed. A scenario in `scenarios/sabotage/` shows each one caught.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Names every way in which the platform can be broken, and says what is broken and which id has to catch it.
+macro_rules! sabotages {
+    ($($variant:ident $name:literal: $broken:literal, caught by $caught:literal;)*) => {
+        /// A way in which the platform is broken on purpose.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        pub enum Sabotage {
+            $(#[doc = concat!($broken, ". Caught by `", $caught, "`.")] #[serde(rename = $name)] $variant,)*
+        }
+
+        impl Sabotage {
+            /// Every one.
+            pub const ALL: &[Sabotage] = &[$(Self::$variant),*];
+
+            /// As files write it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+
+            /// What is broken.
+            pub fn broken(self) -> &'static str {
+                match self { $(Self::$variant => $broken),* }
+            }
+
+            /// The guarantee or measure that has to catch it.
+            pub fn caught_by(self) -> &'static str {
+                match self { $(Self::$variant => $caught),* }
+            }
+        }
+    };
+}
+
+sabotages! {
+    SkipFence "skip-fence": "an unplanned failover promotes while permits of the old side live",
+        caught by "integrity.split-brain";
+    PermitNeverExpires "permit-never-expires": "holders of permits do not heed their end",
+        caught by "integrity.split-brain";
+    AcceptStaleEpoch "accept-stale-epoch": "no heed is taken of a greater epoch, and the old side gets permits of its own",
+        caught by "integrity.split-brain";
+    ReadFromOldSide "read-from-old-side": "objects are read without a permit, under whatever epoch",
+        caught by "integrity.stale-read";
+    SkipLogGate "skip-log-gate": "a planned switch does not wait for the other side to have the log's end",
+        caught by "dataverse.planned.loss";
+    IgnoreFileBacklog "ignore-file-backlog": "a planned switch does not wait for the files to have arrived",
+        caught by "dataverse.planned.loss";
+    SkipReconcile "skip-reconcile": "after an unplanned failover rows without their object are not marked",
+        caught by "integrity.dangling-unmarked";
+    CopyWithoutVersionId "copy-without-version-id": "files that are late are put anew, under another version id",
+        caught by "integrity.regions-differ";
+    DropDeletes "drop-deletes": "delete markers are not carried over",
+        caught by "integrity.regions-differ";
+    AcknowledgeEarly "acknowledge-early": "commits are acknowledged before they are on the disk",
+        caught by "integrity.hole";
+    NoticeAfterSwitch "notice-after-switch": "customers are told of a switch only after it",
+        caught by "dataverse.planned.notice";
+    NoNotice "no-notice": "customers are not told of a switch",
+        caught by "dataverse.planned.notice";
+    ReturnWithoutResync "return-without-resync": "what a region missed while it was lost is not brought to its store",
+        caught by "integrity.regions-differ";
+    ProtectedEarly "protected-early": "protection is announced before anything follows",
+        caught by "integrity.regions-differ";
+    SalvageForgets "salvage-forgets": "every second row is left out of the salvage list",
+        caught by "salvage.missing";
+    SalvageInvents "salvage-invents": "rows that are not lost stand in the salvage list",
+        caught by "salvage.extra";
+    GuardOffByFactor "guard-off-by-factor": "the data-loss guard's limits are four times what they should be",
+        caught by "dataverse.unplanned.loss";
+    GuardIgnoresFiles "guard-ignores-files": "the data-loss guard takes every file for arrived",
+        caught by "dataverse.unplanned.loss";
+    SwitchInWordsOnly "switch-in-words-only": "a planned switch is announced as completed and not done",
+        caught by "dataverse.planned.switched";
+    SlowSwitch "slow-switch": "a planned switch dawdles for twelve seconds after its promotion",
+        caught by "dataverse.planned.interruption";
+    KeepOldRoute "keep-old-route": "the edge acknowledges new routes and does not follow them",
+        caught by "dataverse.planned.switched";
+    IgnoreGrace "ignore-grace": "a region is declared lost as soon as it is suspected",
+        caught by "dataverse.unplanned.declared";
+    NeverDeclare "never-declare": "a lost region is never declared",
+        caught by "dataverse.unplanned.switched";
+    DeployWithoutReplica "deploy-without-replica": "a deployment is answered though there is no replica",
+        caught by "dataverse.replica.at-deployment";
+    ReplayLate "replay-late": "standbys replay commits six seconds late",
+        caught by "dataverse.replication.lag";
+    AlwaysAbort "always-abort": "a planned switch is always undone",
+        caught by "dataverse.planned.switched";
+}
+
+impl std::fmt::Display for Sabotage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}

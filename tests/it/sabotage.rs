@@ -1,0 +1,114 @@
+//! Platforms that are broken on purpose, each in one way, are found out by the id that has to find them; and a platform that is
+//! whole raises no alarm under the very same drills.
+//!
+//! `GEODRILL_SABOTAGES` names those that are to be tried (all of them otherwise), `GEODRILL_HEALTHY` says how many drills of
+//! the whole platform are run, and `GEODRILL_SEED` from where in their round.
+
+use std::{fs, path::PathBuf, time::Instant};
+
+use geodrill::{
+    api::sabotage::Sabotage,
+    conduct::{Drill, Finished},
+    model::verdict::Verdict,
+};
+
+use crate::support::{alone, drill};
+
+/// Drills of the whole platform, where nothing says how many: a share, since each takes as long as its sabotaged twin.
+const HEALTHY: usize = 4;
+
+/// What is tried.
+fn chosen() -> Vec<Sabotage> {
+    let Ok(named) = std::env::var("GEODRILL_SABOTAGES") else { return Sabotage::ALL.to_vec() };
+    let find = |name: &str| Sabotage::ALL.iter().copied().find(|one| one.as_str() == name.trim());
+    named.split(',').map(|name| find(name).unwrap_or_else(|| panic!("there is no sabotage `{name}`"))).collect()
+}
+
+fn text_of(sabotage: Sabotage) -> String {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scenarios/sabotage");
+    fs::read_to_string(folder.join(format!("{sabotage}.yaml"))).expect("every sabotage has its scenario")
+}
+
+/// The same drill of a platform that is whole, of which nothing is to be found violated.
+fn whole(sabotage: Sabotage) -> String {
+    let (text, broken) = (text_of(sabotage), format!("sabotage: {sabotage}, "));
+    assert!(text.contains(&broken), "{text}");
+    ["violated", "inconclusive"]
+        .iter()
+        .fold(text.replace(&broken, ""), |text, verdict| text.replace(&format!(", verdict: {verdict}"), ""))
+}
+
+async fn run(name: &str, text: &str) -> anyhow::Result<Finished> {
+    Ok(drill(Drill::from_text(name, text, &std::env::temp_dir())?).run().await?)
+}
+
+/// What was judged of the id that has to catch it, if that is what the scenario wants and is told of this platform.
+fn caught(finished: &Finished, sabotage: Sabotage) -> Option<String> {
+    let report = &finished.report;
+    let mut rows = report.guarantees.iter().filter(|row| row.expected && row.id == sabotage.caught_by());
+    let row = rows.find(|row| row.verdict == row.wanted && row.wanted != Verdict::Held)?;
+    let is_told = report.sabotage == Some(sabotage) && finished.human().contains(sabotage.as_str());
+    let is_sound = is_told && report.problems.is_empty() && report.verdict == Verdict::Held;
+    is_sound.then(|| {
+        let at = row.event.as_deref().unwrap_or("the whole run");
+        format!("{} {} at {at}: {}", row.id, row.verdict.as_str(), row.why.as_deref().unwrap_or_default())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_broken_platform_is_found_out_by_the_id_that_has_to() -> anyhow::Result<()> {
+    let mut missed = Vec::new();
+    for sabotage in chosen() {
+        let _turn = alone().await;
+        let began = Instant::now();
+        let finished = run(&format!("{sabotage}.yaml"), &text_of(sabotage)).await?;
+        let took = began.elapsed().as_secs_f64();
+        match caught(&finished, sabotage) {
+            Some(how) => println!("{sabotage}: {took:.1} s; {how}"),
+            None => {
+                println!("{sabotage}: {took:.1} s; NOT CAUGHT");
+                missed.push(format!("{sabotage}, by {}\n{}", sabotage.caught_by(), finished.human()));
+            }
+        }
+    }
+    assert!(missed.is_empty(), "not found out: {}", missed.join("\n"));
+    Ok(())
+}
+
+/// What is said to be violated.
+fn alarms(finished: &Finished) -> Vec<String> {
+    let report = &finished.report;
+    let violated = report.guarantees.iter().filter(|row| row.verdict == Verdict::Violated);
+    let rows = violated.map(|row| format!("{}: {}", row.id, row.why.as_deref().unwrap_or_default()));
+    rows.chain(report.findings.iter().map(|finding| format!("{}: {:?}", finding.id, finding.examples))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_platform_raises_no_alarm_under_the_same_drills() -> anyhow::Result<()> {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<usize>().expect("a number"));
+    let all = chosen();
+    let count = number("GEODRILL_HEALTHY").unwrap_or(HEALTHY.min(all.len()));
+    let seed = number("GEODRILL_SEED").unwrap_or_else(|| usize::try_from(std::process::id()).unwrap_or_default());
+    let (began, mut false_alarms, mut held) = (Instant::now(), Vec::new(), 0);
+    for number in 0..count {
+        let _turn = alone().await;
+        let sabotage = all[(seed + number) % all.len()];
+        let (began, text) = (Instant::now(), whole(sabotage));
+        let finished = run(&format!("whole-{sabotage}.yaml"), &text).await?;
+        assert_eq!(finished.report.sabotage, None);
+        let (alarms, verdict) = (alarms(&finished), finished.report.verdict);
+        let took = began.elapsed().as_secs_f64();
+        println!("{sabotage}, whole: {took:.1} s; {}; alarms: {alarms:?}", verdict.as_str());
+        held += usize::from(verdict == Verdict::Held);
+        if !alarms.is_empty() {
+            false_alarms.push(format!("{sabotage}: {alarms:?}\n{}", finished.human()));
+        }
+    }
+    let took = began.elapsed().as_secs_f64();
+    println!(
+        "{count} drills of the whole platform in {took:.0} s, seed {seed}: {held} held, {} alarms",
+        false_alarms.len()
+    );
+    assert!(false_alarms.is_empty(), "{}", false_alarms.join("\n"));
+    Ok(())
+}
