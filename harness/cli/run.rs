@@ -87,7 +87,7 @@ pub(super) async fn run(arguments: Run, logs: RunLog) -> Exit {
             }
         }
     }
-    if several && arguments.format == Format::Human {
+    if several && arguments.format == RunFormat::Human {
         let style = Style { colour: colour(&io::stdout()), ..Style::PLAIN };
         exit = exit.and(print(&report::overview(&reports, style)));
     }
