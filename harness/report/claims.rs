@@ -195,26 +195,31 @@ impl<'a> Run<'a> {
 
     /// How much each switch lost, as the platform estimates when it announces its end, beside what it lost.
     fn losses(&self) -> Vec<ClaimErrorRow> {
-        let mut rows: Vec<(String, Vec<(Option<f64>, Option<f64>)>)> = Vec::new();
+        let mut rows: Vec<(String, Vec<Loss>)> = Vec::new();
         for (heard, claim) in self.claims().filter(|(_, claim)| claim.name == COMPLETED) {
             let Some(id) = &claim.environment else { continue };
             let switch = self.switch(heard, claim).filter(|event| event.unobserved.is_none());
             // The platform speaks of rows.
-            let pair = (claim.loss_window_s(), switch.map(|event| event.recovery_point.sql_age_s));
+            let loss = Loss { said: claim.loss_window_s(), lost: switch.map(|event| event.recovery_point.sql_age_s) };
             match rows.iter_mut().find(|(of, _)| of == id.as_str()) {
-                Some((_, pairs)) => pairs.push(pair),
-                None => rows.push((id.to_string(), vec![pair])),
+                Some((_, losses)) => losses.push(loss),
+                None => rows.push((id.to_string(), vec![loss])),
             }
         }
-        rows.into_iter().map(|(environment, pairs)| loss(environment, &pairs)).collect()
+        rows.into_iter().map(|(environment, losses)| loss_row(environment, &losses)).collect()
     }
 }
 
-fn loss(environment: String, pairs: &[(Option<f64>, Option<f64>)]) -> ClaimErrorRow {
-    let both: Vec<(f64, f64)> = pairs.iter().filter_map(|(said, lost)| (*said).zip(*lost)).collect();
-    let silent = pairs.iter().filter(|(said, _)| said.is_none()).count() as u64;
-    let (samples, compared) = (pairs.len() as u64, both.len() as u64);
-    let unsaid = pairs.iter().filter(|(said, _)| said.is_none()).filter_map(|(_, lost)| *lost);
+/// The loss of one switch, seconds: as estimated, and as measured.
+struct Loss {
+    said: Option<f64>,
+    lost: Option<f64>,
+}
+
+fn loss_row(environment: String, losses: &[Loss]) -> ClaimErrorRow {
+    let both: Vec<(f64, f64)> = losses.iter().filter_map(|loss| loss.said.zip(loss.lost)).collect();
+    let unsaid = || losses.iter().filter(|loss| loss.said.is_none());
+    let (samples, compared, silent) = (losses.len() as u64, both.len() as u64, unsaid().count() as u64);
     ClaimErrorRow {
         environment: Some(environment),
         by: Claimant::Platform,
@@ -230,7 +235,7 @@ fn loss(environment: String, pairs: &[(Option<f64>, Option<f64>)]) -> ClaimError
         claimed: Spread::of(both.iter().map(|(said, _)| *said).collect()),
         measured: Spread::of(both.iter().map(|(_, lost)| *lost).collect()),
         error: Spread::of(both.iter().map(|(said, lost)| said - lost).collect()),
-        measured_unsaid_max: unsaid.max_by(f64::total_cmp),
+        measured_unsaid_max: unsaid().filter_map(|loss| loss.lost).max_by(f64::total_cmp),
         at_least: false,
         // It is told in tenths of a second.
         resolution: Some(0.05),

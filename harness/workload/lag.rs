@@ -248,6 +248,6 @@ async fn objects_lag(
         }
     }
     // All that was asked for is there; if there was more, its oldest is next.
-    let next = || (waiting.len() == OBJECTS_MAX).then(|| pulse.objects(1)).unwrap_or_default();
+    let next = || if waiting.len() == OBJECTS_MAX { pulse.objects(1) } else { Vec::new() };
     Some((lag.unwrap_or_else(|| next().first().map_or(0.0, |next| at.since(next.sent).as_secs_f64())), missing))
 }
