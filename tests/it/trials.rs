@@ -36,7 +36,7 @@ use crate::{
 const SHORT: &str = r#"geodrill: 1
 name: short
 environments: [ { id: sales, kind: dataverse-production } ]
-workload: { rate: 30/s, writers: 3, warm_up: 1s, settle: 1s, min_acked: 10 }
+workload: { rate: 30/s, writers: 3, warm_up: 500ms, settle: 500ms, min_acked: 10 }
 timeline:
   - { id: slow, for: 300ms, inject: { link.latency: { link: "edge -> east / sql", latency: 20ms } } }
   - { id: thin, for: 300ms, inject: { link.latency: { link: "edge -> east / files", latency: 20ms } } }
@@ -162,7 +162,7 @@ async fn a_trial_that_cannot_start_is_inconclusive_and_not_dropped() -> anyhow::
 const MEASURED: &str = r#"geodrill: 1
 name: measured
 environments: [ { id: sales, kind: dataverse-production } ]
-workload: { rate: 30/s, writers: 3, warm_up: 2s, settle: 2s, min_acked: 10 }
+workload: { rate: 30/s, writers: 3, warm_up: 1s, settle: 1s, min_acked: 10 }
 timeline:
   - { id: counted, when: { count: { environment: sales, acked: 60 } }, within: 20s, pause: 0s }
   - { id: held-back, inject: { link.partition: { link: "east -> west / sql", mode: stall } } }

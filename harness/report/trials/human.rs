@@ -15,12 +15,20 @@ use crate::{
 pub fn human(statistics: &Statistics, style: Style) -> String {
     let mut out = String::new();
     head(&mut out, statistics, style);
-    let is_integrity = |row: &&StatisticsRow| row.id.starts_with("integrity.") && !row.expected && is_clean(row);
+    // Told in one line, as long as all of it came out alike.
+    let is_integrity = |row: &&StatisticsRow| row.id.starts_with("integrity.") && !row.expected;
+    let first = statistics
+        .guarantees
+        .iter()
+        .filter(|row| row.verdicts.held > 0 && row.verdicts.violated == 0)
+        .find(is_integrity);
+    let is_told_together =
+        |row: &&StatisticsRow| is_integrity(row) && first.is_some_and(|first| row.verdicts == first.verdicts);
     let exercised = || statistics.guarantees.iter().filter(|row| row.expected || is_exercised(row));
     table(&mut out, "expected", &exercised().filter(|row| row.expected).collect::<Vec<_>>(), style);
-    let others = exercised().filter(|row| !row.expected && !is_integrity(row));
+    let others = exercised().filter(|row| !row.expected && !is_told_together(row));
     table(&mut out, "also judged", &others.collect::<Vec<_>>(), style);
-    integrity(&mut out, &exercised().filter(is_integrity).collect::<Vec<_>>());
+    integrity(&mut out, &exercised().filter(is_told_together).collect::<Vec<_>>());
     trials(&mut out, statistics, style);
     out
 }
@@ -48,13 +56,9 @@ fn head(out: &mut String, statistics: &Statistics, style: Style) {
     line(out, style.faint(&format!("  each fault and order came after a wait of its own, drawn below {below}")));
 }
 
-/// Whether a trial said more of it than that it was not exercised.
+/// Whether a trial has judged it, or measured something of it.
 fn is_exercised(row: &StatisticsRow) -> bool {
-    row.verdicts.inconclusive < row.verdicts.sum() || row.figures.is_some()
-}
-
-fn is_clean(row: &StatisticsRow) -> bool {
-    row.verdicts.held == row.verdicts.sum()
+    row.verdicts.held + row.verdicts.not_stressed + row.verdicts.violated > 0 || row.figures.is_some()
 }
 
 /// One line a row, and below it every point.
@@ -71,6 +75,7 @@ fn table(out: &mut String, title: &str, rows: &[&StatisticsRow], style: Style) {
         "not stressed",
         "violated",
         "inconclusive",
+        "reported",
         "fails at most",
         "min",
         "median",
@@ -93,6 +98,7 @@ fn table(out: &mut String, title: &str, rows: &[&StatisticsRow], style: Style) {
             count(counts.not_stressed),
             count(counts.violated),
             count(counts.inconclusive),
+            count(counts.reported),
             row.failure_rate.map_or_else(String::new, |rate| percent(rate.at_most)),
             figure(summary.map(|summary| summary.min)),
             figure(summary.map(|summary| summary.median)),
@@ -121,19 +127,25 @@ fn points(figures: &Figures, unit: &str) -> String {
     format!("points: {}", told.collect::<Vec<_>>().join(", "))
 }
 
-/// All that held in every trial, in one line.
+/// All that came out alike, in one line.
 fn integrity(out: &mut String, rows: &[&StatisticsRow]) {
-    let Some(rate) = rows.first().and_then(|row| row.failure_rate) else { return };
+    let Some((rate, verdicts)) = rows.first().and_then(|row| Some((row.failure_rate?, row.verdicts))) else { return };
     let names: Vec<&str> = rows.iter().map(|row| row.id.trim_start_matches("integrity.")).collect();
-    let (trials, at_most) = (rate.trials, percent(rate.at_most));
+    let (held, sum, at_most) = (verdicts.held, verdicts.sum(), percent(rate.at_most));
     line(
         out,
-        format!("\nintegrity: held in {trials} of {trials}, so each fails in {at_most} at most ({})", names.join(", ")),
+        format!("\nintegrity: held in {held} of {sum} trials; each fails in {at_most} at most ({})", names.join(", ")),
     );
 }
 
 fn trials(out: &mut String, statistics: &Statistics, style: Style) {
-    line(out, "\ntrials (rates of failure are at most so high at 95 %; what repeats one alone stands below it)");
+    line(
+        out,
+        style.faint(
+            "\nfails at most: the rate of failure is no higher, at 95 %, by conclusive trials; no P95 under 59 figures",
+        ),
+    );
+    line(out, "\ntrials, and what repeats one alone");
     let width = statistics.trials.last().map_or(1, |last| last.number.to_string().len());
     for TrialRow { number, verdict, reasons, folder, repeat, .. } in &statistics.trials {
         let verdict = style.paint(*verdict, verdict.as_str());
