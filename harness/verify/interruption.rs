@@ -217,9 +217,10 @@ fn recovery(probes: &[Probe], successes: &[RunTime], start: RunTime, window: Win
     }
     let gaps = successes.windows(2).rposition(|pair| pair[1].since(pair[0]) > GAP_MAX);
     let steady = successes[gaps.map_or(0, |gap| gap + 1)];
+    // Five that were sent in a row; those that had waited are not answered in that order.
+    let is_back = |at: &RunTime| *at > start && *at >= steady && *at <= window.until;
     probes.windows(SUCCESSES).find_map(|five| {
-        let first = five[0].succeeded.filter(|at| *at > start && *at >= steady)?;
-        let in_window = |probe: &Probe| probe.succeeded.is_some_and(|at| at <= window.until);
-        five.iter().all(in_window).then_some(first)
+        let answers: Option<Vec<RunTime>> = five.iter().map(|probe| probe.succeeded.filter(is_back)).collect();
+        answers?.into_iter().min()
     })
 }

@@ -12,6 +12,7 @@ mod fencing;
 mod full_disk;
 mod guard;
 mod house;
+mod known_interruptions;
 mod lab;
 mod leftovers;
 mod many;

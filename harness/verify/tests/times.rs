@@ -51,6 +51,18 @@ fn from_the_last_answer_before_to_the_first_of_five_after() {
 }
 
 #[test]
+fn of_probes_that_waited_the_one_that_is_answered_first_ends_it() {
+    let mut waited = probes(8000, |_| false);
+    // Sent from 2000 on, and all answered after 3000, the last of them first.
+    for (place, probe) in waited.iter_mut().filter(|probe| (ms(2000)..ms(2200)).contains(&probe.sent)).enumerate() {
+        let at = ms(3060 - 20 * place as u64);
+        (probe.succeeded, probe.answered) = (Some(at), at);
+    }
+    waited.retain(|probe| probe.sent < ms(2200) || probe.sent >= ms(3000));
+    assert_eq!(seconds(&waited, 0, 8000), (1045, false));
+}
+
+#[test]
 fn fewer_than_five_answers_in_a_row_are_no_recovery() {
     let four = |at: u64| (2000..4000).contains(&at) && !(3000..3200).contains(&at);
     assert_eq!(seconds(&probes(8000, four), 0, 8000), (2050, false));
