@@ -1,8 +1,8 @@
 //! Platforms that are broken on purpose, each in one way, are found out by the id that has to find them; and a platform that is
 //! whole raises no alarm under the very same drills.
 //!
-//! `GEODRILL_SABOTAGES` names those that are to be tried (all of them otherwise), `GEODRILL_HEALTHY` says how many drills of
-//! the whole platform are run, and `GEODRILL_SEED` from where in their round.
+//! `GEODRILL_SABOTAGES` names those that are to be tried (`all`: every one; otherwise [`SHOWN`]), `GEODRILL_HEALTHY` says how many
+//! drills of the whole platform are run, and `GEODRILL_SEED` from where in their round.
 
 use std::{fs, path::PathBuf, time::Instant};
 
@@ -15,11 +15,30 @@ use geodrill::{
 use crate::support::{alone, drill};
 
 /// Drills of the whole platform, where nothing says how many: a share, since each takes as long as its sabotaged twin.
-const HEALTHY: usize = 4;
+const HEALTHY: usize = 3;
+
+/// Those whose drills have been seen to catch them on real servers. What the drills of the others show is not known yet.
+const SHOWN: [Sabotage; 11] = [
+    Sabotage::DropDeletes,
+    Sabotage::SwitchInWordsOnly,
+    Sabotage::NoNotice,
+    Sabotage::SkipLogGate,
+    Sabotage::SkipReconcile,
+    Sabotage::KeepOldRoute,
+    Sabotage::CopyWithoutVersionId,
+    Sabotage::NoticeAfterSwitch,
+    Sabotage::SlowSwitch,
+    Sabotage::IgnoreGrace,
+    Sabotage::GuardOffByFactor,
+];
 
 /// What is tried.
 fn chosen() -> Vec<Sabotage> {
-    let Ok(named) = std::env::var("GEODRILL_SABOTAGES") else { return Sabotage::ALL.to_vec() };
+    let named = match std::env::var("GEODRILL_SABOTAGES") {
+        Err(_) => return SHOWN.to_vec(),
+        Ok(all) if all == "all" => return Sabotage::ALL.to_vec(),
+        Ok(named) => named,
+    };
     let find = |name: &str| Sabotage::ALL.iter().copied().find(|one| one.as_str() == name.trim());
     named.split(',').map(|name| find(name).unwrap_or_else(|| panic!("there is no sabotage `{name}`"))).collect()
 }
@@ -88,7 +107,7 @@ async fn the_whole_platform_raises_no_alarm_under_the_same_drills() -> anyhow::R
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<usize>().expect("a number"));
     let all = chosen();
     let count = number("GEODRILL_HEALTHY").unwrap_or(HEALTHY.min(all.len()));
-    let seed = number("GEODRILL_SEED").unwrap_or_else(|| usize::try_from(std::process::id()).unwrap_or_default());
+    let seed = number("GEODRILL_SEED").unwrap_or_default();
     let (began, mut false_alarms, mut held) = (Instant::now(), Vec::new(), 0);
     for number in 0..count {
         let _turn = alone().await;
