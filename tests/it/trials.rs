@@ -38,8 +38,8 @@ name: short
 environments: [ { id: sales, kind: dataverse-production } ]
 workload: { rate: 30/s, writers: 3, warm_up: 500ms, settle: 500ms, min_acked: 10 }
 timeline:
-  - { id: slow, for: 300ms, inject: { link.latency: { link: "edge -> east / sql", latency: 20ms } } }
-  - { id: thin, for: 300ms, inject: { link.latency: { link: "edge -> east / files", latency: 20ms } } }
+  - { id: slow, for: 300ms, inject: { link.latency: { link: "edge -> east / sql", latency: 150ms } } }
+  - { id: thin, for: 300ms, inject: { link.latency: { link: "edge -> east / files", latency: 150ms } } }
   - { id: over, pause: 500ms }
 expect:
   - { measure: loss.operations, at_most: 0 }
