@@ -62,7 +62,7 @@ sabotages! {
         caught by "dataverse.unplanned.loss";
     KeepStaleCredential "keep-stale-credential": "the old side's files may still be replicated after an unplanned failover",
         caught by "integrity.dangling-unmarked";
-    ActBeforeJournalling "act-before-journalling": "control acts at once on what it has decided, and journals it four seconds later",
+    ActBeforeJournalling "act-before-journalling": "control acts at once on what it has decided, and journals it six seconds later",
         caught by "dataverse.planned.interruption";
     NoticeAfterSwitch "notice-after-switch": "customers are told of a switch only after it",
         caught by "dataverse.planned.notice";

@@ -29,7 +29,7 @@ const TOGETHER_MAX: usize = 64;
 const NO_ROOM: Duration = Duration::from_millis(200);
 
 /// How late records are where the platform is sabotaged so: later than a switch takes.
-const SABOTAGED_DELAY: Duration = Duration::from_secs(4);
+const SABOTAGED_DELAY: Duration = Duration::from_secs(6);
 
 /// Something to do once its reason is on the disk.
 pub(super) enum Deed {
