@@ -205,6 +205,41 @@ async fn a_kept_run_stands_is_judged_again_as_before_and_is_ended() {
     assert!(stage.folders().is_empty());
 }
 
+const GUARDED: &str = "geodrill: 1\nname: guarded\nenvironments: [ { id: sales, kind: dataverse-production } ]\n\
+    platform: { reference: { permit: 800ms, poll: 200ms, guard: enforce, bound: 7s, automatic: false } }\n\
+    workload: { rate: 30/s, writers: 2, warm_up: 1s, settle: 1s, min_acked: 20 }\n\
+    timeline: [ { pause: 1s } ]\nexpect: [ { measure: loss.operations, at_most: 0 } ]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_an_enforced_bound_a_failover_wants_its_loss_accepted() {
+    let _turn = alone().await;
+    let stage = Stage::set().await;
+    let file = stage.runs().with_file_name("guarded.yaml");
+    fs::write(&file, GUARDED).expect("written");
+    let told = stage.expect(0, &["run", &file.display().to_string(), "--keep"]);
+    let line = told.lines().find_map(|line| line.trim_start().strip_prefix("sales rows")).expect("how to enter");
+    let sql = |text: &str| {
+        let command = format!("{} -Atc '{text}'", line.trim());
+        Command::new("sh").args(["-c", &command]).output().expect("a shell").status.success()
+    };
+    // While the guard is in force nothing is written that it would have to refuse a failover for: writing ends before.
+    assert!(stage.expect(0, &["expose", "--environment", "sales", "--accept-data-loss"]).contains("exposure granted"));
+    stage.expect(0, &["inject", "link.partition: {link: \"east -> west / sql\", mode: refuse}"]);
+    assert!(sql("CREATE TABLE exposed ()"), "exposed, and yet writes are withheld");
+    std::thread::sleep(Duration::from_secs(9));
+    assert!(sql("CREATE TABLE exposed_too ()"), "exposed, and yet writes are withheld past the bound");
+
+    let order = ["failover", "--unplanned", "--environment", "sales"];
+    let (code, out, refused) = stage.call(&order);
+    assert!(code != 0 && refused.contains("7.0 s") && refused.contains("accept"), "{code} {out}{refused}");
+    assert!(sql("CREATE TABLE still_here ()"), "a refused order did harm");
+    let accepted = stage.expect(0, &[&order[..], &["--accept-data-loss", "--wait", "1m"]].concat());
+    assert!(accepted.contains("is completed"), "{accepted}");
+    assert!(!sql("SELECT FROM still_here") && sql("SELECT 1"), "what had not arrived is there");
+    assert!(stage.expect(0, &["down", &lab(&stage).run()]).contains("is ended"));
+    stage.wait_until_empty("a guarded run that was ended");
+}
+
 #[test]
 fn a_plan_is_drawn_with_what_each_step_touches() {
     let drawn = geodrill().args(["plan", "unplanned-failover"]).assert().code(0).get_output().stdout.clone();

@@ -29,7 +29,24 @@ async fn unplanned_failover_loses_what_was_held_back_and_is_held() -> anyhow::Re
     for switch in switches {
         assert!(switch.recovery_point.age_s > 0.5 && switch.sql.lost() > 20, "{}", finished.human());
     }
+    // What the platform announces of it, and what it believes to have lost, stand beside what was measured.
+    for claim in ["notified", "fenced", "promoted", "routed", "completed"].map(|part| format!("failover.{part}")) {
+        assert_compared(&finished, &claim);
+    }
+    assert_compared(&finished, "estimated loss window");
     Ok(())
+}
+
+/// Both environments' claim was compared with what was measured, and is off by seconds at most.
+fn assert_compared(finished: &Finished, claim: &str) {
+    let rows = finished.report.claim_errors.iter().filter(|row| row.claim == claim);
+    let errors: Vec<f64> = rows.filter_map(|row| row.error.map(|error| error.worst)).collect();
+    println!("{claim}: off by {errors:.3?} s");
+    assert!(
+        errors.len() == 2 && errors.iter().all(|error| error.abs() < 10.0),
+        "{claim}: {errors:?}\n{}",
+        finished.human()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

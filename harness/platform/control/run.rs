@@ -77,6 +77,7 @@ pub async fn run_until(config: ControlConfig, told: impl Future<Output = ()>) ->
         inbox: inbox.clone(),
         changes,
         full,
+        sabotage: config.sabotage,
     };
     let webhook_hosts = Arc::new(config.webhook_hosts.clone());
     // Ends with this set, however this function ends.

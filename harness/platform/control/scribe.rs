@@ -1,12 +1,12 @@
 //! Persists what the core has decided, then performs it: nothing is done, and nothing answered, whose reason is not on
 //! the disk. What waits together is written in one transaction, so a permit waits for two flushes at most.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     outbox::Outbox,
 };
 use crate::{
-    api::{Region, compute, node::Command, route::Route},
+    api::{Region, compute, node::Command, route::Route, sabotage::Sabotage},
     platform::{
         core::{CallId, Event, Record},
         journal::{Delivery, Journal, JournalError},
@@ -27,6 +27,9 @@ const TOGETHER_MAX: usize = 64;
 
 /// Between two tries to write where there is no room.
 const NO_ROOM: Duration = Duration::from_millis(200);
+
+/// How late records are where the platform is sabotaged so: later than a switch takes.
+const SABOTAGED_DELAY: Duration = Duration::from_secs(4);
 
 /// Something to do once its reason is on the disk.
 pub(super) enum Deed {
@@ -61,6 +64,7 @@ pub(super) struct Scribe {
     pub(super) changes: watch::Sender<u64>,
     /// Told while there is no room for what was decided.
     pub(super) full: Full,
+    pub(super) sabotage: Option<Sabotage>,
 }
 
 impl Scribe {
@@ -77,15 +81,25 @@ impl Scribe {
         let mut running = JoinSet::new();
         running.spawn(Arc::clone(&self.outbox).resume(owed));
         let mut together = Vec::with_capacity(TOGETHER_MAX);
+        let mut late: VecDeque<(Instant, Batch)> = VecDeque::new();
         loop {
+            let due = late.front().map(|(due, _)| *due);
             tokio::select! {
                 count = batches.recv_many(&mut together, TOGETHER_MAX) => {
                     if count == 0 {
                         return Ok(());
                     }
+                    if self.sabotage == Some(Sabotage::ActBeforeJournalling) {
+                        let records = records_of(&mut together);
+                        late.push_back((Instant::now() + SABOTAGED_DELAY, Batch { records, deeds: Vec::new() }));
+                    }
                     self.write(&mut together).await?;
                     let deeds: Vec<Deed> = together.drain(..).flat_map(|batch| batch.deeds).collect();
                     deeds.into_iter().for_each(|deed| self.perform(deed, &mut running));
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    let batch = late.pop_front().map(|(_, batch)| batch);
+                    self.write(&mut batch.into_iter().collect::<Vec<_>>()).await?;
                 }
                 Some(_) = running.join_next(), if !running.is_empty() => {}
             }
@@ -93,7 +107,7 @@ impl Scribe {
     }
 
     async fn write(&self, together: &mut [Batch]) -> Result<(), JournalError> {
-        let records: Vec<Record> = together.iter_mut().flat_map(|batch| std::mem::take(&mut batch.records)).collect();
+        let records = records_of(together);
         if records.is_empty() {
             return Ok(());
         }
@@ -146,4 +160,8 @@ impl Scribe {
             }
         }
     }
+}
+
+fn records_of(batches: &mut [Batch]) -> Vec<Record> {
+    batches.iter_mut().flat_map(|batch| std::mem::take(&mut batch.records)).collect()
 }

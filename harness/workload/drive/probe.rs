@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 
 use super::{Stall, desk::Desk, hand::Hand, sql::Sql, stop::Stop};
 use crate::{
@@ -42,9 +45,13 @@ const FILE_BYTES: u32 = 256;
 const FRESH_PERIOD_MIN: Duration = Duration::from_millis(100);
 
 /// Hands of one lane at most. A machine that falls behind must not be given ever more to do at once: everything would miss
-/// its deadline and nothing be answered at all. While nothing answers, such a lane still sends four times a deadline, more
-/// often than one with a long-lived connection.
-const HANDS_MAX: u128 = 4;
+/// its deadline and nothing be answered at all.
+const HANDS_MAX: u32 = 4;
+
+/// Probes of one lane that may wait without holding up the next. While nothing answers, what is past these is sent four times a
+/// deadline: often enough to see service come back where waiting probes are never answered, and not so often that the first
+/// answers are late for all the others that come with them.
+const WAITING_MAX: usize = 2;
 
 /// Later than this, a probe says so: a gap in its answers may then be the examiner's own.
 const LATE: Duration = Duration::from_millis(100);
@@ -64,10 +71,10 @@ impl Kind {
     }
 
     /// Hands enough for as many as can be in flight.
-    fn hands(self, workload: &Workload) -> u128 {
+    fn hands(self) -> u32 {
         match (self.connection, self.store, self.access) {
             (Connection::LongLived, Store::Sql, _) | (Connection::LongLived, Store::Files, Access::Read) => 1,
-            _ => (workload.deadline.as_nanos() / self.period(workload).as_nanos() + 1).min(HANDS_MAX),
+            _ => HANDS_MAX,
         }
     }
 
@@ -114,9 +121,9 @@ pub(super) async fn run(
 ) {
     let clock = desk.house.clock;
     let period = kind.period(&workload);
-    let mut free: BTreeMap<u128, Hand> = (0..kind.hands(&workload)).map(|place| (place, kind.hand(&desk))).collect();
+    let mut free: BTreeMap<u32, Hand> = (0..kind.hands()).map(|place| (place, kind.hand(&desk))).collect();
     let mut in_flight = JoinSet::new();
-    let mut due = start;
+    let (mut due, mut sent) = (start, Instant::now());
     while stop.until(Instant::from_std(clock.instant(due))).await {
         let late = clock.now().since(due);
         if late > LATE {
@@ -126,10 +133,13 @@ pub(super) async fn run(
         while let Some(Ok((place, hand))) = in_flight.try_join_next() {
             free.insert(place, hand);
         }
-        if free.is_empty()
-            && let Some(Ok((place, hand))) = in_flight.join_next().await
-        {
-            free.insert(place, hand);
+        let patience = sent + workload.deadline / HANDS_MAX;
+        while free.is_empty() || (in_flight.len() >= WAITING_MAX && Instant::now() < patience) {
+            tokio::select! {
+                Some(Ok((place, hand))) = in_flight.join_next() => drop(free.insert(place, hand)),
+                () = sleep_until(patience), if !free.is_empty() => {}
+                else => break,
+            }
         }
         // It may have waited long.
         if stop.is_set() {
@@ -139,6 +149,7 @@ pub(super) async fn run(
             desk.house.give_up(format!("no hand is left to probe {kind:?}"));
             return;
         };
+        sent = Instant::now();
         in_flight.spawn(async move {
             kind.send(&mut hand).await;
             (place, hand)

@@ -110,6 +110,17 @@ impl Cluster {
         ready
     }
 
+    /// Stops a standby and lets it become the primary from this position of the log, whatever it has received past it.
+    pub(super) async fn recover_to(&mut self, lsn: &str) -> Result<(), PostgresError> {
+        self.stop().await?;
+        let text = settings(&self.place, self.port()?, false);
+        let text = format!("{text}recovery_target_lsn = '{lsn}'\nrecovery_target_action = 'promote'\n");
+        files::write_private(&self.place.data.join("postgresql.conf"), text.as_bytes())?;
+        self.postmaster = Some(Postmaster::start(&self.place, Listed::Store(self.port()?))?);
+        self.access = Some(Access::Nobody);
+        self.ready().await
+    }
+
     async fn ready(&mut self) -> Result<(), PostgresError> {
         let deadline = tokio::time::Instant::now() + READY_WITHIN;
         loop {

@@ -10,7 +10,7 @@ use super::{
     log::{NO_RECORD, waldump},
     source::ensure_slot,
 };
-use crate::os::files;
+use crate::{api::sabotage::Sabotage, os::files};
 
 /// How long the receiver may take to end.
 const RECEIVER_WITHIN: Duration = Duration::from_secs(5);
@@ -42,7 +42,12 @@ impl Cluster {
         }
         let mut session = self.session().await?;
         let (in_recovery,): (bool,) = session.one("ask for the role", "SELECT pg_is_in_recovery()").await?;
-        if in_recovery {
+        if in_recovery && self.place.sabotage == Some(Sabotage::DiscardReceivedLog) {
+            let position = replayed(&mut session).await?;
+            self.recover_to(&position.lsn).await?;
+            session = self.session().await?;
+            promoted(&mut session).await?;
+        } else if in_recovery {
             // Nothing that was received may wait for somebody to let it be replayed; and while the replay is paused, the
             // receiver is not told to end either.
             session.run("resume the replay", "SELECT pg_wal_replay_resume()".to_owned()).await?;
