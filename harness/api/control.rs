@@ -7,6 +7,7 @@
 //! | `POST /v1/environments` | `Deploy` → `OperationView` (202) |
 //! | `GET /v1/environments`, `GET /v1/environments/{id}` | → `EnvironmentView`s |
 //! | `GET /v1/environments/{id}/dangling` | → `Dangling` |
+//! | `POST /v1/conversions` | `Conversion` → `OperationView` (202) |
 //! | `PUT /v1/environments/{id}/exposure` | `Exposure` → `Exposure` |
 //! | `GET /v1/environments/{id}/salvage` | → `Salvage` |
 //! | `GET /v1/status` | → `Status` |
@@ -61,6 +62,15 @@ pub struct Deploy {
     pub tenant: String,
     /// Its home region.
     pub region: Region,
+}
+
+/// Upgrades an environment to production: answered as done only when both replicas exist, stream and hold what was there
+/// before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Conversion {
+    /// Which; of a kind that has an upgrade.
+    pub environment: EnvironmentId,
 }
 
 /// What a failover covers.
@@ -132,7 +142,7 @@ pub enum OperationState {
 pub struct OperationView {
     /// Its number, unique in the life of the control plane.
     pub id: u64,
-    /// `deploy`, `failover`, ...
+    /// `deploy`, `convert`, `failover`, ...
     pub kind: String,
     /// Its state.
     pub state: OperationState,
@@ -245,8 +255,11 @@ impl PlatformEvent {
 }
 
 /// The names of events, in the order in which they may come; scenarios may wait for any of them.
-pub const EVENT_NAMES: [&str; 34] = [
+pub const EVENT_NAMES: [&str; 37] = [
     "environment.deployed",
+    "environment.converting",
+    "environment.converted",
+    "environment.not-converted",
     "region.suspected",
     "region.cleared",
     "region.declared",
@@ -283,8 +296,9 @@ pub const EVENT_NAMES: [&str; 34] = [
 ];
 
 /// The names of an operation's steps, as [`EnvironmentStep::step`] and the journal have them; scenarios may wait for any.
-pub const STEP_NAMES: [&str; 22] = [
+pub const STEP_NAMES: [&str; 24] = [
     "creating-primary",
+    "preparing-replica",
     "creating-replica",
     "allowing-grants",
     "preflight",
@@ -306,6 +320,7 @@ pub const STEP_NAMES: [&str; 22] = [
     "replicating-back",
     "returning-files",
     "protecting",
+    "withdrawing",
 ];
 
 /// `GET /v1/status`: what an operator looks at.

@@ -62,6 +62,11 @@ impl EnvironmentKind {
         }
     }
 
+    /// The kind that the upgrade makes of it; `None`: there is no upgrade from it.
+    pub fn upgrades_to(self) -> Option<EnvironmentKind> {
+        (self == Self::DataverseTeams).then_some(Self::DataverseProduction)
+    }
+
     /// Whether a geo-secondary replica is promised: production alone.
     pub fn has_replica(self) -> bool {
         matches!(self, Self::DataverseProduction | Self::FinopsProduction)

@@ -35,6 +35,15 @@ pub enum Action {
     /// Makes the standby from the other region's primary and the bucket that takes its objects. Done when the
     /// receiver streams and has replayed the primary's position of the beginning.
     CreateReplica(Spec),
+    /// On the primary's side of an environment that had no replica: whatever the other region needs to follow it (slot,
+    /// rights, the key pair that writes into the bucket), and from now on the running account is verified there. Clients are
+    /// served as before.
+    PrepareReplica(Spec),
+    /// Undoes [`Action::PrepareReplica`] and [`Action::ReplicateFiles`]: no rule, no slot, nothing is verified.
+    WithdrawReplica(Spec),
+    /// On the other side, undoes [`Action::CreateReplica`]: no cluster, no bucket, nothing may be granted. Refused (409) where
+    /// there is anything but a standby.
+    DropReplica(Spec),
     /// On the primary's side: makes the rule that replicates the bucket (objects, existing ones, delete markers, version
     /// deletes) to the other region. Done when an object of its own has been read, unproxied, from the other side and
     /// removed again in both, all versions.
@@ -136,6 +145,9 @@ impl Action {
         match self {
             Self::CreatePrimary(_) => "create-primary",
             Self::CreateReplica(_) => "create-replica",
+            Self::PrepareReplica(_) => "prepare-replica",
+            Self::WithdrawReplica(_) => "withdraw-replica",
+            Self::DropReplica(_) => "drop-replica",
             Self::ReplicateFiles(_) => "replicate-files",
             Self::AllowGranting { .. } => "allow-granting",
             Self::StopGranting => "stop-granting",

@@ -105,10 +105,7 @@ impl Progress {
             }
             What::Protected { seen, detail, .. } => {
                 let seen = if *seen { "seen" } else { "NOT SEEN" };
-                self.say(&format!(
-                    "  {:>7.2} s  protected again, says the platform; {seen}: {detail}",
-                    event.at.seconds()
-                ));
+                self.say(&format!("  {:>7.2} s  protected, says the platform; {seen}: {detail}", event.at.seconds()));
             }
             What::Problem(why) => self.say(&format!("  {:>7.2} s  problem: {why}", event.at.seconds())),
             What::CleanUpIncomplete(what) => self.say(&format!("  left behind: {what}")),

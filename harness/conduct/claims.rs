@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use sqlx::PgConnection;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::recorder::Recorder;
+use super::{due, recorder::Recorder};
 use crate::{
     api::environment::Endpoints,
     clients::{
@@ -49,18 +49,24 @@ pub(super) struct Sources {
     pub sides: Vec<(EnvironmentIndex, Arc<Sides>)>,
 }
 
-/// Samples until it is dropped. Of an environment that promises no replica nothing is asked.
+/// Samples until it is dropped. Of an environment that is promised no replica nothing is asked.
 pub(super) async fn follow(sources: Sources, recorder: Recorder) {
-    let replicated = sources.sides.iter().filter(|(environment, _)| {
-        sources.plan.environments.get(usize::from(environment.0)).is_some_and(|plan| plan.kind.has_replica())
-    });
-    let mut asked: Vec<Asked> = replicated.map(|(environment, sides)| Asked::new(*environment, sides)).collect();
+    let mut asked: Vec<Asked> =
+        sources.sides.iter().map(|(environment, sides)| Asked::new(*environment, sides)).collect();
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    while !asked.is_empty() {
+    loop {
         ticks.tick().await;
         let at = recorder.clock().now();
-        let servers = join_all(asked.iter_mut().map(|asked| asked.sample(&sources)));
+        let is_promised = |asked: &&mut Asked| {
+            let plan = &sources.plan.environments[usize::from(asked.environment.0)];
+            recorder.look(|events| due::is_promised(events, plan))
+        };
+        let servers: Vec<_> = asked.iter_mut().filter(is_promised).map(|asked| asked.sample(&sources)).collect();
+        if servers.is_empty() {
+            continue;
+        }
+        let servers = join_all(servers);
         let (platform, samples) = tokio::join!(sources.plane.behind(WITHIN), servers);
         let platform = platform.unwrap_or_default();
         for mut sample in samples {

@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::future::join_all;
 
-use super::{observe::Observer, replica};
+use super::{due, observe::Observer, replica};
 use crate::{
     ledger::{self, History},
     model::{
@@ -48,13 +48,10 @@ pub(super) async fn settle(observer: &Arc<Observer>, ledger: &Path) {
 async fn environment(observer: &Observer, history: &History, index: EnvironmentIndex) {
     let place = usize::from(index.0);
     let id = &observer.plan.environments[place].id;
-    if !observer.plan.environments[place].kind.has_replica() {
-        return;
-    }
     let told = async { Ok::<_, String>((observer.claims_protection(index).await?, observer.serving(index).await?)) };
     let serving = match told.await {
         Ok((true, serving)) => serving,
-        Ok((false, _)) => return,
+        Ok((false, serving)) => return alone(observer, index, serving).await,
         Err(why) => {
             observer.recorder.say(What::Problem(format!("{id}: whether it is protected could not be told: {why}")));
             return;
@@ -72,6 +69,20 @@ async fn environment(observer: &Observer, history: &History, index: EnvironmentI
     }
     let wrong = replica::direction(testbed, regions, id, endpoints, LOOK).await;
     observer.recorder.say(What::Direction { environment: index, serving, wrong });
+}
+
+/// Looks for a replica of what is promised none to the last.
+async fn alone(observer: &Observer, index: EnvironmentIndex, serving: Side) {
+    let place = usize::from(index.0);
+    let plan = &observer.plan.environments[place];
+    if observer.recorder.look(|events| due::is_promised(events, plan)) {
+        return;
+    }
+    let other = if serving == Side(0) { Side(1) } else { Side(0) };
+    let regions = [observer.region(serving), observer.region(other)];
+    let traces = replica::traces(observer.testbed.as_ref(), regions, &plan.id, &observer.endpoints[place]);
+    let (found, unlooked) = traces.await;
+    observer.recorder.say(What::ReplicaSought { environment: index, found, unlooked });
 }
 
 /// Waits until the other region's bucket lists every object acknowledged since the last switch, and stands still.

@@ -41,8 +41,6 @@ use crate::{
 const READY: Duration = Duration::from_secs(20);
 /// Longest wait for a deployment.
 const DEPLOY: Duration = Duration::from_secs(60);
-/// Longest wait for the first write to be seen in the secondary.
-const REPLICA: Duration = Duration::from_secs(15);
 /// Bound of each of the first writes.
 const PREPARE: Duration = Duration::from_secs(10);
 /// Longest wait for the observation of the last switch.
@@ -188,21 +186,18 @@ impl Course {
     }
 
     async fn look_at_replicas(&self, target: &workload::Target, took_s: f64) {
-        let environment = &self.plan.environments[usize::from(target.environment.0)];
-        let (sql_replica, files_replica) = if environment.kind.has_replica() {
-            let (testbed, region) = (self.testbed.as_ref(), &self.plan.regions.secondary);
-            let (sql, files) = tokio::join!(
-                replica::sql(testbed, region, &environment.id, &target.endpoints, REPLICA),
-                replica::files(testbed, region, &environment.id, &target.endpoints, REPLICA),
-            );
-            for why in [&sql, &files].into_iter().filter_map(|result| result.as_ref().err()) {
-                tracing::warn!(why, "a replica was not seen at deployment");
-            }
-            (Some(sql.is_ok()), Some(files.is_ok()))
+        let plan = &self.plan.environments[usize::from(target.environment.0)];
+        let (testbed, endpoints, environment) = (self.testbed.as_ref(), &target.endpoints, target.environment);
+        let regions = [&self.plan.regions.primary, &self.plan.regions.secondary];
+        let (mut sql_replica, mut files_replica) = (None, None);
+        if plan.kind.has_replica() {
+            let [sql, files] = replica::both(testbed, regions[1], &plan.id, endpoints).await;
+            (sql_replica, files_replica) = (Some(sql), Some(files));
         } else {
-            (None, None)
-        };
-        self.recorder.say(What::Deployed { environment: target.environment, took_s, sql_replica, files_replica });
+            let (found, unlooked) = replica::traces(testbed, regions, &plan.id, endpoints).await;
+            self.recorder.say(What::ReplicaSought { environment, found, unlooked });
+        }
+        self.recorder.say(What::Deployed { environment, took_s, sql_replica, files_replica });
     }
 
     /// Follows lag, claims, rates and the examiner's own stalls while the load runs.
@@ -230,12 +225,13 @@ impl Course {
         endpoints: &Arc<Vec<Endpoints>>,
     ) -> Arc<dyn Fn(EnvironmentIndex, Option<Side>) -> Option<LagProbe> + Send + Sync> {
         let (testbed, plan, endpoints) = (Arc::clone(&self.testbed), Arc::clone(&self.plan), Arc::clone(endpoints));
+        let recorder = self.recorder.clone();
         Arc::new(move |index, serving| {
             let place = usize::from(index.0);
             let (environment, endpoints) = (&plan.environments[place], &endpoints[place]);
             let secondary = if serving == Some(Side(1)) { &plan.regions.primary } else { &plan.regions.secondary };
             let stores = testbed.stores(secondary, &environment.id);
-            environment.kind.has_replica().then(|| LagProbe {
+            recorder.look(|events| due::is_promised(events, environment)).then(|| LagProbe {
                 environment: index,
                 sql_port: stores.sql,
                 files_port: stores.files,
@@ -280,7 +276,7 @@ async fn follow_rates(recorder: Recorder, gauge: Gauge) {
 
 async fn follow_lag(recorder: Recorder, mut samples: mpsc::Receiver<LagSample>, plan: Arc<Plan>) {
     while let Some(sample) = samples.recv().await {
-        let due = recorder.look(|events| due::replica_is_due(events, sample.environment, &plan.regions));
+        let due = recorder.look(|events| due::replica_is_due(events, sample.environment, &plan));
         let LagSample { at, environment, sql_s, files_s, files_missing } = sample;
         recorder.say_at(at, What::Lag { environment, sql_s, files_s, files_missing, due });
     }

@@ -1,16 +1,30 @@
-//! When a replica is due, so that its lag is judged: from deployment until a switch begins or its region is lost, and again
-//! once the examiner has itself seen that the other region follows.
+//! When a replica is due, so that its lag is judged: from deployment (of a kind that has one) until a switch begins or its
+//! region is lost, and again once the examiner has itself seen that the other region follows.
 
 use crate::model::{
     event::{Event, What},
     operation::{EnvironmentIndex, Side},
-    plan::Regions,
+    plan::{EnvironmentPlan, Plan},
 };
 
+/// Whether a replica is promised: by the kind that the environment was deployed as, or since the platform says that it was
+/// converted.
+pub(super) fn is_promised(events: &[Event], environment: &EnvironmentPlan) -> bool {
+    let says = |event: &Event| match &event.what {
+        What::Claim(claim) => {
+            claim.name == "environment.converted" && claim.environment.as_ref() == Some(&environment.id)
+        }
+        _ => false,
+    };
+    environment.kind.has_replica() || events.iter().any(says)
+}
+
 /// Whether an environment's replica is due now.
-pub(super) fn replica_is_due(events: &[Event], wanted: EnvironmentIndex, regions: &Regions) -> bool {
+pub(super) fn replica_is_due(events: &[Event], wanted: EnvironmentIndex, plan: &Plan) -> bool {
+    let regions = &plan.regions;
     let mut replica = Side(1);
-    let mut due = true;
+    let mut due =
+        plan.environments.get(usize::from(wanted.0)).is_some_and(|environment| environment.kind.has_replica());
     // A switch that is undone leaves things as they were.
     let mut before = due;
     for event in events {
@@ -40,7 +54,8 @@ pub(super) fn replica_is_due(events: &[Event], wanted: EnvironmentIndex, regions
 mod tests {
     use super::*;
     use crate::{
-        api::control::SwitchKind,
+        api::{control::SwitchKind, environment::EnvironmentKind},
+        guarantee::sample,
         model::{
             RunTime,
             fault::{Fault, FaultRecord},
@@ -77,11 +92,12 @@ mod tests {
 
     #[test]
     fn a_replica_is_due_until_a_switch_and_again_once_it_is_seen() {
-        let regions = Regions { primary: "east".parse().unwrap(), secondary: "west".parse().unwrap(), zones: 1 };
-        let check = |what: Vec<What>, expected: bool| {
+        let mut plan = sample::plan();
+        let of = |plan: &Plan, what: Vec<What>, expected: bool| {
             let events: Vec<Event> = what.into_iter().map(|what| Event { at: RunTime::ZERO, what }).collect();
-            assert_eq!(replica_is_due(&events, SALES, &regions), expected, "{events:?}");
+            assert_eq!(replica_is_due(&events, SALES, plan), expected, "{events:?}");
         };
+        let check = |what, expected| of(&plan, what, expected);
         check(vec![], true);
         check(vec![began(SALES)], false);
         check(vec![began(EnvironmentIndex(1))], true);
@@ -95,5 +111,10 @@ mod tests {
         check(vec![began(SALES), protected(0, true), lost("east")], false);
         check(vec![lost("west"), began(SALES), ended(true)], false);
         check(vec![began(SALES), protected(0, true), began(SALES), protected(1, true)], true);
+        // Of what has none it is due once it was seen after its conversion.
+        plan.environments[0].kind = EnvironmentKind::DataverseTeams;
+        of(&plan, vec![], false);
+        of(&plan, vec![protected(1, false)], false);
+        of(&plan, vec![protected(1, true)], true);
     }
 }

@@ -1,4 +1,4 @@
-//! The platform says that an environment has a replica again: what is seen of it in the region that does not serve, and the
+//! The platform says that an environment has a replica, again or for the first time: what is seen of it in the region that does not serve, and the
 //! platform's list of what it salvaged there, which is kept as a claim.
 //!
 //! What counts as seen: the standby streams the timeline of the side that serves, and a row and an object that clients wrote
@@ -36,7 +36,8 @@ impl Protection {
         tokio::join!(self.fetch(environment, event), self.look_at_replica(environment, claimed));
     }
 
-    async fn look_at_replica(&self, environment: EnvironmentIndex, claimed: RunTime) {
+    /// Looks for the replica alone.
+    pub(super) async fn look_at_replica(&self, environment: EnvironmentIndex, claimed: RunTime) {
         let observer = &self.observer;
         let serving = match observer.serving(environment).await {
             Ok(serving) => serving,

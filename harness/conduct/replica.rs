@@ -15,13 +15,87 @@ use crate::{
     workload::read,
 };
 
+/// Longest wait for the first write to be seen in the secondary.
+const FIRST_WRITE: Duration = Duration::from_secs(15);
 /// Bound of one look.
 const LOOK: Duration = Duration::from_secs(5);
 /// Between two looks.
 const PERIOD: Duration = Duration::from_millis(50);
 
+/// Whether the replica of rows and that of files are there, stream and hold the first writes.
+pub(super) async fn both(
+    testbed: &dyn Testbed,
+    region: &Region,
+    id: &EnvironmentId,
+    endpoints: &Endpoints,
+) -> [bool; 2] {
+    let (sql, files) = tokio::join!(
+        sql(testbed, region, id, endpoints, FIRST_WRITE),
+        files(testbed, region, id, endpoints, FIRST_WRITE),
+    );
+    for why in [&sql, &files].into_iter().filter_map(|result| result.as_ref().err()) {
+        tracing::warn!(why, "a replica was not seen");
+    }
+    [sql.is_ok(), files.is_ok()]
+}
+
+/// Whatever there is of a replica of an environment that is promised none: stores in the second region, or something in the
+/// first, which serves it, that leads there. And what could not be looked at.
+pub(super) async fn traces(
+    testbed: &dyn Testbed,
+    regions: [&Region; 2],
+    id: &EnvironmentId,
+    endpoints: &Endpoints,
+) -> (Vec<String>, Vec<String>) {
+    let ([own, other], bucket) = (regions, &endpoints.bucket);
+    let s3 = testbed.auditor().s3;
+    let (mut found, mut unlooked) = (Vec::new(), Vec::new());
+    if testbed.stores(other, id).sql.is_some() {
+        found.push(format!("a Postgres of {id} runs in {other}"));
+    }
+    if testbed.sql_data(other, id).is_some_and(|folder| folder.exists()) {
+        found.push(format!("there is a data folder of {id} in {other}"));
+    }
+    let of = |region: &Region| {
+        let port = testbed.stores(region, id).files;
+        port.ok_or_else(|| format!("no file store runs in {region}"))
+    };
+    let held = async { read::has_bucket(of(other)?, bucket, &s3, LOOK).await };
+    let ruled = async { read::replicates(of(own)?, bucket, &s3, LOOK).await };
+    let (held, ruled, led) = tokio::join!(held, ruled, followers(testbed, own, id, endpoints));
+    let looks = [
+        (held, format!("there is a bucket of {id} in {other}")),
+        (ruled, format!("the bucket of {id} in {own} replicates")),
+        (led, format!("the Postgres of {id} in {own} has a slot, or a receiver streams from it")),
+    ];
+    for (looked, what) in looks {
+        match looked {
+            Ok(true) => found.push(what),
+            Ok(false) => {}
+            Err(why) => unlooked.push(why),
+        }
+    }
+    (found, unlooked)
+}
+
+/// Whether anybody follows a primary, or could by a slot of it.
+async fn followers(
+    testbed: &dyn Testbed,
+    region: &Region,
+    id: &EnvironmentId,
+    endpoints: &Endpoints,
+) -> Result<bool, String> {
+    let mut connection = connect(testbed, region, id, endpoints).await?;
+    let (followers,): (bool,) =
+        sqlx::query_as("select exists (select from pg_replication_slots) or exists (select from pg_stat_replication)")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(|error| postgres::code(&error))?;
+    Ok(followers)
+}
+
 /// Whether the standby streams and holds rows of the first writes, within the time given.
-pub(super) async fn sql(
+async fn sql(
     testbed: &dyn Testbed,
     region: &Region,
     id: &EnvironmentId,
@@ -48,7 +122,7 @@ pub(super) async fn sql(
 }
 
 /// Whether the other bucket holds the first object, within the time given.
-pub(super) async fn files(
+async fn files(
     testbed: &dyn Testbed,
     region: &Region,
     id: &EnvironmentId,

@@ -10,9 +10,10 @@ use tokio::{
 };
 
 use super::{
-    exec,
+    due, exec,
     observe::Observer,
     recorder::{Recorder, deadline},
+    replica,
     triggers::{self, Counter},
     watch::Boundaries,
 };
@@ -240,6 +241,7 @@ impl Timeline {
             Action::Parallel(steps) => self.side_by_side(steps, started, since).await,
             Action::Heal(id) => self.heal(id).await,
             Action::Operate(order) => self.operate(step, order, limit).await,
+            Action::Convert(id) => self.convert(step, id, limit).await,
             Action::Exec { command, timeout } => {
                 let variables = exec::environment(&self.plan, self.testbed.as_ref(), &self.endpoints);
                 let log = self.testbed.folder().join("logs").join(format!("exec-{}.log", step.id));
@@ -325,6 +327,49 @@ impl Timeline {
                 Err(error) => return Err(error.to_string()),
             }
         };
+        self.ended(step, operation, limit).await
+    }
+
+    /// Orders a conversion. What there is of a replica is looked at before the order and after it.
+    async fn convert(&self, step: &Step, id: &EnvironmentId, limit: Instant) -> Result<String, String> {
+        let environment = self.index(id)?;
+        self.look_for_traces(environment).await;
+        let ordered = Instant::now();
+        let operation = match self.plane.convert(id).await {
+            Ok(operation) => operation,
+            Err(PlaneError::Refused(why)) if step.outcome == WantedOutcome::Refused => {
+                return Ok(format!("refused, as wanted: {why}"));
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        let told = self.ended(step, operation, limit).await?;
+        if step.outcome == WantedOutcome::Completed {
+            let took_s = ordered.elapsed().as_secs_f64();
+            let endpoints = &self.endpoints[usize::from(environment.0)];
+            let region = &self.plan.regions.secondary;
+            let [sql_replica, files_replica] = replica::both(self.testbed.as_ref(), region, id, endpoints).await;
+            self.recorder.say(What::Converted { environment, took_s, sql_replica, files_replica });
+        } else {
+            self.look_for_traces(environment).await;
+        }
+        Ok(told)
+    }
+
+    /// Looks for what there is of a replica where none is promised.
+    async fn look_for_traces(&self, environment: EnvironmentIndex) {
+        let place = usize::from(environment.0);
+        let plan = &self.plan.environments[place];
+        if self.recorder.look(|events| due::is_promised(events, plan)) {
+            return;
+        }
+        let regions = [&self.plan.regions.primary, &self.plan.regions.secondary];
+        let traces = replica::traces(self.testbed.as_ref(), regions, &plan.id, &self.endpoints[place]);
+        let (found, unlooked) = traces.await;
+        self.recorder.say(What::ReplicaSought { environment, found, unlooked });
+    }
+
+    /// Waits for an operation's end, which is to be the one that is wanted.
+    async fn ended(&self, step: &Step, operation: u64, limit: Instant) -> Result<String, String> {
         let left = limit.saturating_duration_since(Instant::now());
         let (state, why) = self.plane.outcome(operation, left).await.map_err(|error| error.to_string())?;
         let why = why.map(|why| format!(": {why}")).unwrap_or_default();

@@ -29,7 +29,8 @@ use crate::{
 /// How long the platform is asked to wait for its next event.
 const LONG_POLL: Duration = Duration::from_millis(500);
 /// Claims after which the examiner looks for itself.
-const OBSERVED: [&str; 4] = ["failover.completed", "failover.aborted", "failover.failed", "environment.protected"];
+const OBSERVED: [&str; 5] =
+    ["failover.completed", "failover.aborted", "failover.failed", "environment.protected", "environment.converted"];
 /// Pause after a question that was not answered.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -140,6 +141,7 @@ impl Watch {
                 self.observe(environment, |event| What::SwitchEnded { event, environment, aborted, why });
             }
             "environment.protected" => self.protected(environment, at),
+            "environment.converted" => self.converted(environment, at),
             _ => {}
         }
     }
@@ -182,6 +184,15 @@ impl Watch {
 }
 
 impl Watch {
+    /// The platform says that there is a replica where there was none: looks for it.
+    fn converted(&self, environment: EnvironmentIndex, claimed: RunTime) {
+        let (protection, boundaries) = (self.protection.clone(), self.boundaries.clone());
+        tokio::spawn(async move {
+            protection.look_at_replica(environment, claimed).await;
+            boundaries.end();
+        });
+    }
+
     /// The platform says that there is a replica again: looks for it, if it followed a switch.
     fn protected(&self, environment: EnvironmentIndex, claimed: RunTime) {
         let last = self.recorder.look(|events| {

@@ -197,9 +197,20 @@ impl<'a> Evidence<'a> {
         if side == Side(0) { &self.plan.regions.primary } else { &self.plan.regions.secondary }
     }
 
-    /// Whether the scenario has environments that are promised no replica.
+    /// Since when an environment is promised a replica: since ever, since its conversion, or (`None`) not at all.
+    pub(super) fn promised_since(self, index: EnvironmentIndex, environment: &EnvironmentPlan) -> Option<RunTime> {
+        if environment.kind.has_replica() {
+            return Some(RunTime::ZERO);
+        }
+        self.events.iter().find_map(|event| match &event.what {
+            What::Converted { environment, .. } if *environment == index => Some(event.at),
+            _ => None,
+        })
+    }
+
+    /// Whether the scenario has environments that are never promised a replica.
     pub(super) fn has_nonproduction(self) -> bool {
-        self.plan.environments.iter().any(|environment| !environment.kind.has_replica())
+        self.environments().any(|(index, environment)| self.promised_since(index, environment).is_none())
     }
 }
 

@@ -62,7 +62,7 @@ impl Judge<'_> {
     fn of_environments(&self, promise: &Promise, list: &mut Vec<Judgement>) {
         let before = list.len();
         for (index, environment) in self.evidence.environments() {
-            if promise.kinds.contains(&environment.kind) {
+            if self.evidence.plan.kinds(environment).iter().any(|kind| promise.kinds.contains(kind)) {
                 self.of_environment(promise, index, environment, list);
             }
         }

@@ -10,13 +10,16 @@ use super::{
     set::{self, promises, sets},
 };
 use crate::{
-    api::control::{NoticeKind, Scope, SwitchKind},
+    api::{
+        control::{NoticeKind, Scope, SwitchKind},
+        environment::EnvironmentKind,
+    },
     model::{
         event::What,
         fault::{Fault, FaultRecord, WebhookMode},
-        measure::{Finding, Integrity},
-        operation::EnvironmentIndex,
-        plan::{Action, Order, Step, StepState},
+        measure::{Finding, Gap, Integrity},
+        operation::{EnvironmentIndex, Side},
+        plan::{Action, Order, Step, StepState, WantedOutcome},
         verdict::Verdict::{self, Held, Inconclusive, Reported, Violated},
     },
 };
@@ -301,6 +304,99 @@ fn replicas_are_there_when_deployment_is_answered() {
     check(id, Violated, |run| seen(run, None, Some(false)));
     check(id, Inconclusive, |run| seen(run, Some(true), None));
     check(id, Inconclusive, |run| run.events.retain(|event| !matches!(event.what, What::Deployed { .. })));
+}
+
+/// `sales` as Dataverse for Teams whose failover was refused at 5 s; the region is never lost.
+fn teams() -> Run {
+    let mut run = Run::quiet();
+    run.plan.environments[0].kind = EnvironmentKind::DataverseTeams;
+    let scope = Scope::Environments(vec!["sales".parse().unwrap()]);
+    let order = Order { kind: SwitchKind::Planned, scope, accept_data_loss: false };
+    let step = Step { id: "refused".to_owned(), action: Action::Operate(order), ..run.plan.timeline.remove(0) };
+    run.plan.timeline = vec![Step { outcome: WantedOutcome::Refused, ..step }];
+    run.happened(3.0, sought(&[], &[]));
+    run.happened(5.0, What::Step { id: "refused".to_owned(), state: StepState::Done, detail: String::new() });
+    run
+}
+
+fn sought(found: &[&str], unlooked: &[&str]) -> What {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    What::ReplicaSought { environment: SALES, found: texts(found), unlooked: texts(unlooked) }
+}
+
+/// The same, converted at 7 s by a step.
+fn converted(files_replica: bool, seen: Option<bool>) -> Run {
+    let mut run = teams();
+    let step = Step { id: "upgrade".to_owned(), ..run.plan.timeline[0].clone() };
+    let action = Action::Convert("sales".parse().unwrap());
+    run.plan.timeline.push(Step { action, outcome: WantedOutcome::Completed, ..step });
+    run.happened(7.0, What::Converted { environment: SALES, took_s: 2.0, sql_replica: true, files_replica });
+    if let Some(seen) = seen {
+        run.happened(7.5, What::Protected { environment: SALES, replica: Side(1), seen, detail: "looked".to_owned() });
+    }
+    run
+}
+
+#[test]
+fn teams_has_no_replica_and_no_failover_until_it_is_converted() {
+    let check = |expected: Verdict, run: Run| {
+        let judged = run.judged("dataverse.teams.no-replica");
+        assert_eq!(judged.verdict, expected, "{judged:?}");
+    };
+    let bent = |bend: fn(&mut Run)| {
+        let mut run = teams();
+        bend(&mut run);
+        run
+    };
+    check(Held, teams());
+    check(Violated, bent(|run| run.happened(18.0, sought(&["a bucket"], &[]))));
+    check(Violated, bent(|run| run.measures.events.push(Run::good().measures.events[0].clone())));
+    check(Inconclusive, bent(|run| run.events.retain(|event| !matches!(event.what, What::ReplicaSought { .. }))));
+    check(Inconclusive, bent(|run| run.events.retain(|event| !matches!(event.what, What::Step { .. }))));
+    check(
+        Inconclusive,
+        bent(|run| {
+            run.events.retain(|event| !matches!(event.what, What::ReplicaSought { .. }));
+            run.happened(3.0, sought(&[], &["no answer"]));
+        }),
+    );
+    check(Held, converted(true, Some(true)));
+    check(Violated, converted(false, Some(true)));
+    check(Violated, converted(true, Some(false)));
+    check(Inconclusive, converted(true, None));
+}
+
+#[test]
+fn what_is_converted_is_promised_what_production_is_and_only_from_then_on() {
+    let mut run = converted(true, Some(true));
+    assert_eq!(run.verdict("dataverse.replica.at-deployment"), Held);
+    assert_eq!(converted(false, Some(true)).verdict("dataverse.replica.at-deployment"), Violated);
+    // Not judged for what is not converted.
+    assert!(teams().judged("dataverse.replica.at-deployment").environment.is_none());
+    // An order of before demands no switch, one of after does.
+    let region = Scope::Region("east".parse().unwrap());
+    let order = Order { kind: SwitchKind::Planned, scope: region, accept_data_loss: false };
+    let step = Step { id: "order".to_owned(), action: Action::Operate(order), ..run.plan.timeline[0].clone() };
+    run.plan.timeline.push(Step { outcome: WantedOutcome::Completed, ..step });
+    let mut before = run.clone();
+    before.happened(6.0, started("order"));
+    assert_eq!(before.verdict("dataverse.planned.switched"), Inconclusive);
+    run.happened(8.0, started("order"));
+    assert_eq!(run.verdict("dataverse.planned.switched"), Violated);
+}
+
+#[test]
+fn what_was_left_behind_is_told_and_not_judged() {
+    let id = "dataverse.secondary.nonproduction";
+    let mut run = Run::good();
+    run.plan.environments[0].kind = EnvironmentKind::DataverseSandbox;
+    // It was not switched itself: `books` was.
+    run.measures.events.remove(0);
+    run.measures.events[0].interruption.sql_read = Some(Gap { seconds: 7.0, censored: true, ..Gap::default() });
+    let judged = run.judged(id);
+    assert_eq!((judged.verdict, judged.measured), (Reported, Some(7.0)), "{judged:?}");
+    run.measures.events.retain(|event| event.kind.is_none());
+    assert_eq!(run.verdict(id), Inconclusive);
 }
 
 #[test]

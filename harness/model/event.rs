@@ -175,6 +175,27 @@ pub enum What {
         /// The other bucket holds the first object, seen by the auditor.
         files_replica: Option<bool>,
     },
+    /// A conversion to production was answered as done; what the examiner then saw of its replicas.
+    Converted {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// Seconds from the order to the answer.
+        took_s: f64,
+        /// The standby streams and holds the first row, which was written before.
+        sql_replica: bool,
+        /// The other bucket holds the first object, which was written before.
+        files_replica: bool,
+    },
+    /// What was looked for of a replica of an environment that is promised none: its stores in the other region, and anything
+    /// in its own that leads there.
+    ReplicaSought {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// All that was found; there should be nothing.
+        found: Vec<String>,
+        /// What could not be looked at, and why.
+        unlooked: Vec<String>,
+    },
     /// Live figures for the one who watches; not used by any verdict.
     Rates {
         /// Acknowledged operations a second, over the last second, all environments.

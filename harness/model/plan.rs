@@ -251,8 +251,10 @@ pub enum Action {
     Inject(Fault),
     /// Heals the fault of the named step.
     Heal(String),
-    /// Orders the platform to do something, as an operator would.
+    /// Orders the platform to switch, as an operator would.
     Operate(Order),
+    /// Orders the platform to upgrade this environment to production.
+    Convert(EnvironmentId),
     /// Runs a user's command; exit code other than 0 makes the run inconclusive.
     Exec {
         /// Program and arguments.
@@ -274,6 +276,16 @@ impl Plan {
             _ => None,
         });
         full.collect()
+    }
+
+    /// The kinds that an environment is of in this run: the one it is deployed as, and what a step is to make of it.
+    pub fn kinds(&self, environment: &EnvironmentPlan) -> Vec<EnvironmentKind> {
+        let converts = self.steps().any(|step| {
+            step.outcome == WantedOutcome::Completed
+                && matches!(&step.action, Action::Convert(id) if *id == environment.id)
+        });
+        let upgraded = environment.kind.upgrades_to().filter(|_| converts);
+        std::iter::once(environment.kind).chain(upgraded).collect()
     }
 
     /// Every step of the timeline, those that stand side by side after the one that holds them.

@@ -79,6 +79,10 @@ pub enum Rule {
     Interruption,
     /// Both replicas were there when deployment was answered.
     Replica,
+    /// There is no replica, and no failover, until it is converted; then there is.
+    NoReplica,
+    /// For how long what has no replica was not served, production being served from the other region.
+    LeftBehind,
     /// The largest replication lag.
     Lag,
     /// The home region was back, and in step, before traffic went back to it.

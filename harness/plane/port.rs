@@ -77,6 +77,9 @@ pub trait Plane: Send + Sync {
     /// Gives an order; the number of the operation comes back.
     fn order<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<u64, PlaneError>>;
 
+    /// Orders the upgrade of an environment to production; the number of the operation comes back.
+    fn convert<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>>;
+
     /// Waits up to `within` for an operation's end: its state and the platform's reason.
     fn outcome<'a>(
         &'a self,

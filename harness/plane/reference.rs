@@ -10,7 +10,7 @@ use crate::{
     api::{
         EnvironmentId, Region,
         control::{
-            Dangling, Deploy, EnvironmentStatus, Events, Failover, FileReference, Health, OperationState,
+            Conversion, Dangling, Deploy, EnvironmentStatus, Events, Failover, FileReference, Health, OperationState,
             OperationView, PlatformEvent, Salvage, Status, Subscription, Tenant,
         },
         environment::{EnvironmentKind, EnvironmentPhase, EnvironmentView},
@@ -176,6 +176,13 @@ impl Plane for ReferencePlane {
             let body =
                 Failover { kind: order.kind, scope: order.scope.clone(), accept_data_loss: order.accept_data_loss };
             Ok(self.http.post::<OperationView>("/v1/failovers", &body, PROMPT).await?.id)
+        })
+    }
+
+    fn convert<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>> {
+        Box::pin(async move {
+            let order = Conversion { environment: id.clone() };
+            Ok(self.http.post::<OperationView>("/v1/conversions", &order, PROMPT).await?.id)
         })
     }
 

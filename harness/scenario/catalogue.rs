@@ -100,6 +100,7 @@ impl Catalogue {
                 ("failover", Availability::Now),
                 ("planned_failover", Availability::Now),
                 ("failback", Availability::Now),
+                ("convert", Availability::Now),
             ],
             events: EVENT_NAMES.to_vec(),
             journal_steps: STEP_NAMES.to_vec(),

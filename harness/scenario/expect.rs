@@ -2,13 +2,13 @@
 
 use super::{
     fields::{Fields, Sink},
-    file::Context,
+    file::{Context, Known},
     scalars,
     timeline::{self, Outline, is_automatic_event},
     tree::{Node, Value},
 };
 use crate::{
-    api::{EnvironmentId, environment::EnvironmentKind},
+    api::EnvironmentId,
     model::{
         plan::{Expectation, Subject},
         promise::{Modality, Promise},
@@ -124,11 +124,11 @@ fn applies(
     }
     let Some(environments) = &context.environments else { return };
     let kinds = promise.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
-    let fits = |kind: &Option<EnvironmentKind>| kind.is_none_or(|kind| promise.kinds.contains(&kind));
+    let fits = |known: &Known| known.comes_to_be(|kind| promise.kinds.contains(&kind));
     match named {
         Some((node, id)) => {
-            let kind = environments.iter().find(|(known, _)| known == id).and_then(|(_, kind)| *kind);
-            if let Some(kind) = kind.filter(|kind| !fits(&Some(*kind))) {
+            let known = environments.iter().find(|known| known.id == *id);
+            if let Some(kind) = known.filter(|known| !fits(known)).and_then(|known| known.kind) {
                 let help = format!("it is promised to: {kinds}");
                 sink.error_with(
                     &node.span,
@@ -137,7 +137,7 @@ fn applies(
                 );
             }
         }
-        None if environments.iter().any(|(_, kind)| fits(kind)) => {}
+        None if environments.iter().any(fits) => {}
         None => {
             let help = format!("it is promised to: {kinds}");
             sink.error_with(
@@ -178,15 +178,15 @@ fn bound(node: &Node, unit: &str, sink: &mut Sink<'_>) -> Option<f64> {
 /// An event of the report: the step that orders a switch, an automatic one, or the end.
 fn event(node: &Node, steps: &[Outline], sink: &mut Sink<'_>) -> Option<String> {
     let id = scalars::text(node, sink)?;
-    let operates = |step: &&Outline| step.action.as_deref() == Some("operate");
-    if id == "end" || is_automatic_event(id) || steps.iter().filter(operates).any(|step| step.id == id) {
+    let switches = |step: &&Outline| step.switches;
+    if id == "end" || is_automatic_event(id) || steps.iter().filter(switches).any(|step| step.id == id) {
         return Some(id.to_owned());
     }
     if steps.iter().any(|step| step.id == id) {
         let help = "name a step that orders a switch, `failover-1` for the first automatic one, or `end`";
         sink.error_with(&node.span, format!("the step `{id}` orders no switch"), Some(help.to_owned()));
     } else {
-        let known = steps.iter().filter(operates).map(|step| step.id.as_str()).chain(["failover-1", "end"]);
+        let known = steps.iter().filter(switches).map(|step| step.id.as_str()).chain(["failover-1", "end"]);
         sink.unknown(&node.span, "step", id, known);
     }
     None

@@ -55,9 +55,25 @@ pub fn parse(name: &str, text: &str, folder: &Path, catalogue: &Catalogue) -> Re
 pub(super) struct Context<'a> {
     pub catalogue: &'a Catalogue,
     pub regions: Option<[Region; 2]>,
-    pub environments: Option<Vec<(EnvironmentId, Option<EnvironmentKind>)>>,
+    pub environments: Option<Vec<Known>>,
     pub links: Option<Vec<Link>>,
     pub processes: Option<Vec<ProcessName>>,
+}
+
+/// An environment as far as it could be decoded.
+pub(super) struct Known {
+    pub id: EnvironmentId,
+    /// The kind that it is deployed as.
+    pub kind: Option<EnvironmentKind>,
+    /// The kind that a step makes of it.
+    pub becomes: Option<EnvironmentKind>,
+}
+
+impl Known {
+    /// Whether it is, or comes to be, of a kind that is meant; one whose kind could not be decoded may be of any.
+    pub fn comes_to_be(&self, is_meant: impl Fn(EnvironmentKind) -> bool) -> bool {
+        self.kind.is_none_or(|kind| is_meant(kind) || self.becomes.is_some_and(is_meant))
+    }
 }
 
 fn decode(root: &Node, folder: &Path, catalogue: &Catalogue, sink: &mut Sink<'_>) -> Option<Plan> {
@@ -78,9 +94,14 @@ fn decode(root: &Node, folder: &Path, catalogue: &Catalogue, sink: &mut Sink<'_>
     if let (Some(pair), Some(environments)) = (&pair, &environments) {
         refuse_collisions(pair, environments, sink);
     }
-    let known: Option<Vec<_>> =
-        environments.as_ref().map(|list| list.iter().map(|(_, id, kind)| (id.clone(), *kind)).collect());
-    let ids: Vec<EnvironmentId> = known.iter().flatten().map(|(id, _)| id.clone()).collect();
+    let converted = timeline::converted(root);
+    let known = |(_, id, kind): &Environment<'_>| {
+        let upgraded = kind.and_then(|kind| kind.upgrades_to());
+        let becomes = upgraded.filter(|_| converted.iter().any(|name| name == id.as_str()));
+        Known { id: id.clone(), kind: *kind, becomes }
+    };
+    let known: Option<Vec<_>> = environments.as_ref().map(|list| list.iter().map(known).collect());
+    let ids: Vec<EnvironmentId> = known.iter().flatten().map(|known| known.id.clone()).collect();
     let context = Context {
         catalogue,
         links: pair.as_ref().map(|pair| (catalogue.links)(pair)),

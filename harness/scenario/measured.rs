@@ -32,8 +32,9 @@ pub(super) fn lag(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) -> Op
 /// An environment of which there is a replica that could be behind.
 fn replicated(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) -> Option<EnvironmentId> {
     let id = timeline::environment(node, context, sink)?;
-    let kind = context.environments.iter().flatten().find(|(known, _)| *known == id).and_then(|(_, kind)| *kind);
-    if let Some(kind) = kind.filter(|kind| !kind.has_replica()) {
+    let known = context.environments.iter().flatten().find(|known| known.id == id);
+    let alone = known.filter(|known| !known.comes_to_be(|kind| kind.has_replica()));
+    if let Some(kind) = alone.and_then(|known| known.kind) {
         sink.error(&node.span, format!("`{id}` is a {kind}, which has no replica that could be behind"));
         return None;
     }

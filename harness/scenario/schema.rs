@@ -180,9 +180,10 @@ fn operations(catalogue: &Catalogue) -> Value {
     let available = catalogue.operations.iter().filter(|(_, availability)| *availability == Availability::Now);
     let operations: Map<String, Value> = available
         .map(|(name, _)| {
-            let operation = closed(timeline::order_fields(name), &["scope"], |field| match field {
+            let required = if *name == "convert" { "environment" } else { "scope" };
+            let operation = closed(timeline::order_fields(name), &[required], |field| match field {
                 "scope" => json!({ "enum": timeline::SCOPES }),
-                "region" => reference("name"),
+                "region" | "environment" => reference("name"),
                 "environments" => json!({ "type": "array", "minItems": 1, "items": reference("name") }),
                 _ => json!({ "type": "boolean" }),
             });

@@ -38,6 +38,8 @@ pub(super) const EXEC_FIELDS: [&str; 2] = ["command", "timeout"];
 const FAILOVER_FIELDS: [&str; 4] = ["scope", "region", "environments", "accept_data_loss"];
 /// Fields of the operations that lose nothing.
 const PLANNED_FIELDS: [&str; 3] = ["scope", "region", "environments"];
+/// Fields of the upgrade to production.
+const CONVERT_FIELDS: [&str; 1] = ["environment"];
 /// Scopes of an operation.
 pub(super) const SCOPES: [&str; 2] = ["region", "environment"];
 
@@ -49,7 +51,11 @@ const STEPS_MAX: usize = 256;
 
 /// Fields of an operation.
 pub(super) fn order_fields(operation: &str) -> &'static [&'static str] {
-    if operation == "failover" { &FAILOVER_FIELDS } else { &PLANNED_FIELDS }
+    match operation {
+        "failover" => &FAILOVER_FIELDS,
+        "convert" => &CONVERT_FIELDS,
+        _ => &PLANNED_FIELDS,
+    }
 }
 
 /// What other steps and `expect` need to know of a step.
@@ -61,6 +67,8 @@ pub(super) struct Outline {
     pub action: Option<String>,
     holds: bool,
     heals: Option<String>,
+    /// It orders a switch.
+    pub switches: bool,
     quiesced: bool,
     /// The step that holds this one among others side by side.
     inside: Option<usize>,
@@ -112,13 +120,30 @@ fn side_by_side(item: &Node) -> &[Node] {
     }
 }
 
+fn text(node: &Node) -> Option<String> {
+    match &node.value {
+        Value::Text(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// The environments that steps of a file make production ones, read without judging anything.
+pub(super) fn converted(file: &Node) -> Vec<String> {
+    let items = match peek(file, "timeline").map(|node| &node.value) {
+        Some(Value::List(items)) => items.as_slice(),
+        _ => &[],
+    };
+    let converts = |item: &Node| {
+        let order = peek(peek(item, "operate")?, "convert")?;
+        let is_done = peek(item, "outcome").and_then(text).is_none_or(|outcome| outcome == "completed");
+        peek(order, "environment").and_then(text).filter(|_| is_done)
+    };
+    items.iter().flat_map(|item| std::iter::once(item).chain(side_by_side(item))).filter_map(converts).collect()
+}
+
 /// Reads of a step what can be read without judging it.
 fn outline(item: &Node, unnamed: String, inside: Option<usize>) -> Outline {
     let field = |name: &str| peek(item, name);
-    let text = |node: &Node| match &node.value {
-        Value::Text(text) => Some(text.clone()),
-        _ => None,
-    };
     let id = field("id").and_then(|node| text(node).map(|id| (id, node.span.clone())));
     let (id, span) = id.unwrap_or_else(|| (unnamed, item.span.clone()));
     let quiesced = field("when").is_some_and(|node| match &node.value {
@@ -131,6 +156,7 @@ fn outline(item: &Node, unnamed: String, inside: Option<usize>) -> Outline {
         action: ACTIONS.into_iter().find(|action| field(action).is_some()).map(str::to_owned),
         holds: field("for").is_some() || field("inject").is_some_and(|fault| peek(fault, "control.crash").is_some()),
         heals: field("heal").and_then(text),
+        switches: field("operate").is_some_and(|order| peek(order, "convert").is_none()),
         quiesced,
         inside,
     }
@@ -211,7 +237,7 @@ impl<'d> Decoder<'d, '_, '_> {
             "parallel" => self.parallel(key, value),
             "inject" => fault::decode(value, self.context, self.sink).map(Action::Inject),
             "heal" => self.heal(value),
-            "operate" => self.operate(value),
+            "operate" => self.operate(value, outcome),
             "exec" => self.exec(value),
             _ => scalars::any_duration(value, self.sink).map(Action::Pause),
         };
@@ -364,7 +390,7 @@ impl<'d> Decoder<'d, '_, '_> {
         Some(Action::Heal(target.id.clone()))
     }
 
-    fn operate(&mut self, node: &Node) -> Option<Action> {
+    fn operate(&mut self, node: &Node, outcome: Option<WantedOutcome>) -> Option<Action> {
         let names: Vec<&str> = self.context.catalogue.operations.iter().map(|(name, _)| *name).collect();
         let (name, key, value) = single(node, "an operation", &names, self.sink)?;
         let Some((_, availability)) = self.context.catalogue.operations.iter().find(|(known, _)| *known == name) else {
@@ -373,6 +399,9 @@ impl<'d> Decoder<'d, '_, '_> {
         };
         if !available(key, "operation", name, *availability, self.context, self.sink) {
             return None;
+        }
+        if name == "convert" {
+            return self.convert(value, outcome);
         }
         let (what, kind) = match name {
             "planned_failover" => ("`planned_failover`", SwitchKind::Planned),
@@ -386,6 +415,20 @@ impl<'d> Decoder<'d, '_, '_> {
             None => Some(false),
         };
         Some(Action::Operate(Order { kind, scope: scope?, accept_data_loss: accept_data_loss? }))
+    }
+
+    fn convert(&mut self, node: &Node, outcome: Option<WantedOutcome>) -> Option<Action> {
+        let fields = Fields::open(node, "`convert`", &CONVERT_FIELDS, self.sink)?;
+        let node = fields.require("environment", self.sink)?;
+        let id = environment(node, self.context, self.sink)?;
+        let known = self.context.environments.iter().flatten().find(|known| known.id == id);
+        let kind = known.and_then(|known| known.kind).filter(|kind| kind.upgrades_to().is_none());
+        if let Some(kind) = kind.filter(|_| outcome != Some(WantedOutcome::Refused)) {
+            let help = "convert what has an upgrade, or want it `outcome: refused`".to_owned();
+            self.sink.error_with(&node.span, format!("`{id}` is a {kind}, which is not converted"), Some(help));
+            return None;
+        }
+        Some(Action::Convert(id))
     }
 
     fn scope(&mut self, fields: &Fields<'_>) -> Option<Scope> {
@@ -443,11 +486,11 @@ impl<'d> Decoder<'d, '_, '_> {
 pub(super) fn environment(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) -> Option<EnvironmentId> {
     let name = scalars::name(node, sink)?;
     let known = context.environments.as_ref()?;
-    let found = known.iter().find(|(id, _)| id.as_str() == name);
+    let found = known.iter().find(|known| known.id.as_str() == name);
     if found.is_none() {
-        sink.unknown(&node.span, "environment", name, known.iter().map(|(id, _)| id.as_str()));
+        sink.unknown(&node.span, "environment", name, known.iter().map(|known| known.id.as_str()));
     }
-    found.map(|(id, _)| id.clone())
+    found.map(|known| known.id.clone())
 }
 
 fn shown(duration: Duration) -> humantime::FormattedDuration {

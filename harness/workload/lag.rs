@@ -118,7 +118,11 @@ async fn watch(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while !sender.is_closed() {
         ticks.tick().await;
-        let Some(probe) = secondary(environment, watcher.sides.side()) else { continue };
+        let Some(probe) = secondary(environment, watcher.sides.side()) else {
+            // Lag is of what is written while there is a replica.
+            watcher.pulse.forget();
+            continue;
+        };
         let at = watcher.clock.now();
         let (sql_s, files) = watcher.sample(&probe, at).await;
         let (files_s, files_missing) = files.unzip();

@@ -3,6 +3,7 @@
 mod claims;
 #[cfg(feature = "compose")]
 mod compose;
+mod conversions;
 mod crashes;
 mod endings;
 #[cfg(feature = "compose")]

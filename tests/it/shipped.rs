@@ -171,6 +171,31 @@ async fn losing_control_for_ten_permits_moves_nobody_and_stops_no_write() -> any
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn teams_has_no_replica_and_upgraded_to_production_loses_nothing_of_before() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let finished = drill(shipped("teams-upgrade")?).run().await?.assert_held();
+    let told = finished.human();
+    let [moved] = &events(&finished, "move")[..] else { panic!("one switch\n{told}") };
+    assert_eq!((moved.to, moved.sql.lost(), moved.files.lost()), (Some(Side(1)), 0, 0), "{told}");
+    assert!(moved.switched.is_some() && moved.files.acked > 20, "{told}");
+    // Both regions were laid beside each other, with what was written before the upgrade.
+    assert!(finished.measures.regions.iter().all(|compared| compared.unread.is_none()), "{told}");
+    assert_eq!(finished.measures.regions.len(), 2, "both ended protected\n{told}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_replica_stays_where_it_is_and_is_served() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let finished = drill(shipped("non-production")?).run().await?.assert_held();
+    let told = finished.human();
+    assert_eq!(events(&finished, "move").len(), 1, "{told}");
+    let behind = finished.report.guarantees.iter().filter(|judged| judged.id.ends_with(".secondary.nonproduction"));
+    assert!(behind.clone().count() == 2 && behind.clone().all(|judged| judged.verdict == Verdict::Reported), "{told}");
+    Ok(())
+}
+
 /// A shipped scenario. With `GEODRILL_TEST_RESULTS` its results are left there, in a folder for each testbed, so that testbeds
 /// can be compared afterwards.
 fn shipped(name: &str) -> Result<Drill, DrillError> {

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::{condition, declared, interruption, lag, loss, notice, replica, restored, switched};
+use super::{
+    condition, declared, interruption, lag, left_behind, loss, no_replica, notice, replica, restored, switched,
+};
 use crate::{
     api::control::{Scope, SwitchKind},
     guarantee::{Evidence, evidence::Outage},
     model::{
+        RunTime,
         measure::EventMeasures,
         operation::{EnvironmentIndex, Side},
         plan::{Action, EnvironmentPlan, WantedOutcome},
@@ -72,7 +75,9 @@ impl Case<'_> {
             Some(Rule::Loss) => loss::rule(self),
             Some(Rule::Interruption) => interruption::rule(self),
             Some(Rule::Replica) => replica::rule(self),
+            Some(Rule::NoReplica) => no_replica::rule(self),
             Some(Rule::Lag) => lag::rule(self),
+            Some(Rule::LeftBehind) => left_behind::rule(self),
             Some(Rule::Condition) => condition::rule(self),
             Some(Rule::Restored) => restored::rule(self),
             Some(Rule::Integrity) | None => Ruling::inconclusive("not exercised: nothing measures it yet"),
@@ -89,7 +94,7 @@ impl Case<'_> {
     }
 
     /// The event, with the moment at which clients saw the switch; without either, the ruling that says so.
-    pub(super) fn observed_switch(&self) -> Result<(&EventMeasures, crate::model::RunTime), Ruling> {
+    pub(super) fn observed_switch(&self) -> Result<(&EventMeasures, RunTime), Ruling> {
         match self.event {
             Some(event) => match event.switched {
                 Some(switched) => Ok((event, switched)),
@@ -106,6 +111,11 @@ impl Case<'_> {
         }
     }
 
+    /// Since when it is promised to be switched; what came before is not answered by a switch, and need not be.
+    fn promised_since(&self) -> RunTime {
+        self.evidence.promised_since(self.index, self.environment).unwrap_or(RunTime(u64::MAX))
+    }
+
     /// Whether something happened that a switch of this kind had to follow, and none did.
     pub(super) fn unanswered(&self) -> Unanswered {
         let orders = self.evidence.plan.steps().filter(|step| match &step.action {
@@ -115,7 +125,7 @@ impl Case<'_> {
         });
         for step in orders {
             let answered = self.evidence.events_of(self.index).any(|event| event.id == step.id);
-            if !answered && self.evidence.step_began(&step.id).is_some() {
+            if !answered && self.evidence.step_began(&step.id).is_some_and(|began| began >= self.promised_since()) {
                 return Unanswered::Order(step.id.clone());
             }
         }
@@ -127,8 +137,9 @@ impl Case<'_> {
 
     /// Outages that no switch followed.
     pub(super) fn unanswered_outages(&self) -> impl Iterator<Item = Outage> {
-        let slack = self.evidence.grace_at_most();
-        self.evidence.outages(self.index).into_iter().filter(move |outage| {
+        let (slack, since) = (self.evidence.grace_at_most(), self.promised_since());
+        let promised = self.evidence.outages(self.index).into_iter().filter(move |outage| outage.began >= since);
+        promised.filter(move |outage| {
             let last = outage.began.plus(outage.lasted + slack);
             let mut switches = self.evidence.events_of(self.index).filter(|event| event.kind.is_some());
             !switches.any(|event| event.began >= outage.asked && event.began <= last)
@@ -140,11 +151,13 @@ impl Case<'_> {
         if side == Side(0) { Side(1) } else { Side(0) }
     }
 
+    /// Whether an order names this environment.
+    pub(super) fn names(&self, scope: &Scope) -> bool {
+        matches!(scope, Scope::Environments(named) if named.contains(&self.environment.id))
+    }
+
     pub(super) fn covered(&self, scope: &Scope) -> bool {
-        match scope {
-            Scope::Region(_) => true,
-            Scope::Environments(named) => named.contains(&self.environment.id),
-        }
+        matches!(scope, Scope::Region(_)) || self.names(scope)
     }
 
     /// Whether this case, without an event, has something to say beside those with one.

@@ -1,10 +1,14 @@
-//! `*.replica.at-deployment`: when deployment was answered, both replicas existed and held the first write.
+//! `*.replica.at-deployment`: when deployment was answered, both replicas existed and held the first write; where it was
+//! converted to production, when that was.
 
 use super::{Case, Ruling};
 use crate::model::{event::What, verdict::Verdict};
 
 pub(super) fn rule(case: &Case<'_>) -> Ruling {
-    let seen = case.evidence.events.iter().find_map(|event| match &event.what {
+    let seen = case.evidence.events.iter().rev().find_map(|event| match &event.what {
+        What::Converted { environment, sql_replica, files_replica, .. } if *environment == case.index => {
+            Some([("SQL", Some(*sql_replica)), ("files", Some(*files_replica))])
+        }
         What::Deployed { environment, sql_replica, files_replica, .. } if *environment == case.index => {
             Some([("SQL", *sql_replica), ("files", *files_replica)])
         }

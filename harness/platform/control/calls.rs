@@ -100,6 +100,7 @@ fn within(action: &Action) -> Duration {
         Action::Promote | Action::ReconcileReferences | Action::HandOver | Action::TakeBack | Action::Checkpoint => {
             Duration::from_secs(30)
         }
+        Action::PrepareReplica(_) | Action::WithdrawReplica(_) | Action::DropReplica(_) => Duration::from_secs(30),
         Action::CreatePrimary(_) | Action::CreateReplica(_) | Action::ReplicateFiles(_) => Duration::from_secs(60),
         Action::AwaitLog { within_ms, .. } | Action::AwaitFiles { within_ms, .. } => {
             Duration::from_millis(within_ms.saturating_add(2_000))

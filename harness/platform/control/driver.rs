@@ -73,6 +73,7 @@ impl Driver {
                 match order {
                     Order::Tenant { name, tenant } => Event::TenantPut { ask, name, tenant },
                     Order::Deploy { order, credentials } => Event::DeployOrdered { ask, order, credentials },
+                    Order::Conversion(order) => Event::ConversionOrdered { ask, order },
                     Order::Failover(order) => Event::FailoverOrdered { ask, order },
                     Order::Exposure { environment, order } => Event::ExposureOrdered { ask, environment, order },
                 }

@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     api::{
         EnvironmentId,
-        control::{Deploy, Exposure, Failover, Tenant},
+        control::{Conversion, Deploy, Exposure, Failover, Tenant},
         permit::{Credentials, PermitReply, PermitRequest},
     },
     platform::core::{Core, Event, OrderAnswer, Refused},
@@ -58,6 +58,7 @@ pub(super) type Look = Box<dyn FnOnce(&Core, u64) -> Reply + Send>;
 pub(super) enum Order {
     Tenant { name: String, tenant: Tenant },
     Deploy { order: Deploy, credentials: Box<Credentials> },
+    Conversion(Conversion),
     Failover(Failover),
     Exposure { environment: EnvironmentId, order: Exposure },
 }

@@ -76,6 +76,10 @@ pub(super) async fn deploy(State(desk): State<Desk>, bytes: Bytes) -> Result<Acc
     accepted(desk.inbox.order(Order::Deploy { order: body(&bytes)?, credentials }).await?)
 }
 
+pub(super) async fn convert(State(desk): State<Desk>, bytes: Bytes) -> Result<Accepted, Refuse> {
+    accepted(desk.inbox.order(Order::Conversion(body(&bytes)?)).await?)
+}
+
 pub(super) async fn failover(State(desk): State<Desk>, bytes: Bytes) -> Result<Accepted, Refuse> {
     accepted(desk.inbox.order(Order::Failover(body(&bytes)?)).await?)
 }

@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::{http::Desk, public};
 use crate::api::{
     control::{
-        Dangling, Deploy, Events, Exposure, Failover, Health, Notice, OperationView, Salvage, Status, Subscription,
-        Tenant,
+        Conversion, Dangling, Deploy, Events, Exposure, Failover, Health, Notice, OperationView, Salvage, Status,
+        Subscription, Tenant,
     },
     environment::EnvironmentView,
 };
@@ -91,7 +91,10 @@ pub(super) fn calls() -> Vec<Call> {
         Call::put::<Tenant>("/v1/tenants/{tenant}", "put-tenant", put(public::put_tenant))
             .says("Sets a tenant's licences."),
         Call::order::<Deploy>("/v1/environments", "deploy", post(public::deploy))
-            .says("Deploys an environment: done once both replicas exist and stream."),
+            .says("Deploys an environment: done once both replicas exist and stream, where its kind has any."),
+        Call::order::<Conversion>("/v1/conversions", "convert", post(public::convert)).says(
+            "Upgrades an environment to production: done once both replicas exist, stream and hold what was there before.",
+        ),
         Call::get::<Vec<EnvironmentView>>("/v1/environments", "environments", get(public::environments))
             .says("Every environment, by name, with its credentials."),
         Call::get::<EnvironmentView>("/v1/environments/{id}", "environment", get(public::environment))

@@ -33,6 +33,9 @@ pub(super) fn effect(
         }
         Part::Primary => (active, Action::CreatePrimary(spec(environment))),
         Part::Files => (active, Action::ReplicateFiles(spec(environment))),
+        Part::Prepare => (active, Action::PrepareReplica(spec(environment))),
+        Part::Withdraw => (active, Action::WithdrawReplica(spec(environment))),
+        Part::Drop => (peer, Action::DropReplica(spec(environment))),
         Part::Replica => (peer, Action::CreateReplica(spec(environment))),
         Part::Allow | Part::Repair => (peer, Action::AllowGranting { primary: active.clone(), guard }),
         Part::Stop => (peer, Action::StopGranting),
@@ -104,7 +107,7 @@ pub(super) fn route(environment: &Environment) -> Route {
 
 fn spec(environment: &Environment) -> Spec {
     Spec {
-        kind: environment.given.kind,
+        kind: environment.wanted_kind(),
         slot: environment.given.slot,
         database: environment.given.database.clone(),
         bucket: environment.given.bucket.clone(),

@@ -1,5 +1,6 @@
 //! A deployment, step by step: primary, then replica and files' replication side by side, then the second grantor, then
-//! the doors. It is done when all of that holds, since the replica is promised *at* deployment.
+//! the doors. It is done when all of that holds, since the replica is promised *at* deployment. What is promised no replica
+//! has none: nothing of it is in the other region, and control alone grants it permits.
 
 use super::{
     machine::{Core, Turn},
@@ -15,7 +16,9 @@ impl Core {
     /// Goes on if the step is done; says whether it did.
     pub(super) fn advance_deploy(&mut self, turn: &mut Turn, id: &EnvironmentId, task: &Task) -> bool {
         let Some(progress) = self.progress.get(id) else { return false };
-        let is_open = || self.given.is_opened(id) && self.is_caught_up(turn.now_ms, id);
+        let has_replica =
+            self.state.environments.get(id).is_some_and(|environment| environment.given.kind.has_replica());
+        let is_open = || self.given.is_opened(id) && (!has_replica || self.is_caught_up(turn.now_ms, id));
         if !progress.is_done() || (task.step == Step::Opening && !is_open()) {
             if progress.is_late(turn.now_ms, STEP_MS_MAX) {
                 let why = progress
@@ -25,6 +28,7 @@ impl Core {
             return false;
         }
         match task.step {
+            Step::CreatingPrimary if !has_replica => self.enter(turn, id, task.operation, Step::Opening),
             Step::CreatingPrimary => self.enter(turn, id, task.operation, Step::CreatingReplica),
             Step::CreatingReplica => self.enter(turn, id, task.operation, Step::AllowingGrants),
             Step::AllowingGrants => {
@@ -33,7 +37,11 @@ impl Core {
             }
             Step::Opening => {
                 self.finish(turn, id, task.operation, Outcome::Completed, None);
-                self.say(turn, "environment.deployed", id, "replica and files replicate, doors are open");
+                let what = match has_replica {
+                    true => "replica and files replicate, doors are open",
+                    false => "without a replica, doors are open",
+                };
+                self.say(turn, "environment.deployed", id, what);
             }
             _ => return false,
         }

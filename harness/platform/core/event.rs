@@ -3,7 +3,7 @@
 use super::effect::{AskId, CallId};
 use crate::api::{
     EnvironmentId,
-    control::{Deploy, Exposure, Failover, Tenant},
+    control::{Conversion, Deploy, Exposure, Failover, Tenant},
     node::Answer,
     permit::{Credentials, PermitRequest},
     route::EdgeReport,
@@ -57,6 +57,13 @@ pub enum Event {
         order: Deploy,
         /// Randomness is an input: made by the driver, used if the order is accepted.
         credentials: Box<Credentials>,
+    },
+    /// A conversion to production is ordered.
+    ConversionOrdered {
+        /// Names the answer.
+        ask: AskId,
+        /// The order.
+        order: Conversion,
     },
     /// A failover is ordered.
     FailoverOrdered {

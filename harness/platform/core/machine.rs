@@ -99,6 +99,7 @@ impl Core {
             Event::NoticeAttempted { notice } => self.end_notice(notice),
             Event::TenantPut { ask, name, tenant } => self.put_tenant(&mut turn, ask, name, tenant),
             Event::DeployOrdered { ask, order, credentials } => self.order_deploy(&mut turn, ask, order, *credentials),
+            Event::ConversionOrdered { ask, order } => self.order_conversion(&mut turn, ask, &order.environment),
             Event::FailoverOrdered { ask, order } => self.order_failover(&mut turn, ask, &order),
             Event::ExposureOrdered { ask, environment, order } => {
                 self.order_exposure(&mut turn, ask, &environment, order);

@@ -12,7 +12,7 @@
 //! - `orders`: what an operator may ask for, and the refusals.
 //! - `progress`: a step is a set of calls (`parts`, `calls`), each repeated until it is done or the step's time is over;
 //!   `repair` puts right what belongs to no step.
-//! - `deploy`, `failover` (unplanned), `planned` (planned failover and failback), `return_`: the operations, step by step.
+//! - `deploy`, `convert` (to production), `failover` (unplanned), `planned` (planned failover and failback), `return_`: the operations, step by step.
 //! - `switch`: what all switches share: the register, the promotion, the end. `barrier`: when an environment of a planned
 //!   switch may stop. `restore`: undone before the register is switched. `fitness`: what a region must be to take over.
 //! - `samples`: what is known of how far the other region is behind. `exposure`: the estimate of what a switch loses, made
@@ -21,6 +21,7 @@
 
 mod barrier;
 mod calls;
+mod convert;
 mod deploy;
 mod effect;
 mod event;

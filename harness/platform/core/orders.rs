@@ -74,13 +74,11 @@ impl Core {
                 "tenant `{tenant}` has no licence for {product}: assign one first"
             )));
         }
-        if !kind.has_replica() {
-            return Err(Refused::not_allowed(format!("environments of kind {kind} are not offered yet")));
-        }
         if self.state.environments.contains_key(id) {
             return Err(Refused::not_now(format!("there is an environment `{id}` already")));
         }
-        for region in [region, peer] {
+        // What has no replica needs nothing of the other region.
+        for region in [Some(region), Some(peer).filter(|_| kind.has_replica())].into_iter().flatten() {
             if !self.is_ready(now_ms, region) {
                 return Err(Refused::not_now(format!(
                     "region {region} is not ready: try again once `health` lists it"
@@ -154,8 +152,7 @@ impl Core {
             return Err(Refused::unknown(format!("there is no environment `{id}`")));
         };
         if !environment.given.kind.has_replica() {
-            let kind = environment.given.kind;
-            return Err(Refused::not_allowed(format!("`{id}` has no replica: environments of kind {kind} get none")));
+            return Err(Refused::not_now(no_replica(id, environment)));
         }
         if let Some(task) = &environment.task {
             match task.kind {
@@ -252,7 +249,7 @@ impl Core {
         }
     }
 
-    fn order_answer(&self, operation: u64) -> Result<OrderAnswer, Refused> {
+    pub(super) fn order_answer(&self, operation: u64) -> Result<OrderAnswer, Refused> {
         let view = self.operation_view(operation);
         view.map(OrderAnswer::Operation).ok_or_else(|| Refused::unknown(format!("there is no operation {operation}")))
     }
@@ -261,11 +258,22 @@ impl Core {
 fn is_switchable(environment: &Environment, kind: SwitchKind) -> bool {
     let is_resumable = environment.task.as_ref().is_some_and(|task| task.stalled && task.kind != OperationKind::Deploy);
     // An environment under way counts, so that the order is refused and not done by half.
-    let is_under_way = environment.running().is_some_and(|task| task.kind != OperationKind::Deploy);
+    let is_switch = |task: &Task| !matches!(task.kind, OperationKind::Deploy | OperationKind::Convert);
+    let is_under_way = environment.running().is_some_and(is_switch);
     match kind {
         SwitchKind::Failback => environment.active != environment.given.home || is_resumable,
         _ => environment.protected || is_resumable || is_under_way,
     }
+}
+
+/// Why what was never promised a replica is not switched.
+fn no_replica(id: &EnvironmentId, environment: &Environment) -> String {
+    let kind = environment.given.kind;
+    let until = match kind.upgrades_to() {
+        Some(production) => format!(" until they are converted to {production}"),
+        None => String::new(),
+    };
+    format!("`{id}` has no replica in the other region: environments of kind {kind} have none{until}")
 }
 
 /// A failback goes on with a return under way.

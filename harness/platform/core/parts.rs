@@ -10,6 +10,12 @@ use crate::api::sabotage::Sabotage;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     Primary,
+    /// The serving side made ready for a replica that it had none of.
+    Prepare,
+    /// The same undone.
+    Withdraw,
+    /// The replica undone.
+    Drop,
     Replica,
     Files,
     Allow,
@@ -83,7 +89,9 @@ impl Part {
 pub(super) fn of(environment: &Environment, kind: OperationKind, step: &Step) -> Vec<Part> {
     let mut parts = match step {
         Step::CreatingPrimary => vec![Part::Primary],
+        Step::PreparingReplica => vec![Part::Prepare],
         Step::CreatingReplica => vec![Part::Replica, Part::Files],
+        Step::Withdrawing { .. } => vec![Part::Drop, Part::Withdraw],
         Step::AllowingGrants | Step::Undoing { .. } => vec![Part::Allow],
         Step::Preflight => vec![Part::PreflightHere, Part::PreflightThere],
         Step::Waiting | Step::Notifying { .. } => vec![],

@@ -216,6 +216,7 @@ impl Core {
         let Some(task) = running.cloned() else { return false };
         match task.kind {
             OperationKind::Deploy => self.advance_deploy(turn, id, &task),
+            OperationKind::Convert => self.advance_convert(turn, id, &task),
             _ if task.step.is_return() => self.advance_return(turn, id, &task),
             OperationKind::UnplannedFailover => self.advance_failover(turn, id, &task),
             OperationKind::PlannedFailover | OperationKind::Failback => self.advance_planned(turn, id, &task),

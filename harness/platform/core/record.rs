@@ -24,6 +24,13 @@ pub enum Record {
     },
     /// An environment exists from now on, at [`Epoch::FIRST`], active in its home.
     Created(Box<NewEnvironment>),
+    /// It is of another kind from now on.
+    Converted {
+        /// The environment.
+        environment: EnvironmentId,
+        /// The kind.
+        kind: EnvironmentKind,
+    },
     /// An operation begins.
     Began {
         /// Its number.
@@ -213,6 +220,8 @@ pub struct NewNotice {
 pub enum OperationKind {
     /// Makes an environment.
     Deploy,
+    /// Makes a production environment of one that is none.
+    Convert,
     /// Switches environments to the other region, giving up the old side.
     UnplannedFailover,
     /// Switches environments from their home to the other region without loss.
@@ -228,6 +237,7 @@ impl OperationKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Deploy => "deploy",
+            Self::Convert => "convert",
             Self::UnplannedFailover => "failover",
             Self::PlannedFailover => "planned-failover",
             Self::Failback => "failback",
@@ -247,7 +257,9 @@ impl OperationKind {
 pub enum Step {
     /// Deploy: stores in the home region.
     CreatingPrimary,
-    /// Deploy: stores in the other region, and the files' replication.
+    /// Convert: the serving side gets what a replica needs of it.
+    PreparingReplica,
+    /// Deploy and convert: stores in the other region, and the files' replication.
     CreatingReplica,
     /// Deploy: the other region's node may grant.
     AllowingGrants,
@@ -300,12 +312,17 @@ pub enum Step {
     Rejoining,
     /// Return: the live side's files replicate to it.
     ReplicatingBack,
-    /// Return: its files are made equal to the live side's.
+    /// Return and convert: its files are made equal to the live side's.
     ReturningFiles,
-    /// Return: what the live side lacks is copied to it, and the returning side's node may grant.
+    /// Return and convert: what the live side lacks is copied to it, and the other side's node may grant.
     Protecting {
         /// What the live side lacks.
         gaps: Vec<FileReference>,
+    },
+    /// Convert, undone: what was made of a replica is removed.
+    Withdrawing {
+        /// Why the conversion is given up.
+        why: String,
     },
 }
 
@@ -314,6 +331,7 @@ impl Step {
     pub fn name(&self) -> &'static str {
         match self {
             Self::CreatingPrimary => "creating-primary",
+            Self::PreparingReplica => "preparing-replica",
             Self::CreatingReplica => "creating-replica",
             Self::AllowingGrants => "allowing-grants",
             Self::Preflight => "preflight",
@@ -335,6 +353,7 @@ impl Step {
             Self::ReplicatingBack => "replicating-back",
             Self::ReturningFiles => "returning-files",
             Self::Protecting { .. } => "protecting",
+            Self::Withdrawing { .. } => "withdrawing",
         }
     }
 

@@ -19,9 +19,9 @@ use crate::api::{
 };
 
 /// The longest a step may take: more than the longest call.
-const STEP_MS_MAX: u64 = 330_000;
+pub(super) const STEP_MS_MAX: u64 = 330_000;
 /// How long a step may be repeated after failures.
-const FAILING_MS_MAX: u64 = 15_000;
+pub(super) const FAILING_MS_MAX: u64 = 15_000;
 /// Returns tried by itself until the region has been lost and heard again.
 const ATTEMPTS_MAX: u32 = 8;
 /// The pause after the first return that failed; it doubles.
@@ -32,7 +32,8 @@ const PAUSE_MS_MAX: u64 = 60_000;
 impl Core {
     /// Begins returns wherever one is due and nothing else is under way.
     pub(super) fn return_replicas(&mut self, turn: &mut Turn) {
-        let is_idle = |task: &Task| task.stalled || task.kind == OperationKind::Return;
+        // A conversion holds nobody's replica up: it may be waiting for a region to be undone in.
+        let is_idle = |task: &Task| task.stalled || matches!(task.kind, OperationKind::Return | OperationKind::Convert);
         let all_idle =
             self.state.environments.values().all(|environment| environment.task.as_ref().is_none_or(is_idle));
         if !self.settings.policy.automatic_return || !all_idle {

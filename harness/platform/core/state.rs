@@ -6,7 +6,7 @@ use super::record::{Exposed, NewEnvironment, OperationKind, Outcome, Record, Reg
 use crate::api::{
     EnvironmentId, Epoch, Region,
     control::{FileReference, OperationState, PlatformEvent, Tenant},
-    environment::EnvironmentPhase,
+    environment::{EnvironmentKind, EnvironmentPhase},
     guard::{GuardLevel, Limits},
     node::Fork,
 };
@@ -176,7 +176,8 @@ impl State {
             }
             Record::Event(event) => self.tell(event),
             Record::Notice(notice) => self.last_notice = notice.id,
-            Record::Granting { environment, .. }
+            Record::Converted { environment, .. }
+            | Record::Granting { environment, .. }
             | Record::PeerGranting { environment, .. }
             | Record::Guard { environment, .. }
             | Record::Exposed { environment, .. }
@@ -226,6 +227,7 @@ impl State {
         entry.begun |= matches!(step, Step::Notifying { .. });
         environment.phase = match entry.kind {
             OperationKind::Deploy => EnvironmentPhase::Deploying,
+            OperationKind::Convert => EnvironmentPhase::Unprotected,
             _ if step.is_return() => EnvironmentPhase::Unprotected,
             _ => EnvironmentPhase::Switching,
         };
@@ -270,8 +272,12 @@ impl State {
                 environment.task.iter_mut().for_each(|task| task.stalled = true);
                 return;
             }
-            (Outcome::Completed, OperationKind::Deploy) => environment.protected = true,
-            (Outcome::Completed, OperationKind::Return) | (Outcome::Aborted, _) => {}
+            (Outcome::Completed, OperationKind::Deploy) => {
+                let kind = environment.given.kind;
+                environment.protected = kind.has_replica();
+                environment.why = (!kind.has_replica()).then(|| format!("environments of kind {kind} have no replica"));
+            }
+            (Outcome::Completed, OperationKind::Convert | OperationKind::Return) | (Outcome::Aborted, _) => {}
             (Outcome::Completed, _) => {
                 environment.why = Some(format!("no replica streams since the switch to {}", environment.active));
             }
@@ -311,6 +317,7 @@ impl Environment {
 
     fn fold(&mut self, record: &Record) {
         match record {
+            Record::Converted { kind, .. } => self.given.kind = *kind,
             Record::Granting { allowed, .. } => self.granting = *allowed,
             Record::PeerGranting { allowed, guard, .. } => (self.peer_granting, self.peer_guard) = (*allowed, *guard),
             Record::Guard { level, .. } => self.level = *level,
@@ -352,14 +359,26 @@ impl Environment {
     pub fn is_open(&self) -> bool {
         match &self.task {
             None => matches!(self.phase, EnvironmentPhase::Protected | EnvironmentPhase::Unprotected),
-            Some(task) => task.step.is_open(),
+            Some(task) => task.kind == OperationKind::Convert || task.step.is_open(),
         }
     }
 
     /// Whether the active region serves and no step is about to change that.
     pub fn is_settled(&self) -> bool {
-        let is_idle = self.task.as_ref().is_none_or(|task| task.step.is_return() || task.step.is_harmless());
+        let serves =
+            |task: &Task| task.kind == OperationKind::Convert || task.step.is_return() || task.step.is_harmless();
+        let is_idle = self.task.as_ref().is_none_or(serves);
         is_idle && self.granting && self.is_open()
+    }
+
+    /// The kind that its stores are made for: of a conversion, the one that it leads to.
+    pub fn wanted_kind(&self) -> EnvironmentKind {
+        let converts = self
+            .task
+            .as_ref()
+            .is_some_and(|task| task.kind == OperationKind::Convert && !matches!(task.step, Step::Withdrawing { .. }));
+        let kind = self.given.kind;
+        kind.upgrades_to().filter(|_| converts).unwrap_or(kind)
     }
 
     /// The step under way, unless it has failed.

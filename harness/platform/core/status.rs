@@ -56,7 +56,7 @@ impl Core {
             active: environment.active.clone(),
             epoch: environment.epoch,
             phase: environment.phase,
-            why: environment.why.clone(),
+            why: self.why(environment),
             step: environment.task.as_ref().map(|task| task.step.name().to_owned()),
             granting: environment.granting,
             peer_granting: environment.peer_granting,

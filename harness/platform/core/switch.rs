@@ -40,6 +40,9 @@ impl Core {
         let running = self.state.environments.get(id).and_then(|environment| environment.running());
         let Some(task) = running.cloned() else { return };
         match (&task.step, task.kind) {
+            // What is being undone is undone, however long it takes.
+            (Step::Withdrawing { .. }, _) => {}
+            (step, OperationKind::Convert) => self.withdraw(turn, id, &task, format!("{}: {why}", step.name())),
             (step, _) if step.is_return() => self.fail_return(turn, id, &task, why),
             (Step::Undoing { why } | Step::Restoring { why }, _) => self.abort(turn, id, task.operation, why.clone()),
             (step, kind) if kind.is_planned() && step.is_harmless() => {

@@ -2,7 +2,7 @@
 
 use super::{
     machine::Core,
-    record::OperationKind,
+    record::{OperationKind, RegionStatus},
     state::{Environment, Operation},
 };
 use crate::api::{
@@ -34,10 +34,21 @@ impl Core {
             active: environment.active.clone(),
             epoch: environment.epoch,
             phase: environment.phase,
-            why: environment.why.clone(),
+            why: self.why(environment),
             dangling: environment.dangling.len() as u64,
             endpoints: is_deployed.then(|| self.endpoints(environment)).flatten(),
         })
+    }
+
+    /// Why an environment is in its phase, where that is not plain. What stands in a lost region is not served, whatever its
+    /// phase says of its replica.
+    pub(super) fn why(&self, environment: &Environment) -> Option<String> {
+        let region = &environment.active;
+        let is_lost = environment.task.is_none() && self.state.region(region) == RegionStatus::Declared;
+        if is_lost {
+            return Some(format!("it is not served: region {region} is declared lost"));
+        }
+        environment.why.clone()
     }
 
     /// All of them, by name.

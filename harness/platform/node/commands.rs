@@ -9,7 +9,7 @@ use std::{
 use super::{
     files, handover,
     postgres::{PostgresError, Session},
-    preflight, returning,
+    preflight, replica, returning,
     shared::{Node, Supervised},
     state::{Granting, Promotion, Record, Role, Stopped},
     store::StoreError,
@@ -66,10 +66,14 @@ pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, Comma
     node.raise(&environment, epoch)?;
     match action {
         Action::CreatePrimary(spec) => create_primary(node, &environment, epoch, spec).await,
-        Action::CreateReplica(spec) => create_replica(node, &environment, spec).await,
+        Action::CreateReplica(spec) => replica::create(node, &environment, operation, spec).await,
+        Action::PrepareReplica(spec) => replica::prepare(node, &environment, operation, spec).await,
+        Action::WithdrawReplica(spec) => replica::withdraw(node, &environment, operation, spec).await,
+        Action::DropReplica(spec) => replica::drop_it(node, &environment, operation, &spec).await,
         Action::ReplicateFiles(spec) => {
             let supervised = known(node, &environment)?;
             let _bucket = supervised.bucket.lock().await;
+            replica::in_turn(&node.durable.record(&environment), operation)?;
             node.store.replicate(&spec).await?;
             Ok(Answer::Done)
         }
@@ -159,29 +163,8 @@ async fn create_primary(
     Ok(Answer::Done)
 }
 
-async fn create_replica(node: &Arc<Node>, environment: &EnvironmentId, spec: Spec) -> Result<Answer, CommandError> {
-    let record = node.durable.record(environment);
-    may_be_made(&record, &spec, record.role == Role::Standby)?;
-    node.durable.change(environment, |record| {
-        record.spec = Some(spec.clone());
-        record.role = Role::Standby;
-    })?;
-    let supervised = node.supervise(environment, &spec);
-    let sql = async {
-        let mut cluster = supervised.cluster.lock().await;
-        Ok::<(), CommandError>(cluster.create_replica().await?)
-    };
-    let files = async {
-        let _bucket = supervised.bucket.lock().await;
-        Ok(node.store.make_bucket(&spec).await?)
-    };
-    tokio::try_join!(sql, files)?;
-    supervised.wake.notify_one();
-    Ok(Answer::Done)
-}
-
 /// A cluster is made once; the same order may be repeated, another one may not take its place.
-fn may_be_made(record: &Record, spec: &Spec, same_role: bool) -> Result<(), CommandError> {
+pub(super) fn may_be_made(record: &Record, spec: &Spec, same_role: bool) -> Result<(), CommandError> {
     let fresh = record.role == Role::None;
     let repeated = same_role && record.spec.as_ref() == Some(spec);
     if fresh || repeated {

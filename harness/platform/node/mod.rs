@@ -7,6 +7,7 @@
 //! | [`state`] | what must outlive a restart, in one JSON file, written before it is acted upon |
 //! | [`grants`] | the grantor of permits: pure |
 //! | [`commands`] | control's commands, each idempotent |
+//! | [`replica`] | a replica made, and unmade |
 //! | [`preflight`] | whether a planned switch may begin |
 //! | [`handover`] | the primary stopped for the other side, and taken back |
 //! | [`returning`] | an old primary secured, and made a standby again |
@@ -27,6 +28,7 @@ mod grants;
 mod handover;
 mod postgres;
 mod preflight;
+mod replica;
 mod returning;
 mod serve;
 mod shared;

@@ -185,9 +185,13 @@ impl Holds for Node {
         let state = self.durable.read();
         let known =
             state.environments.iter().map(|(environment, record)| (environment.clone(), record.epoch)).collect();
+        // Of a replica that was dropped there is nothing to say.
+        let has_stores = |supervised: &Arc<Supervised>| {
+            state.environments.get(&supervised.id).is_some_and(|record| record.spec.is_some())
+        };
+        let supervised: Vec<_> = locked(&self.supervised).values().filter(|one| has_stores(one)).cloned().collect();
         drop(state);
         let silent = locked(&self.grants).peer_silent(Instant::now());
-        let supervised: Vec<_> = locked(&self.supervised).values().cloned().collect();
         PermitRequest {
             holder: permit::Holder::Node,
             region: self.config.region.clone(),

@@ -104,6 +104,10 @@ pub struct Record {
     pub spec: Option<Spec>,
     /// What the cluster here is.
     pub role: Role,
+    /// The last operation that made a replica or unmade one, here or of what is served here: an order that was delayed on its
+    /// way may not undo what a later one did.
+    #[serde(default)]
+    pub replica_by: u64,
     /// Leave to grant.
     pub granting: Option<Granting>,
     /// Its end.

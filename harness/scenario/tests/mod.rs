@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    api::{EnvironmentId, sabotage::Sabotage},
+    api::{EnvironmentId, environment::EnvironmentKind, sabotage::Sabotage},
     model::{
         operation::Store,
         plan::{Action, Plan, Subject, When},
@@ -78,11 +78,13 @@ fn every_shipped_scenario_is_read_and_told_in_a_sentence() {
             "file-backlog",
             "lagging-replica",
             "lagging-replica-enforced",
+            "non-production",
             "partition-split-brain",
             "planned-failover",
             "round-trip",
             "short-outage",
             "tampered",
+            "teams-upgrade",
             "unplanned-failover"
         ]
     );
@@ -217,6 +219,32 @@ expect:
     assert_eq!(ids, ["attempt", "move", "stall", "step-1-3", "step-2", "flaps", "paused", "held", "cut", "back"]);
     let crash = plan.steps().find(|step| step.id == "step-1-3").unwrap();
     assert_eq!(crash.hold, Some(Duration::from_millis(500)), "it is started again by itself");
+}
+
+#[test]
+fn what_a_step_converts_is_promised_what_production_is() {
+    let file = |order: &str| {
+        format!(
+            "geodrill: 1
+name: x
+environments: [ {{ id: talk, kind: dataverse-teams }} ]
+timeline:
+  - {{ id: upgrade, {order} }}
+  - {{ id: move, when: {{ lag: {{ environment: talk, store: sql, at_least: 1s }} }}, operate: {{ planned_failover: {{ scope: environment, environments: [talk] }} }} }}
+expect:
+  - {{ guarantee: dataverse.planned.loss, environment: talk, step: move }}
+"
+        )
+    };
+    let plan = read("x.yaml", &file("operate: { convert: { environment: talk } }")).unwrap();
+    assert_eq!(plan.timeline[0].action, Action::Convert("talk".parse().unwrap()));
+    let kinds = [EnvironmentKind::DataverseTeams, EnvironmentKind::DataverseProduction];
+    assert_eq!(plan.kinds(&plan.environments[0]), kinds);
+    // Refused, or to be undone, it makes nothing of it.
+    for order in ["outcome: refused, operate: { convert: { environment: talk } }", "pause: 1s"] {
+        let errors = read("x.yaml", &file(order)).unwrap_err().render(false);
+        assert!(errors.contains("no replica that could be behind") && errors.contains("not promised"), "{errors}");
+    }
 }
 
 #[test]

@@ -48,6 +48,11 @@ impl Pulse {
         }
     }
 
+    /// Forgets all of them: there is nowhere that they could be seen.
+    pub fn forget(&self) {
+        [&self.sql, &self.files].into_iter().for_each(|waiting| lock(waiting).clear());
+    }
+
     /// Rows that wait, oldest first.
     pub fn rows(&self) -> Vec<Heartbeat> {
         lock(&self.sql).iter().cloned().collect()

@@ -125,6 +125,18 @@ pub async fn replicates(port: u16, bucket: &str, auditor: &Login, within: Durati
     }
 }
 
+/// Whether there is such a bucket.
+///
+/// # Errors
+/// Why the store could not be asked within `within`.
+pub async fn has_bucket(port: u16, bucket: &str, auditor: &Login, within: Duration) -> Result<bool, String> {
+    match s3::client(port, auditor, within).head_bucket().bucket(bucket).send().await {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => Ok(false),
+        Err(error) => Err(chain(&error)),
+    }
+}
+
 /// A version as it is listed.
 #[derive(Debug, PartialEq, Eq)]
 struct Listed {

@@ -94,9 +94,7 @@ async fn a_deployment_needs_a_licence_and_ends_with_endpoints() {
     assert!(refused.as_ref().is_err_and(|error| error.to_string().contains("no licence")));
     assert_eq!(status(refused), 422);
     stage.deploy(&["sales"]).await;
-    for (name, kind, expected) in
-        [("talk", "dataverse-teams", 422), ("books", "finops-production", 422), ("sales", "dataverse-production", 409)]
-    {
+    for (name, kind, expected) in [("books", "finops-production", 422), ("sales", "dataverse-production", 409)] {
         assert_eq!(status(stage.api.post::<Value>("/v1/environments", &order(name, kind), WITHIN).await), expected);
     }
     let view: EnvironmentView = stage.api.get("/v1/environments/sales", WITHIN).await.unwrap();
@@ -120,6 +118,33 @@ async fn a_deployment_needs_a_licence_and_ends_with_endpoints() {
         &std::fs::metadata(stage.config.data.join("control.db")).unwrap().permissions(),
     );
     assert_eq!(mode & 0o777, 0o600);
+    stage.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_has_no_replica_is_not_switched_until_it_is_converted() {
+    let mut stage = Stage::new(MANUAL).await;
+    stage.deploy(&["sales"]).await;
+    let before = stage.seen.lock().unwrap().commands.len();
+    let post = async |path: &str, body: Value| stage.api.post::<OperationView>(path, &body, WITHIN).await;
+    let begun = post("/v1/environments", order("talk", "dataverse-teams")).await.unwrap();
+    assert_eq!(stage.end_of(begun.id).await.state, OperationState::Completed);
+    let failover = json!({"kind": "planned", "scope": {"environments": ["talk"]}});
+    let refused = post("/v1/failovers", failover).await.unwrap_err();
+    assert!(refused.status() == Some(409) && refused.to_string().contains("until they are converted"), "{refused}");
+    for (name, expected) in [("nobody", 404), ("sales", 422), ("UPPER", 400)] {
+        let refused = post("/v1/conversions", json!({"environment": name})).await.unwrap_err();
+        assert_eq!(refused.status(), Some(expected), "{refused}");
+    }
+    let begun = post("/v1/conversions", json!({"environment": "talk"})).await.unwrap();
+    assert_eq!((begun.kind.as_str(), begun.state), ("convert", OperationState::Running));
+    assert_eq!(stage.end_of(begun.id).await.state, OperationState::Completed);
+    let view: EnvironmentView = stage.api.get("/v1/environments/talk", WITHIN).await.unwrap();
+    assert_eq!((view.kind.as_str(), view.phase), ("dataverse-production", EnvironmentPhase::Protected));
+    let commands: Vec<_> =
+        stage.seen.lock().unwrap().commands[before..].iter().map(|(at, what, _)| format!("{at} {what}")).collect();
+    assert_eq!(commands[..2], ["east create-primary", "east prepare-replica"]);
+    assert_eq!(commands[4..], ["west return-files", "west allow-granting"]);
     stage.stop().await.unwrap();
 }
 

@@ -264,7 +264,8 @@ fn deployments_are_refused_with_their_reason() {
     check(EnvironmentKind::DataverseProduction, "contoso", "fresh", "west", 202);
     check(EnvironmentKind::DataverseProduction, "nobody", "fresh", "west", 422);
     check(EnvironmentKind::FinopsProduction, "contoso", "fresh", "west", 422);
-    check(EnvironmentKind::DataverseTeams, "contoso", "fresh", "west", 422);
+    check(EnvironmentKind::DataverseTeams, "contoso", "fresh", "west", 202);
+    check(EnvironmentKind::FinopsSandbox, "contoso", "fresh", "west", 422);
     check(EnvironmentKind::DataverseProduction, "contoso", "sales", "west", 409);
     check(EnvironmentKind::DataverseProduction, "contoso", "fresh", "north", 404);
 }

@@ -46,6 +46,8 @@ pub struct Chaos {
     pub node_restarts: Vec<(usize, u64)>,
     /// Times at which an operator orders a failover of whatever is active in a region.
     pub orders: Vec<(usize, u64)>,
+    /// Times at which an operator orders the conversion of `talk`.
+    pub conversions: Vec<u64>,
     /// What the operator orders.
     pub ordered: SwitchKind,
     /// Calls in a hundred at which a node fails without doing anything.
@@ -75,6 +77,7 @@ impl Default for Chaos {
             outages: Vec::new(),
             node_restarts: Vec::new(),
             orders: Vec::new(),
+            conversions: Vec::new(),
             ordered: SwitchKind::Unplanned,
             failing: 0,
             stall_at: None,

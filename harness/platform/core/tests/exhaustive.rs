@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use super::{
     chaos::{Chaos, Kill},
     guarding::expose,
-    questions::order,
-    world::{EAST, World, environment},
+    questions::{convert, order},
+    world::{EAST, WEST, World, environment},
 };
 use crate::{
     api::{
         EnvironmentId,
         control::{Scope, SwitchKind},
-        environment::EnvironmentPhase,
+        environment::{EnvironmentKind, EnvironmentPhase},
         guard::{Guard, GuardLevel, GuardMode},
         role::Policy,
     },
@@ -31,6 +31,12 @@ const LATER: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
     Deploy,
+    /// Of an environment that has no replica.
+    DeployAlone,
+    /// It is converted, and switched without loss.
+    Converted,
+    /// The other region dies while its replica is made.
+    NotConverted,
     Unplanned,
     Planned,
     /// Of two environments, one at a time.
@@ -47,8 +53,11 @@ enum Protocol {
     Exposed,
 }
 
-const ALL: [Protocol; 9] = [
+const ALL: [Protocol; 12] = [
     Protocol::Deploy,
+    Protocol::DeployAlone,
+    Protocol::Converted,
+    Protocol::NotConverted,
     Protocol::Unplanned,
     Protocol::Planned,
     Protocol::PlannedTwo,
@@ -64,9 +73,22 @@ impl Protocol {
         if self == Self::PlannedTwo { &["books", "sales"] } else { &["sales"] }
     }
 
+    fn kind(self) -> EnvironmentKind {
+        match self {
+            Self::DeployAlone | Self::Converted | Self::NotConverted => EnvironmentKind::DataverseTeams,
+            _ => EnvironmentKind::DataverseProduction,
+        }
+    }
+
+    /// What it begins with, whose crashes are tried once.
+    fn deployment(self) -> Self {
+        if self.kind().has_replica() { Self::Deploy } else { Self::DeployAlone }
+    }
+
     fn guard(self) -> Guard {
         match self {
-            Self::Guarded | Self::Exposed => Guard { mode: GuardMode::Enforce, bound_ms: 8_000 },
+            // A replica that is new to a guard counts as one once it has caught up.
+            Self::Guarded | Self::Exposed | Self::Converted => Guard { mode: GuardMode::Enforce, bound_ms: 8_000 },
             _ => Guard::DOCUMENTED,
         }
     }
@@ -74,15 +96,31 @@ impl Protocol {
     /// Plays it with control killed at these writes.
     fn play(self, kills: BTreeMap<usize, Kill>) -> World {
         let stall_at = (self == Self::Aborted).then_some("checkpointing");
-        let lose_at = (self == Self::OldSideDies).then_some(("handing-over", EAST));
+        let lose_at = match self {
+            Self::OldSideDies => Some(("handing-over", EAST)),
+            Self::NotConverted => Some(("creating-replica", WEST)),
+            _ => None,
+        };
         let chaos = Chaos { kills, delay_ms: 5, drift: true, stall_at, lose_at, ..Chaos::default() };
         // A failback brings the replica back by itself.
         let automatic_return = self != Self::Failback;
         let mut world =
             World::new(chaos, Policy { automatic_return, at_once: 1, guard: self.guard(), ..Policy::default() });
-        world.deploy(self.names());
+        world.deploy_as(self.kind(), self.names());
         match self {
-            Self::Deploy => {}
+            Self::Deploy | Self::DeployAlone => {}
+            Self::Converted => {
+                world.insist_on_conversion();
+                world.until("converted", |world| world.has_told("environment.converted"));
+                world.insist(SwitchKind::Planned, self.names());
+                world.until("ended", |world| world.has_ended(OperationKind::PlannedFailover));
+            }
+            Self::NotConverted => {
+                world.insist_on_conversion();
+                world.until("being undone", |world| world.has_entered("withdrawing"));
+                world.return_region(WEST);
+                world.until("undone", |world| world.has_told("environment.not-converted"));
+            }
             Self::Unplanned => {
                 world.lose(EAST);
                 world.until("switched", |world| world.has_switched("sales"));
@@ -130,23 +168,30 @@ impl Protocol {
                 world.until("guarded again", |world| world.has_told("guard.resumed"));
             }
         }
-        world.until("in order", |world| world.is_in_order(self.names()));
+        let is_alone = matches!(self, Self::DeployAlone | Self::NotConverted);
+        world.until(
+            "in order",
+            |world| if is_alone { world.is_alone_in_order() } else { world.is_in_order(self.names()) },
+        );
         world
     }
 
     fn check(self, world: &World) {
         let (outcomes, switched) = outcomes(&world.journal);
         for ((id, operation, kind), (outcome, has_switched)) in &outcomes {
-            if matches!(kind, OperationKind::Deploy | OperationKind::Return) {
-                continue;
-            }
-            let expected = if *has_switched { Outcome::Completed } else { Outcome::Aborted };
+            let expected = match kind {
+                OperationKind::Deploy | OperationKind::Return => continue,
+                OperationKind::Convert if self == Self::Converted => Outcome::Completed,
+                _ if *has_switched => Outcome::Completed,
+                _ => Outcome::Aborted,
+            };
             assert_eq!(*outcome, Some(expected), "{id} in operation {operation} ({kind:?})");
         }
         let lost: usize = self.names().iter().map(|name| world.lost(name)).sum();
         match self {
             Self::Deploy => assert_eq!(switched, 0),
-            Self::Planned => assert_eq!((switched, lost), (1, 0)),
+            Self::DeployAlone | Self::NotConverted => assert_eq!((switched, lost), (0, 0)),
+            Self::Converted | Self::Planned => assert_eq!((switched, lost), (1, 0)),
             Self::PlannedTwo => assert_eq!((switched, lost), (2, 0)),
             Self::Aborted => assert_eq!((switched, lost), (0, 0)),
             Self::Unplanned => assert_eq!(switched, 1),
@@ -217,6 +262,21 @@ impl World {
         );
     }
 
+    /// As [`World::insist`], of the conversion of `sales`.
+    fn insist_on_conversion(&mut self) {
+        for _ in 0..500 {
+            if self.has_begun(OperationKind::Convert) {
+                return;
+            }
+            if self.core.is_some() {
+                // What the answer was, the journal says.
+                let _ = convert(self, "sales");
+            }
+            self.run_until(self.now + 200, |_| false);
+        }
+        panic!("the order is not taken: {:?}", convert(self, "sales").err());
+    }
+
     /// As [`World::insist`], of exposure.
     fn insist_on_exposure(&mut self, granted: bool) {
         let wanted = if granted { Exposed::Granted } else { Exposed::Ending };
@@ -240,6 +300,10 @@ impl World {
         self.events("sales").iter().any(|event| event.name == name)
     }
 
+    fn has_entered(&self, wanted: &str) -> bool {
+        self.journal.iter().any(|record| matches!(record, Record::Entered { step, .. } if step.name() == wanted))
+    }
+
     fn has_begun(&self, wanted: OperationKind) -> bool {
         self.journal.iter().any(|record| matches!(record, Record::Began { kind, .. } if *kind == wanted))
     }
@@ -254,6 +318,17 @@ impl World {
 
     fn has_switched(&self, name: &str) -> bool {
         self.events(name).iter().any(|event| event.name == "failover.completed")
+    }
+
+    fn is_alone_in_order(&self) -> bool {
+        let Some(core) = self.core.as_ref() else { return false };
+        let environment = &core.state().environments[&environment("sales")];
+        environment.phase == EnvironmentPhase::Unprotected
+            && environment.given.kind == EnvironmentKind::DataverseTeams
+            && environment.task.is_none()
+            && environment.granting
+            && !environment.peer_granting
+            && self.is_alone("sales").is_ok()
     }
 
     fn is_in_order(&self, names: &[&str]) -> bool {
@@ -294,8 +369,9 @@ fn killed_at_every_write_and_at_pairs_of_writes_of_every_protocol_nothing_is_lef
         let calm = protocol.play(BTreeMap::new());
         protocol.check(&calm);
         // Everything but a deployment begins with one, whose crashes are tried once.
-        let deployment = Protocol::Deploy.play(BTreeMap::new()).writes;
-        let first = if protocol == Protocol::Deploy { 1 } else { deployment.min(calm.writes) };
+        let deployment = protocol.deployment();
+        let begun = || deployment.play(BTreeMap::new()).writes;
+        let first = if protocol == deployment { 1 } else { begun().min(calm.writes) };
         let run = |kills: BTreeMap<usize, Kill>| {
             let world = protocol.play(kills.clone());
             let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| protocol.check(&world)));

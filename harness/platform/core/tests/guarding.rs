@@ -25,8 +25,8 @@ impl World {
         let age = |(id, stores): (&EnvironmentId, &super::stores::Stores)| {
             let other = self.stores[1 - index].get(id);
             let customer = self.customers.get(id)?;
-            let mut lacking = stores.files.iter().filter(|file| other.is_none_or(|other| !other.files.contains(file)));
-            let oldest_ms = lacking.find_map(|file| customer.acked_at(*file)).map_or(0, |at| self.now - at);
+            let mut lacking = stores.carried().filter(|file| other.is_none_or(|other| !other.files.contains(file)));
+            let oldest_ms = lacking.find_map(|file| customer.acked_at(file)).map_or(0, |at| self.now - at);
             // Its clock may run faster or slower.
             let oldest_ms = Some(oldest_ms * self.actors[&Who::Compute(index)].rate / 10_000);
             Some(FilesAge { environment: id.clone(), oldest_ms })

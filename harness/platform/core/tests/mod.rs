@@ -2,6 +2,7 @@
 
 mod cases;
 mod chaos;
+mod converting;
 mod exhaustive;
 mod guarded;
 mod guarding;

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     api::{
         Epoch,
-        control::{Deploy, Failover, OperationView, PlatformEvent, Scope, SwitchKind, Tenant},
+        control::{Conversion, Deploy, Failover, OperationView, PlatformEvent, Scope, SwitchKind, Tenant},
         environment::{EnvironmentKind, Login, Product},
         permit::{Credentials, SqlRole},
     },
@@ -17,8 +17,13 @@ use crate::{
 };
 
 impl World {
-    /// Deploys environments in the east and waits until they stand.
+    /// Deploys production environments in the east and waits until they stand.
     pub fn deploy(&mut self, names: &[&str]) {
+        self.deploy_as(EnvironmentKind::DataverseProduction, names);
+    }
+
+    /// Deploys environments of a kind in the east and waits until they stand.
+    pub fn deploy_as(&mut self, kind: EnvironmentKind, names: &[&str]) {
         let tenant = Tenant { licences: vec![Product::Dataverse] };
         for name in names {
             for attempt in 0.. {
@@ -30,12 +35,7 @@ impl World {
                 let ask = self.ask();
                 self.step(Event::TenantPut { ask, name: "contoso".to_owned(), tenant: tenant.clone() });
                 let ask = self.ask();
-                let order = Deploy {
-                    id: environment(name),
-                    kind: EnvironmentKind::DataverseProduction,
-                    tenant: "contoso".to_owned(),
-                    region: region(EAST),
-                };
+                let order = Deploy { id: environment(name), kind, tenant: "contoso".to_owned(), region: region(EAST) };
                 self.step(Event::DeployOrdered { ask, order, credentials: Box::new(credentials()) });
             }
         }
@@ -114,6 +114,15 @@ pub fn order(world: &mut World, kind: SwitchKind, scope: Scope) -> Result<OrderA
     let before = world.answers.len();
     let order = Failover { kind, scope, accept_data_loss: false };
     world.step(Event::FailoverOrdered { ask: AskId(u64::MAX), order });
+    let answers = world.answers.split_off(before);
+    answers.into_iter().next().unwrap_or_else(|| Err(Refused::not_now("no answer")))
+}
+
+/// Orders a conversion; a control plane that is killed by it answers nothing.
+pub fn convert(world: &mut World, name: &str) -> Result<OrderAnswer, Refused> {
+    let before = world.answers.len();
+    let order = Conversion { environment: environment(name) };
+    world.step(Event::ConversionOrdered { ask: AskId(u64::MAX), order });
     let answers = world.answers.split_off(before);
     answers.into_iter().next().unwrap_or_else(|| Err(Refused::not_now("no answer")))
 }

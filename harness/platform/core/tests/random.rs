@@ -15,11 +15,11 @@ use super::{
 use crate::{
     api::{
         control::SwitchKind,
-        environment::EnvironmentPhase,
+        environment::{EnvironmentKind, EnvironmentPhase},
         guard::{Guard, GuardMode},
         role::Policy,
     },
-    platform::core::Outcome,
+    platform::core::{Operation, OperationKind, Outcome},
 };
 
 /// Trouble begins after the deployment and has ended by then.
@@ -50,6 +50,7 @@ prop_compose! {
         outages in prop::collection::vec(outage(), 0..3),
         node_restarts in prop::collection::vec((0..2_usize, 10_000_u64..60_000), 0..3),
         orders in prop::collection::vec((0..2_usize, 10_000_u64..60_000), 0..3),
+        conversions in prop::collection::vec(10_000_u64..60_000, 0..3),
         ordered in prop_oneof![Just(SwitchKind::Unplanned), Just(SwitchKind::Planned), Just(SwitchKind::Failback)],
         stalls in prop::collection::vec((10_000_u64..60_000, 100_u64..15_000), 0..3),
         unheeded in prop::option::weighted(0.3, (0..2_usize, 10_000_u64..50_000)),
@@ -64,8 +65,8 @@ prop_compose! {
             orders.push((region, at + 200));
         }
         Chaos {
-            seed, delay_ms, lost, repeated, drift: true, kills, cuts, outages, node_restarts, orders, ordered, failing,
-            stalls,
+            seed, delay_ms, lost, repeated, drift: true, kills, cuts, outages, node_restarts, orders, conversions, ordered,
+            failing, stalls,
             ..Chaos::default()
         }
     }
@@ -75,6 +76,8 @@ static CASES: AtomicU32 = AtomicU32::new(0);
 static SWITCHED: AtomicU32 = AtomicU32::new(0);
 static WHOLE: AtomicU32 = AtomicU32::new(0);
 static ABORTED: AtomicU32 = AtomicU32::new(0);
+static CONVERTED: AtomicU32 = AtomicU32::new(0);
+static NOT_CONVERTED: AtomicU32 = AtomicU32::new(0);
 
 /// Overlapping outages of one region would return it too early; the second is dropped.
 fn without_overlaps(mut chaos: Chaos) -> Chaos {
@@ -87,6 +90,7 @@ fn is_settled(world: &World) -> bool {
     world.core.as_ref().is_some_and(|core| {
         core.state().environments.values().all(|environment| match environment.phase {
             EnvironmentPhase::Protected => environment.task.is_none() && environment.halted_ms.is_none(),
+            EnvironmentPhase::Unprotected if !environment.given.kind.has_replica() => environment.task.is_none(),
             phase => phase == EnvironmentPhase::Failed,
         })
     })
@@ -96,6 +100,7 @@ fn check(chaos: Chaos, guard: GuardMode) {
     let guard = Guard { mode: guard, bound_ms: 8_000 };
     let mut world = World::new(without_overlaps(chaos), Policy { guard, ..Policy::default() });
     world.deploy(&["sales", "books"]);
+    world.deploy_as(EnvironmentKind::DataverseTeams, &["talk"]);
     world.run_until(CALM_FROM, |_| false);
     world.chaos.lost = 0;
     world.chaos.repeated = 0;
@@ -129,13 +134,29 @@ fn check(chaos: Chaos, guard: GuardMode) {
             assert_eq!(world.is_whole(id.as_str()), Ok(()), "{id} in {}", environment.active);
             WHOLE.fetch_add(1, Ordering::Relaxed);
         }
+        if !environment.given.kind.has_replica() {
+            assert_eq!(environment.phase, EnvironmentPhase::Unprotected, "{id}");
+            assert_eq!(world.is_alone(id.as_str()), Ok(()), "{id}");
+        }
     }
-    let outcomes = || state.operations.values().flat_map(|operation| operation.items.iter().map(|item| item.outcome));
-    assert!(outcomes().all(|outcome| outcome.is_some()), "every operation has ended");
-    let count = |outcome| u32::try_from(outcomes().filter(|other| *other == Some(outcome)).count()).unwrap();
+    let outcomes = || {
+        let of = |operation: &Operation| -> Vec<_> {
+            operation.items.iter().map(|item| (operation.kind, item.outcome)).collect()
+        };
+        state.operations.values().flat_map(of)
+    };
+    assert!(outcomes().all(|(_, outcome)| outcome.is_some()), "every operation has ended");
+    let count = |is_meant: fn(OperationKind) -> bool, outcome| {
+        let found = outcomes().filter(|(kind, other)| is_meant(*kind) && *other == Some(outcome)).count();
+        u32::try_from(found).unwrap()
+    };
+    let is_switch = |kind| !matches!(kind, OperationKind::Deploy | OperationKind::Convert);
+    let is_conversion = |kind| kind == OperationKind::Convert;
     CASES.fetch_add(1, Ordering::Relaxed);
-    SWITCHED.fetch_add(count(Outcome::Completed) - 2, Ordering::Relaxed);
-    ABORTED.fetch_add(count(Outcome::Aborted), Ordering::Relaxed);
+    SWITCHED.fetch_add(count(is_switch, Outcome::Completed), Ordering::Relaxed);
+    ABORTED.fetch_add(count(is_switch, Outcome::Aborted), Ordering::Relaxed);
+    CONVERTED.fetch_add(count(is_conversion, Outcome::Completed), Ordering::Relaxed);
+    NOT_CONVERTED.fetch_add(count(is_conversion, Outcome::Aborted), Ordering::Relaxed);
 }
 
 #[test]
@@ -143,13 +164,15 @@ fn whatever_happens_one_region_serves_under_one_epoch_and_nothing_is_left_half_d
     let config = ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
     let guard = || prop_oneof![Just(GuardMode::Observe), Just(GuardMode::Enforce)];
     proptest!(config, |(chaos in chaos(), guard in guard())| check(chaos, guard));
-    let [cases, switched, aborted, whole] =
-        [&CASES, &SWITCHED, &ABORTED, &WHOLE].map(|counter| counter.load(Ordering::Relaxed));
+    let [cases, switched, aborted, whole, converted, not_converted] =
+        [&CASES, &SWITCHED, &ABORTED, &WHOLE, &CONVERTED, &NOT_CONVERTED]
+            .map(|counter| counter.load(Ordering::Relaxed));
     println!(
-        "{cases} cases: {switched} environments switched or returned, {aborted} switches undone, {whole} of {} environments \
-         whole in both regions at the end",
-        2 * cases
+        "{cases} cases: {switched} environments switched or returned, {aborted} switches undone, {converted} converted, \
+         {not_converted} conversions undone, {whole} of {} environments whole in both regions at the end",
+        2 * cases + converted
     );
     assert!(whole > cases, "{whole} whole environments in {cases} cases are too few");
     assert!(switched > 50 && aborted > 5, "the trouble was too small: {switched} switched, {aborted} undone");
+    assert!(converted > 20 && not_converted > 2, "{converted} conversions, {not_converted} undone are too few");
 }

@@ -31,6 +31,10 @@ pub(super) struct Stores {
     /// Numbers of writes.
     pub(super) log: Vec<u64>,
     pub(super) files: BTreeSet<u64>,
+    /// Files after this one are carried to the other region where the environment is served here; `None`: none is.
+    pub(super) carried_from: Option<u64>,
+    /// The last operation that made or unmade a replica.
+    replica_by: u64,
     timeline: u32,
     /// The number of the last command that stopped it or made it run.
     order: u64,
@@ -45,6 +49,21 @@ impl Stores {
         if self.sql == Some(SqlRole::Primary) {
             self.sql = Some(SqlRole::Fenced);
         }
+    }
+
+    /// Files that replication, or the node, is to bring to the other region.
+    pub(super) fn carried(&self) -> impl Iterator<Item = u64> {
+        let from = self.carried_from.map(|from| from + 1);
+        from.into_iter().flat_map(|from| self.files.range(from..)).copied()
+    }
+
+    /// Takes an order to make or unmake a replica, unless a later one has spoken.
+    fn take_turn(&mut self, operation: u64) -> Result<(), CallFailure> {
+        if operation < self.replica_by {
+            return Err(outdated("a later operation has made a replica, or unmade it"));
+        }
+        self.replica_by = operation;
+        Ok(())
     }
 }
 
@@ -145,7 +164,7 @@ impl World {
         let rows = source.log.get(target.log.len()..).unwrap_or_default().to_vec();
         let is_behind = source.files.len() != target.files.len() || source.files.last() != target.files.last();
         let files: Vec<u64> = match is_behind && !self.chaos.files_stalled {
-            true => source.files.difference(&target.files).copied().collect(),
+            true => source.carried().filter(|file| !target.files.contains(file)).collect(),
             false => Vec::new(),
         };
         let is_stalled = self.is_stalled();
@@ -254,13 +273,47 @@ impl World {
         let stores = self.stores[index].entry(id.clone()).or_default();
         let is_old = command.operation < stores.order;
         match &command.action {
-            Action::CreatePrimary(_) => {
+            Action::CreatePrimary(spec) => {
                 stores.sql = Some(SqlRole::Primary);
                 stores.timeline = 1;
+                stores.carried_from = spec.kind.has_replica().then_some(0);
             }
-            Action::CreateReplica(_) => {
-                stores.sql = Some(SqlRole::Standby);
-                stores.timeline = 1;
+            Action::CreateReplica(spec) => {
+                assert!(spec.kind.has_replica(), "a replica is made of what is promised none");
+                stores.take_turn(command.operation)?;
+                match stores.sql {
+                    Some(SqlRole::Standby) => {}
+                    Some(_) => return Err(outdated("there is another cluster")),
+                    None if !other_alive => {
+                        return Err(CallFailure { outdated: false, why: "no base to be had".to_owned() });
+                    }
+                    None => {
+                        stores.sql = Some(SqlRole::Standby);
+                        stores.timeline = other.timeline;
+                        stores.log = other.log;
+                        stores.carried_from = Some(0);
+                    }
+                }
+            }
+            Action::PrepareReplica(_) => {
+                stores.take_turn(command.operation)?;
+                let last = stores.files.last().copied().unwrap_or_default();
+                stores.carried_from.get_or_insert(last);
+            }
+            Action::WithdrawReplica(_) => {
+                stores.take_turn(command.operation)?;
+                stores.carried_from = None;
+            }
+            Action::DropReplica(_) => {
+                stores.take_turn(command.operation)?;
+                if stores.sql.is_some_and(|sql| sql != SqlRole::Standby) {
+                    return Err(outdated("what is here is a primary"));
+                }
+                let (seen, replica_by) = (stores.seen, stores.replica_by);
+                *stores = Stores { seen, replica_by, ..Stores::default() };
+            }
+            Action::ReplicateFiles(_) if command.operation < stores.replica_by => {
+                return Err(outdated("a later operation has unmade the replica"));
             }
             Action::Fence | Action::HandOver | Action::TakeBack if is_old => {
                 return Err(outdated("a later operation has spoken"));
@@ -295,7 +348,7 @@ impl World {
                     return unmet("files have not arrived");
                 }
                 // Driven by the node, whatever the replication does.
-                let files = stores.files.clone();
+                let files: Vec<u64> = stores.carried().collect();
                 self.stores[1 - index].entry(id.clone()).or_default().files.extend(files);
             }
             Action::ReconcileReferences => {
@@ -362,6 +415,32 @@ impl World {
         }
         if other.sql != Some(SqlRole::Standby) || active.log.len().abs_diff(other.log.len()) > 5 {
             return Err(format!("the other side is {:?} and does not follow", other.sql));
+        }
+        if self.now - customer.last_ack_ms > 1_000 {
+            return Err("nobody is served".to_owned());
+        }
+        let rows: BTreeSet<u64> = active.log.iter().copied().collect();
+        if let Some(write) = customer.acked.keys().find(|write| !rows.contains(write) || !active.files.contains(write))
+        {
+            return Err(format!("write {write} was acknowledged and is gone"));
+        }
+        let mut old = customer.acked.iter().filter(|(_, at)| **at + 1_000 < self.now);
+        match old.find(|(write, _)| !other.files.contains(write)) {
+            Some((write, _)) => Err(format!("the file of write {write} is not in the other region")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an environment without a replica is served just now, with everything acknowledged, and nothing of it is in the
+    /// other region or on its way there.
+    pub fn is_alone(&self, name: &str) -> Result<(), String> {
+        let id: EnvironmentId = name.parse().unwrap();
+        let (Some(active), Some(customer)) = (self.stores[0].get(&id), self.customers.get(&id)) else {
+            return Err("no stores, or no customer was served".to_owned());
+        };
+        let other = self.stores[1].get(&id).cloned().unwrap_or_default();
+        if other.sql.is_some() || !other.log.is_empty() || !other.files.is_empty() || active.carried_from.is_some() {
+            return Err(format!("there is something of a replica: {:?}", other.sql));
         }
         if self.now - customer.last_ack_ms > 1_000 {
             return Err("nobody is served".to_owned());

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::{
         EnvironmentId, Epoch, Region, compute,
-        control::{Failover, Scope},
+        control::{Conversion, Failover, Scope},
         guard::{GuardLevel, Stamp},
         node::{Action, Answer, Command},
         permit::{PermitReply, PermitRequest},
@@ -60,6 +60,7 @@ pub(super) enum Due {
     Late { call: CallId, life: u32 },
     Notified { notice: u64, life: u32 },
     Order(usize),
+    Convert,
     Write,
     Outage { region: usize, begins: bool },
     RestartNode(usize),
@@ -184,6 +185,9 @@ impl World {
         for (region, at) in world.chaos.orders.clone() {
             world.push(at, Due::Order(region));
         }
+        for at in world.chaos.conversions.clone() {
+            world.push(at, Due::Convert);
+        }
         world
     }
 
@@ -246,6 +250,10 @@ impl World {
                 let order = Failover { kind, scope, accept_data_loss: false };
                 let ask = self.ask();
                 self.step(Event::FailoverOrdered { ask, order });
+            }
+            Due::Convert => {
+                let (ask, environment) = (self.ask(), environment("talk"));
+                self.step(Event::ConversionOrdered { ask, order: Conversion { environment } });
             }
             Due::Write => self.write_as_customers(),
             Due::Outage { region, begins } => self.outage(region, begins),

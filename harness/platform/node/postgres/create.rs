@@ -12,6 +12,7 @@ use super::{
     Cluster, Place, PostgresError, SUPERUSER, Session,
     cluster::Start,
     helper,
+    rejoin::remove,
     session::{literal, name},
     source::ensure_slot,
     verifier::verifier,
@@ -72,6 +73,46 @@ impl Cluster {
             if streams { Ok(()) } else { Err("it does not stream".to_owned()) }
         })
         .await?;
+        Ok(())
+    }
+
+    /// Gives the other region what it needs to follow this primary: its slot, and the rights of a rewind.
+    ///
+    /// # Errors
+    /// [`PostgresError`].
+    pub async fn let_follow(&self) -> Result<(), PostgresError> {
+        let mut session = self.session().await?;
+        let_follow(&mut session, &self.place).await
+    }
+
+    /// Ends whoever follows by the other region's slot, and drops it: it would keep log for ever.
+    ///
+    /// # Errors
+    /// [`PostgresError`]; the slot may have been taken again meanwhile.
+    pub async fn end_following(&self) -> Result<(), PostgresError> {
+        let mut session = self.session().await?;
+        let slot = literal(&Place::slot_of(&self.place.peer));
+        let end = format!(
+            "SELECT pg_terminate_backend(active_pid, 2000) FROM pg_replication_slots WHERE active AND slot_name = {slot}"
+        );
+        session.run("end the sender", end).await?;
+        let drop =
+            format!("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = {slot}");
+        session.run("drop the standby's slot", drop).await
+    }
+
+    /// Stops it, if it runs, and removes its folder; nothing of it is left.
+    ///
+    /// # Errors
+    /// [`PostgresError`].
+    pub async fn remove(&mut self) -> Result<(), PostgresError> {
+        // What a killed node has left running.
+        self.adopt();
+        self.stop().await?;
+        helper::end_left(&self.place).await?;
+        for folder in [self.place.data.with_extension("new"), self.place.data.clone()] {
+            remove(&folder)?;
+        }
         Ok(())
     }
 
@@ -207,11 +248,12 @@ async fn make_roles(session: &mut Session, place: &Place) -> Result<(), Postgres
             format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC; GRANT CONNECT ON DATABASE {database} TO {reader}"),
         )
         .await?;
-    if place.spec.kind.has_replica() {
-        session.run("let a returning cluster be rewound", may_rewind(place)).await?;
-        ensure_slot(session, &Place::slot_of(&place.peer)).await?;
-    }
-    Ok(())
+    if place.spec.kind.has_replica() { let_follow(session, place).await } else { Ok(()) }
+}
+
+async fn let_follow(session: &mut Session, place: &Place) -> Result<(), PostgresError> {
+    session.run("let a returning cluster be rewound", may_rewind(place)).await?;
+    ensure_slot(session, &Place::slot_of(&place.peer)).await
 }
 
 /// What `pg_rewind` and the look at the live side before it need; the session's database is the one they connect to.

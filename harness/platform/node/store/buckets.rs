@@ -63,6 +63,23 @@ impl Store {
         Ok(())
     }
 
+    /// Removes a bucket with everything in it; that there is none is no error.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn drop_bucket(&self, bucket: &str) -> Result<(), StoreError> {
+        let delete = self.own.delete_bucket().bucket(bucket).customize();
+        // All versions and markers with it, in one call.
+        let delete = delete.mutate_request(|request| {
+            request.headers_mut().insert("x-minio-force-delete", "true");
+        });
+        match delete.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("NoSuchBucket") => Ok(()),
+            Err(error) => Err(StoreError::Call { what: "remove the bucket", why: classify(&error) }),
+        }
+    }
+
     /// Whether the store answers a real call.
     pub async fn answers(&self) -> bool {
         self.own.list_buckets().max_buckets(1).send().await.is_ok()

@@ -1,6 +1,7 @@
 //! The node on real servers.
 
 mod back;
+mod converted;
 mod diverged;
 mod late;
 mod stage;
