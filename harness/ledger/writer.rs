@@ -104,6 +104,15 @@ impl Writer {
         self.append(std::iter::once(RecordRef::Outcome(outcome)))
     }
 
+    /// Records what came back and what is about to be sent next, with one call to the kernel. Once this returns, a SIGKILL of
+    /// this process loses neither.
+    ///
+    /// # Errors
+    /// The system's. The first operation is then in doubt for ever, and the next must not be sent.
+    pub fn turn(&self, outcome: &Outcome, next: &Intent) -> io::Result<()> {
+        self.append([RecordRef::Outcome(outcome), RecordRef::Intent(next)].into_iter())
+    }
+
     /// Records several outcomes with one call to the kernel.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::{
     model::operation::{Intent, Outcome},
 };
 
-/// The durable record, as the load sees it. Both calls are made from async code: they hand the record to the kernel and
+/// The durable record, as the load sees it. All calls are made from async code: they hand the records to the kernel and
 /// return.
 pub trait Journal: Send + Sync {
     /// Called before the operation is sent. An operation whose intent was refused is not sent.
@@ -21,6 +21,12 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// The system's, as above.
     fn outcome(&self, outcome: &Outcome) -> io::Result<()>;
+
+    /// What came back, and what its client sends next at once, in this order.
+    ///
+    /// # Errors
+    /// As for both: what is next is then not sent.
+    fn turn(&self, outcome: &Outcome, next: &Intent) -> io::Result<()>;
 }
 
 impl Journal for ledger::Writer {
@@ -30,5 +36,9 @@ impl Journal for ledger::Writer {
 
     fn outcome(&self, outcome: &Outcome) -> io::Result<()> {
         ledger::Writer::outcome(self, outcome)
+    }
+
+    fn turn(&self, outcome: &Outcome, next: &Intent) -> io::Result<()> {
+        ledger::Writer::turn(self, outcome, next)
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Hand {
     lane: Lane,
     sql: Sql,
     files: Files,
+    /// The outcome that goes into the ledger with the next intent.
+    held: Option<Outcome>,
 }
 
 /// What became of an operation that was sent.
@@ -48,7 +50,7 @@ impl Hand {
     /// A hand of `lane`, on a new stream.
     pub fn new(desk: &Arc<Desk>, lane: Lane, sql: Sql, files: Files) -> Self {
         let stream = Stream::new(desk.house.stream());
-        Self { desk: desk.clone(), stream, lane, sql, files }
+        Self { desk: desk.clone(), stream, lane, sql, files, held: None }
     }
 
     /// From now on its clients go in by these doors, to rows and to objects.
@@ -60,20 +62,34 @@ impl Hand {
     /// Sends a write and waits for its end. An object is put before its row is written, and deleted after it. `None`: it
     /// could not be recorded, and the load ends.
     pub async fn write(&mut self, wanted: &Wanted, file_bytes: u32) -> Option<Done> {
+        let done = self.write_and_hold(wanted, file_bytes).await?;
+        self.settle()?;
+        Some(done)
+    }
+
+    /// As [`Self::write`], for a hand that may have its next write ready: then both records go to the kernel in one call. The
+    /// caller sends the next one or calls [`Self::settle`] before it awaits anything else, so that nothing but the making of the
+    /// next intent stands between an answer and its record.
+    pub async fn write_and_hold(&mut self, wanted: &Wanted, file_bytes: u32) -> Option<Done> {
+        if wanted.file {
+            // A large body takes its time to make.
+            self.settle()?;
+        }
         let token = self.token();
         let with_file = wanted.file.then(|| object(&token, file_bytes));
         let (file, body) = with_file.map_or((None, Bytes::new()), |(file, body)| (Some(file), Bytes::from(body)));
-        let (intent, until) = self.intend(|sent| Intent {
+        let intent = Intent {
             token,
             environment: self.desk.environment(),
-            sent,
+            sent: self.desk.now(),
             kind: wanted.kind,
             lane: self.lane,
             key: wanted.key.clone(),
             contended: wanted.contended,
             file,
             transfer: wanted.transfer,
-        })?;
+        };
+        let until = self.intend(&intent)?;
         let mut file_acked = None;
         let answer = match &intent.file {
             None => self.sql.send(&intent, None, until).await,
@@ -87,8 +103,9 @@ impl Hand {
         };
         let told = self.told(answer, intent.sent, true);
         self.beat(&intent, file_acked.is_some(), told.is_ok());
-        self.finish(token, file_acked, &told)?;
+        self.finish(token, file_acked, &told);
         if let (Some(object_key), true) = (&wanted.object_key, told.is_ok()) {
+            self.settle()?;
             // The row is gone and that is acknowledged: an object that stays behind waits for clean-up.
             if let Err(failure) = self.files.delete(object_key, Instant::now() + self.desk.house.deadline).await {
                 tracing::debug!(%token, object_key, %failure, "object of a deleted row stays behind");
@@ -100,23 +117,26 @@ impl Hand {
     /// Reads a row. `None` as in [`Self::write`].
     pub async fn read_row(&mut self, key: Box<str>, contended: bool) -> Option<Told> {
         let token = self.token();
-        let (intent, until) = self.intend(|sent| self.read(token, sent, OpKind::ReadSql, key, contended, None))?;
+        let intent = self.read(token, OpKind::ReadSql, key, contended, None);
+        let until = self.intend(&intent)?;
         let answer = self.sql.send(&intent, None, until).await;
         let told = self.told(answer, intent.sent, false);
-        self.finish(token, None, &told)?;
+        self.finish(token, None, &told);
+        self.settle()?;
         Some(told)
     }
 
     /// Reads an object. `None` as in [`Self::write`].
     pub async fn read_file(&mut self, file: FileIntent) -> Option<Told> {
         let token = self.token();
-        let (intent, until) =
-            self.intend(|sent| self.read(token, sent, OpKind::ReadFile, Box::default(), false, Some(file.clone())))?;
+        let intent = self.read(token, OpKind::ReadFile, Box::default(), false, Some(file.clone()));
+        let until = self.intend(&intent)?;
         let told = match self.files.get(&file.object_key, until).await {
             Ok(body) => Told::Ok { side: None, local_only: false, found: Some(token_of(&body, &file)) },
             Err(failure) => untold(failure),
         };
-        self.finish(intent.token, None, &told)?;
+        self.finish(intent.token, None, &told);
+        self.settle()?;
         Some(told)
     }
 
@@ -124,24 +144,21 @@ impl Hand {
         self.stream.token(self.desk.house.run, self.desk.sides.epoch())
     }
 
-    /// Records the intent; the deadline counts from here.
-    fn intend(&self, intent: impl FnOnce(RunTime) -> Intent) -> Option<(Intent, Instant)> {
-        let intent = intent(self.desk.now());
-        self.desk.house.recorded(self.desk.house.journal.intent(&intent))?;
-        let until = self.desk.house.clock.instant(intent.sent.plus(self.desk.house.deadline));
-        Some((intent, Instant::from_std(until)))
+    /// Records the intent, and the outcome that is held; the deadline counts from when it is sent.
+    fn intend(&mut self, intent: &Intent) -> Option<Instant> {
+        let (house, held) = (&self.desk.house, self.held.take());
+        house.recorded(match &held {
+            Some(outcome) => house.journal.turn(outcome, intent),
+            None => house.journal.intent(intent),
+        })?;
+        if let Some(outcome) = held {
+            self.desk.told(self.lane, &outcome.told);
+        }
+        Some(Instant::from_std(house.clock.instant(intent.sent.plus(house.deadline))))
     }
 
-    fn read(
-        &self,
-        token: Token,
-        sent: RunTime,
-        kind: OpKind,
-        key: Box<str>,
-        contended: bool,
-        file: Option<FileIntent>,
-    ) -> Intent {
-        let environment = self.desk.environment();
+    fn read(&self, token: Token, kind: OpKind, key: Box<str>, contended: bool, file: Option<FileIntent>) -> Intent {
+        let (environment, sent) = (self.desk.environment(), self.desk.now());
         Intent { token, environment, sent, kind, lane: self.lane, key, contended, file, transfer: None }
     }
 
@@ -161,13 +178,19 @@ impl Hand {
         }
     }
 
-    /// Records the outcome. After one in doubt, the hand goes on with a new stream.
-    fn finish(&mut self, token: Token, file_acked: Option<FileAck>, told: &Told) -> Option<()> {
-        let outcome = Outcome { token, at: self.desk.now(), file_acked, told: told.clone() };
-        self.desk.house.recorded(self.desk.house.journal.outcome(&outcome))?;
-        self.desk.told(self.lane, told);
+    /// Holds the outcome. After one in doubt, the hand goes on with a new stream.
+    fn finish(&mut self, token: Token, file_acked: Option<FileAck>, told: &Told) {
+        self.held = Some(Outcome { token, at: self.desk.now(), file_acked, told: told.clone() });
         if matches!(told, Told::InDoubt { .. }) {
             self.stream = Stream::new(self.desk.house.stream());
+        }
+    }
+
+    /// Records the outcome that is held, if any. `None` as in [`Self::write`].
+    pub fn settle(&mut self) -> Option<()> {
+        if let Some(outcome) = self.held.take() {
+            self.desk.house.recorded(self.desk.house.journal.outcome(&outcome))?;
+            self.desk.told(self.lane, &outcome.told);
         }
         Some(())
     }

@@ -15,7 +15,12 @@ pub(super) async fn run(mut hand: Hand, schedule: WriterSchedule, start: RunTime
     let mut own = OwnKeys::default();
     for due in schedule {
         let at = start.plus(due.at);
-        if !stop.until(Instant::from_std(house.clock.instant(at))).await {
+        let now = house.clock.now();
+        let is_sent_at_once = at <= now && now.since(at) <= house.deadline && !stop.is_set();
+        // What is overdue needs no timer, and its intent takes the outcome before it along.
+        if !is_sent_at_once
+            && (hand.settle().is_none() || !stop.until(Instant::from_std(house.clock.instant(at))).await)
+        {
             return;
         }
         if house.clock.now().since(at) > house.deadline {
@@ -24,7 +29,7 @@ pub(super) async fn run(mut hand: Hand, schedule: WriterSchedule, start: RunTime
         }
         let stream = hand.stream;
         let wanted = own.wanted(&due.draw, stream.id, stream.next);
-        match hand.write(&wanted, file_bytes).await {
+        match hand.write_and_hold(&wanted, file_bytes).await {
             None => return,
             Some(done) => match done.told {
                 Told::Ok { .. } => own.acknowledged(&wanted, done.object_key),
@@ -34,4 +39,6 @@ pub(super) async fn run(mut hand: Hand, schedule: WriterSchedule, start: RunTime
             },
         }
     }
+    // The schedule may have an end.
+    hand.settle();
 }

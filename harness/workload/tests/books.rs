@@ -37,6 +37,11 @@ impl Journal for Books {
         assert_eq!(before, None, "one outcome each");
         Ok(())
     }
+
+    fn turn(&self, outcome: &Outcome, next: &Intent) -> io::Result<()> {
+        self.outcome(outcome)?;
+        self.intent(next)
+    }
 }
 
 /// How many operations of a lane came to what.
