@@ -103,6 +103,10 @@ pub(super) enum Command {
         geodrill failback --region west --wait 2m\n  \
         geodrill failback --environment sales")]
     Failback(Failback),
+    /// Orders the platform of a lab to upgrade Dataverse for Teams to production.
+    #[command(after_help = "Examples:\n  \
+        geodrill convert --environment talk --wait")]
+    Convert(Convert),
     /// Lets an environment of a lab be written to although the data-loss guard withholds writes, or ends that.
     #[command(after_help = "Examples:\n  \
         geodrill expose --environment sales --accept-data-loss\n  \
@@ -304,6 +308,15 @@ pub(super) struct Failback {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct Convert {
+    /// The environment.
+    #[arg(long)]
+    pub(super) environment: String,
+    #[command(flatten)]
+    pub(super) order: Ordered,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct Expose {
     /// The environment.
     #[arg(long)]
@@ -327,6 +340,13 @@ pub(super) struct Which {
     /// This environment; may be given several times.
     #[arg(long)]
     pub(super) environment: Vec<String>,
+    #[command(flatten)]
+    pub(super) order: Ordered,
+}
+
+/// What is asked of every order.
+#[derive(Debug, clap::Args)]
+pub(super) struct Ordered {
     /// Waits for its end, two minutes or as long as is said; it then exits with 1 if not all was done.
     #[arg(long, value_name = "DURATION", num_args = 0..=1, default_value = "0s", default_missing_value = "2m",
         value_parser = humantime::parse_duration)]

@@ -48,6 +48,7 @@ fn perform(cli: Cli) -> Exit {
         Command::Heal(arguments) => on_runtime(operate::heal(arguments)),
         Command::Failover(arguments) => on_runtime(operate::failover(arguments)),
         Command::Failback(arguments) => on_runtime(operate::failback(arguments)),
+        Command::Convert(arguments) => on_runtime(operate::convert(arguments)),
         Command::Expose(arguments) => on_runtime(operate::expose(arguments)),
         Command::Down(arguments) => on_runtime(down::down(arguments)),
         Command::Clean(arguments) => on_runtime(clean::clean(arguments)),

@@ -1,9 +1,9 @@
-//! `inject`, `heal`, `failover`, `failback`, `expose`: what an operator, or bad luck, does to a lab.
+//! `inject`, `heal`, `failover`, `failback`, `convert`, `expose`: what an operator, or bad luck, does to a lab.
 
 use std::{fmt::Write, io, time::Duration};
 
 use super::{
-    args::{Expose, Failback, Failover, Format, Heal, Inject, Which},
+    args::{Convert, Expose, Failback, Failover, Format, Heal, Inject, Ordered, Which},
     entry::{colour, complain, print},
     exit::Exit,
     progress,
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::{
         EnvironmentId,
-        control::{Exposure, OperationState, Scope, SwitchKind},
+        control::{Exposure, OperationState, OperationView, Scope, SwitchKind},
     },
     lab::{
         self, LabFile, order_switch,
@@ -90,32 +90,47 @@ pub(super) async fn failback(arguments: Failback) -> Exit {
     switch(SwitchKind::Failback, arguments.which, false).await
 }
 
+/// Orders an upgrade to production.
+pub(super) async fn convert(arguments: Convert) -> Exit {
+    let lab = match found(arguments.order.lab.as_deref()) {
+        Ok(lab) => lab,
+        Err(exit) => return exit,
+    };
+    match known(&lab, &arguments.environment) {
+        Ok(id) => follow(&lab, order_switch::convert(&lab, &id).await, &arguments.order).await,
+        Err(why) => {
+            complain(&why);
+            Exit::Invalid
+        }
+    }
+}
+
 /// Grants exposure, or ends it.
 pub(super) async fn expose(arguments: Expose) -> Exit {
     let lab = match found(arguments.lab.as_deref()) {
         Ok(lab) => lab,
         Err(exit) => return exit,
     };
-    let Some(environment) = lab.environments.iter().find(|one| one.id.as_str() == arguments.environment) else {
-        let all: Vec<&str> = lab.environments.iter().map(|one| one.id.as_str()).collect();
-        complain(&format!("there is no environment `{}`; there is: {}", arguments.environment, all.join(", ")));
-        return Exit::Invalid;
+    let id = match known(&lab, &arguments.environment) {
+        Ok(id) => id,
+        Err(why) => {
+            complain(&why);
+            return Exit::Invalid;
+        }
     };
-    match order_switch::expose(&lab, &environment.id, !arguments.end).await {
+    match order_switch::expose(&lab, &id, !arguments.end).await {
         Ok(Exposure { granted: true }) => print(&format!(
-            "{}: exposure granted: its bound is not guaranteed, and it is not failed over by itself\n",
-            environment.id
+            "{id}: exposure granted: its bound is not guaranteed, and it is not failed over by itself\n"
         )),
-        Ok(Exposure { granted: false }) => print(&format!(
-            "{}: exposure ended: its bound is guaranteed once the other region has caught up\n",
-            environment.id
-        )),
+        Ok(Exposure { granted: false }) => {
+            print(&format!("{id}: exposure ended: its bound is guaranteed once the other region has caught up\n"))
+        }
         Err(error) => order_failed(&error),
     }
 }
 
 async fn switch(kind: SwitchKind, which: Which, accept_data_loss: bool) -> Exit {
-    let lab = match found(which.lab.as_deref()) {
+    let lab = match found(which.order.lab.as_deref()) {
         Ok(lab) => lab,
         Err(exit) => return exit,
     };
@@ -126,9 +141,14 @@ async fn switch(kind: SwitchKind, which: Which, accept_data_loss: bool) -> Exit 
             return Exit::Invalid;
         }
     };
-    let ordered = match order_switch::order(&lab, kind, scope, accept_data_loss).await {
-        Ok(view) if which.wait.is_zero() => view,
-        Ok(view) => match order_switch::outcome(&lab, view.id, which.wait, |view| {
+    follow(&lab, order_switch::order(&lab, kind, scope, accept_data_loss).await, &which.order).await
+}
+
+/// Follows an operation for as long as is said, and tells what became of it.
+async fn follow(lab: &LabFile, ordered: Result<OperationView, order_switch::OrderError>, order: &Ordered) -> Exit {
+    let ordered = match ordered {
+        Ok(view) if order.wait.is_zero() => view,
+        Ok(view) => match order_switch::outcome(lab, view.id, order.wait, |view| {
             let steps: Vec<String> =
                 view.environments.iter().map(|one| format!("{} {}", one.environment, one.step)).collect();
             progress::line(&format!("  {}: {}", view.kind, steps.join(", ")));
@@ -140,7 +160,7 @@ async fn switch(kind: SwitchKind, which: Which, accept_data_loss: bool) -> Exit 
         },
         Err(error) => return order_failed(&error),
     };
-    let printed = match which.format {
+    let printed = match order.format {
         Format::Json => {
             serde_json::to_string_pretty(&ordered).map_or(Exit::Internal, |text| print(&format!("{text}\n")))
         }
@@ -160,8 +180,8 @@ async fn switch(kind: SwitchKind, which: Which, accept_data_loss: bool) -> Exit 
         }
     };
     let outcome = match ordered.state {
-        OperationState::Running if !which.wait.is_zero() => {
-            complain(&format!("not at its end within {}", humantime::format_duration(which.wait)));
+        OperationState::Running if !order.wait.is_zero() => {
+            complain(&format!("not at its end within {}", humantime::format_duration(order.wait)));
             Exit::Inconclusive
         }
         OperationState::Running | OperationState::Completed => Exit::Held,
@@ -171,7 +191,6 @@ async fn switch(kind: SwitchKind, which: Which, accept_data_loss: bool) -> Exit 
 }
 
 fn scope(which: &Which, lab: &LabFile) -> Result<Scope, String> {
-    let known = |text: &str| lab.environments.iter().map(|one| &one.id).find(|id| id.as_str() == text).cloned();
     match (&which.region, &which.environment[..]) {
         (Some(region), []) => lab
             .regions
@@ -181,18 +200,18 @@ fn scope(which: &Which, lab: &LabFile) -> Result<Scope, String> {
             .ok_or_else(|| {
                 format!("there is no region `{region}`; there are {} and {}", lab.regions[0], lab.regions[1])
             }),
-        (None, names) => names
-            .iter()
-            .map(|name| {
-                known(name).ok_or_else(|| {
-                    let all: Vec<&str> = lab.environments.iter().map(|one| one.id.as_str()).collect();
-                    format!("there is no environment `{name}`; there is: {}", all.join(", "))
-                })
-            })
-            .collect::<Result<_, _>>()
-            .map(Scope::Environments),
+        (None, names) => names.iter().map(|name| known(lab, name)).collect::<Result<_, _>>().map(Scope::Environments),
         (Some(_), _) => Err("name a region or environments, not both".to_owned()),
     }
+}
+
+/// An environment of the lab.
+fn known(lab: &LabFile, name: &str) -> Result<EnvironmentId, String> {
+    let found = lab.environments.iter().map(|one| &one.id).find(|id| id.as_str() == name);
+    found.cloned().ok_or_else(|| {
+        let all: Vec<&str> = lab.environments.iter().map(|one| one.id.as_str()).collect();
+        format!("there is no environment `{name}`; there is: {}", all.join(", "))
+    })
 }
 
 fn order_failed(error: &order_switch::OrderError) -> Exit {

@@ -8,7 +8,7 @@ use super::LabFile;
 use crate::{
     api::{
         EnvironmentId,
-        control::{Exposure, Failover, OperationState, OperationView, Scope, SwitchKind},
+        control::{Conversion, Exposure, Failover, OperationState, OperationView, Scope, SwitchKind},
     },
     clients::http::{Http, HttpError},
 };
@@ -49,6 +49,14 @@ pub async fn order(
     accept_data_loss: bool,
 ) -> Result<OperationView, OrderError> {
     Ok(http(lab).post("/v1/failovers", &Failover { kind, scope, accept_data_loss }, PROMPT).await?)
+}
+
+/// Orders an upgrade to production.
+///
+/// # Errors
+/// [`OrderError`].
+pub async fn convert(lab: &LabFile, environment: &EnvironmentId) -> Result<OperationView, OrderError> {
+    Ok(http(lab).post("/v1/conversions", &Conversion { environment: environment.clone() }, PROMPT).await?)
 }
 
 /// Grants exposure of an environment, or ends it.

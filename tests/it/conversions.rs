@@ -18,7 +18,7 @@ fn killed_at(step: &str) -> String {
     format!(
         r#"
 geodrill: 1
-name: converted-though-killed-at-{step}
+name: killed-at-{step}
 environments: [ {{ id: talk, kind: dataverse-teams }} ]
 workload: {{ rate: 40/s, writers: 3, file_share: 20%, warm_up: 2s, settle: 2s, min_acked: 40 }}
 timeline:
@@ -55,7 +55,7 @@ environments: [ { id: talk, kind: dataverse-teams } ]
 workload: { rate: 40/s, writers: 3, file_share: 20%, warm_up: 2s, settle: 2s, min_acked: 40 }
 timeline:
   - { id: refused, outcome: refused, operate: { failover: { scope: environment, environments: [talk] } } }
-  - { id: cut, inject: { link.partition: { link: "west -> east / sql", mode: refuse } } }
+  - { id: cut, inject: { link.partition: { link: "east -> west / sql", mode: refuse } } }
   - { id: in-vain, within: 120s, outcome: aborted, operate: { convert: { environment: talk } } }
   - { id: refused-still, outcome: refused, operate: { failover: { scope: environment, environments: [talk] } } }
 EXPECT

@@ -254,3 +254,20 @@ fn a_plan_is_drawn_with_what_each_step_touches() {
     assert!(plan["steps"][0]["processes"].as_array().expect("processes").contains(&"east / postgres / sales".into()));
     geodrill().args(["plan", "no-such"]).assert().code(64);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_replica_is_upgraded_by_hand_and_then_switched() {
+    let _turn = alone().await;
+    let stage = Stage::set().await;
+    stage.expect(0, &["up", "--environment", "talk:dataverse-teams", "--load", "10/s"]);
+    let planned = ["failover", "--planned", "--environment", "talk", "--wait"];
+    let refused = stage.expect(64, &planned);
+    assert!(refused.contains("until they are converted to dataverse-production"), "{refused}");
+    assert!(stage.expect(64, &["convert", "--environment", "chat"]).contains("there is: talk"));
+    let converted = stage.expect(0, &["convert", "--environment", "talk", "--wait"]);
+    assert!(converted.contains("(convert) is completed"), "{converted}");
+    assert!(stage.expect(64, &["convert", "--environment", "talk"]).contains("is a dataverse-production already"));
+    assert_eq!(status(&stage)["platform"]["environments"][0]["kind"], "dataverse-production");
+    assert!(stage.expect(0, &planned).contains("(planned-failover) is completed"));
+    stage.expect(0, &["down"]);
+}
