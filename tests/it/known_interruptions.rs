@@ -37,7 +37,7 @@ use crate::support::{alone, drill, longest};
 /// Pauses, milliseconds.
 const PAUSES_MS: [u64; 4] = [500, 1_000, 3_000, 10_000];
 /// An answer takes a while, longest where all that waited is answered at once and some of it had yet to log in.
-const ANSWER_S: f64 = 0.1;
+const ANSWER_S: f64 = 0.2;
 
 fn text(pause_ms: u64) -> String {
     format!(
