@@ -28,6 +28,12 @@ const SERVING_WITHIN: Duration = Duration::from_secs(10);
 /// How often it is asked.
 const SERVING_PERIOD: Duration = Duration::from_millis(100);
 
+/// How long a server of the serving side that was started anew may take to be seen by the testbed: containers are looked into
+/// now and then. One that is down stays so.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+/// How often that is looked at.
+const SEEN_PERIOD: Duration = Duration::from_millis(50);
+
 /// Bound of a reading of rows, and of each piece of a reading of files.
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -49,12 +55,26 @@ impl Observer {
         let boundary = Boundary::Event(event.to_owned());
         match self.serving(environment).await {
             Ok(side) => {
+                self.await_stores(environment, side).await;
                 let observation = self.read(environment, side, boundary, true).await;
                 self.keep(&observation);
             }
             Err(why) => {
                 self.recorder.say(What::Problem(format!("{event}: the serving region could not be told: {why}")));
             }
+        }
+    }
+
+    /// Waits until both stores of a side are there to be read, or it is clear that they are not.
+    async fn await_stores(&self, environment: EnvironmentIndex, side: Side) {
+        let id = &self.plan.environments[usize::from(environment.0)].id;
+        let look = || async {
+            let stores = self.testbed.stores(self.region(side), id);
+            if stores.sql.is_some() && stores.files.is_some() { Ok(()) } else { Err("a store is down") }
+        };
+        if let Err(error) = poll::until("the stores of the serving side", SEEN_WITHIN, SEEN_PERIOD, look).await {
+            // What is read says so too.
+            tracing::debug!(%error, "a reading of what is down");
         }
     }
 
