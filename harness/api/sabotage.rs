@@ -60,10 +60,8 @@ sabotages! {
         caught by "integrity.hole";
     DiscardReceivedLog "discard-received-log": "a promotion gives up the log that was received and not yet replayed",
         caught by "dataverse.unplanned.loss";
-    KeepStaleCredential "keep-stale-credential": "the old side's files may still be replicated after an unplanned failover",
-        caught by "integrity.dangling-unmarked";
     ActBeforeJournalling "act-before-journalling": "control acts at once on what it has decided, and journals it six seconds later",
-        caught by "dataverse.planned.interruption";
+        caught by "dataverse.planned.switched";
     NoticeAfterSwitch "notice-after-switch": "customers are told of a switch only after it",
         caught by "dataverse.planned.notice";
     NoNotice "no-notice": "customers are not told of a switch",

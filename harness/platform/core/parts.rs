@@ -72,7 +72,6 @@ impl Part {
             Some(Sabotage::SkipLogGate) => self == Self::AwaitLog,
             Some(Sabotage::IgnoreFileBacklog) => self == Self::AwaitFiles,
             Some(Sabotage::SkipReconcile) => self == Self::Reconcile,
-            Some(Sabotage::KeepStaleCredential) => self == Self::Revoke,
             Some(Sabotage::ReturnWithoutResync) => self == Self::ReturnFiles,
             Some(Sabotage::DeployWithoutReplica) => matches!(self, Self::Replica | Self::Files),
             _ => false,
