@@ -1,5 +1,5 @@
 //! Appends to the ledger, as durable as it promises: a call returns once the record is with the kernel, the disk gets
-//! groups of records about every 50 ms, and the close waits for the last. Creating the ledger is not measured, its close is.
+//! groups of records about every second, and the close waits for the last. Creating the ledger is not measured, its close is.
 //!
 //! The ledger lies where those of runs do, so this also tells what that disk can do.
 

@@ -203,7 +203,7 @@ impl Maker {
             sent: at(slot),
             kind,
             lane,
-            key,
+            key: key.into(),
             contended,
             file,
             transfer: None,
@@ -340,11 +340,11 @@ impl Maker {
             self.truth.rows += 1;
             if intent.kind != OpKind::Transfer {
                 let after = Some(intent.token).filter(|_| intent.kind != OpKind::Delete);
-                self.held.insert(intent.key.clone(), after);
+                self.held.insert((*intent.key).into(), after);
             }
             return before;
         }
-        let (token, key) = (Seen::Token(intent.token), intent.key.clone());
+        let (token, key) = (Seen::Token(intent.token), Box::<str>::from(&*intent.key));
         let prev = before.map(Seen::Token);
         self.rows.history.push(HistoryRow { token: token.clone(), key: key.clone(), prev });
         match (intent.kind, intent.transfer) {

@@ -33,22 +33,28 @@ pub fn examine(folder: &Path) -> io::Result<(Report, Measures)> {
     let layout = Layout::new(folder);
     let run: RunFile = files::read_json(&layout.run())?;
     let events = recorder::read(&layout.events())?;
-    let history = ledger::read(&layout.ledger()).map_err(io::Error::other)?;
     let observations = ledger::Shelf::open(&layout.reads()).map_err(io::Error::other)?;
     let salvages = salvages::read_all(&layout.evidence())?;
     let environments: Vec<_> = run.plan.environments.iter().map(|environment| environment.id.clone()).collect();
-    let measures = verify::verify(&verify::Input {
-        run: run.run,
-        environments: &environments,
-        history: &history,
-        events: &events,
-        observations: &observations,
-        salvages: &salvages,
-        probe_period: run.plan.workload.probe_period,
-        deadline: run.plan.workload.deadline,
-        account_balance: workload::schedule::ACCOUNT_BALANCE,
-        end: run.ended,
-    });
+    let measures = std::thread::scope(|scope| {
+        let finals = scope.spawn(|| verify::Finals::of(environments.len(), &events, &observations));
+        let history = ledger::read(&layout.ledger()).map_err(io::Error::other)?;
+        let input = verify::Input {
+            run: run.run,
+            environments: &environments,
+            history: &history,
+            events: &events,
+            observations: &observations,
+            salvages: &salvages,
+            probe_period: run.plan.workload.probe_period,
+            deadline: run.plan.workload.deadline,
+            account_balance: workload::schedule::ACCOUNT_BALANCE,
+            end: run.ended,
+        };
+        // Its panic is ours.
+        let finals = || finals.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok::<_, io::Error>(verify::verify(&input, finals))
+    })?;
     observations.check().map_err(io::Error::other)?;
     let judgements = guarantee::judge(&guarantee::Evidence { plan: &run.plan, measures: &measures, events: &events });
     let overall = guarantee::overall(&judgements, &events);

@@ -12,10 +12,13 @@ pub(super) const MAGIC: &str = "geodrill ledger 1\n";
 /// Bytes before a payload.
 pub(super) const HEAD_BYTES: usize = 12;
 
-/// The most that the beginning of a record is looked for in.
-const BEGINNING_BYTES_MAX: u64 = 1 << 16;
+/// What is wrong with a payload that fits its checksum and is no record.
+pub(super) const UNDECODABLE: &str = "a record cannot be decoded";
 
-/// Read at once where a record is checked and not kept.
+/// The most that the beginning of a record is looked for in.
+const BEGINNING_BYTES_MAX: usize = 1 << 16;
+
+/// Read at once.
 const CHUNK_BYTES: usize = 1 << 18;
 
 /// One record, as it is read.
@@ -75,69 +78,93 @@ pub(super) struct Frames<R> {
     /// Where the next frame begins.
     pub(super) offset: u64,
     length: u64,
-    payload: Vec<u8>,
+    /// What has been read ahead; of it, from `start` on, what has not been used.
+    ahead: Vec<u8>,
+    start: usize,
 }
 
 impl<R: Read> Frames<R> {
     /// Frames of `input`, which stands at `offset` of a file of `length` bytes.
     pub(super) fn new(input: R, offset: u64, length: u64) -> Self {
-        Self { input, offset, length, payload: Vec::new() }
+        Self { input, offset, length, ahead: Vec::new(), start: 0 }
     }
 
     /// The next one. After anything but a record, there is no use in asking again.
     pub(super) fn next<T: DeserializeOwned>(&mut self) -> io::Result<Next<T>> {
-        let (length, payload_crc) = match self.head()? {
+        let Head { length, payload_crc } = match self.head()? {
             Ok(head) => head,
             Err(next) => return Ok(next),
         };
-        self.payload.clear();
         // The file is known to be as long as that.
-        self.payload.reserve(usize::try_from(length).unwrap_or_default());
-        self.input.by_ref().take(length).read_to_end(&mut self.payload)?;
-        if self.payload.len() as u64 != length {
+        let size = usize::try_from(length).unwrap_or(usize::MAX);
+        if self.look_ahead(size)? < size {
             return Ok(Next::Torn);
         }
-        if crc32fast::hash(&self.payload) != payload_crc {
+        let payload = &self.ahead[self.start..self.start + size];
+        if crc32fast::hash(payload) != payload_crc {
             return Ok(self.unfit(length));
         }
-        match postcard::from_bytes(&self.payload) {
+        match postcard::from_bytes(payload) {
             Ok(record) => {
+                self.start += size;
                 self.offset += HEAD_BYTES as u64 + length;
                 Ok(Next::Record(record))
             }
-            Err(_) => Ok(Next::Damaged("a record cannot be decoded")),
+            Err(_) => Ok(Next::Damaged(UNDECODABLE)),
         }
+    }
+
+    /// The bytes of the next one, which are not looked into.
+    pub(super) fn payload(&mut self) -> io::Result<Next<Vec<u8>>> {
+        let Head { length, payload_crc } = match self.head()? {
+            Ok(head) => head,
+            Err(next) => return Ok(next),
+        };
+        let size = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut payload = Vec::with_capacity(size);
+        payload.extend_from_slice(&self.ahead[self.start..self.ahead.len().min(self.start.saturating_add(size))]);
+        self.start += payload.len();
+        let left = length - payload.len() as u64;
+        self.input.by_ref().take(left).read_to_end(&mut payload)?;
+        if payload.len() as u64 != length {
+            return Ok(Next::Torn);
+        }
+        if crc32fast::hash(&payload) != payload_crc {
+            return Ok(self.unfit(length));
+        }
+        self.offset += HEAD_BYTES as u64 + length;
+        Ok(Next::Record(payload))
     }
 
     /// The value that the next record begins with, without a look at the rest of it.
     pub(super) fn beginning<T: DeserializeOwned>(&mut self) -> io::Result<Next<T>> {
-        let (length, _) = match self.head()? {
+        let Head { length, .. } = match self.head()? {
             Ok(head) => head,
             Err(next) => return Ok(next),
         };
-        self.payload.clear();
-        self.input.by_ref().take(length.min(BEGINNING_BYTES_MAX)).read_to_end(&mut self.payload)?;
-        match postcard::take_from_bytes(&self.payload) {
+        let size = BEGINNING_BYTES_MAX.min(usize::try_from(length).unwrap_or(usize::MAX));
+        let there = self.look_ahead(size)?.min(size);
+        match postcard::take_from_bytes(&self.ahead[self.start..self.start + there]) {
             Ok((value, _)) => Ok(Next::Record(value)),
-            Err(_) => Ok(Next::Damaged("a record cannot be decoded")),
+            Err(_) => Ok(Next::Damaged(UNDECODABLE)),
         }
     }
 
     /// Whether the next record is whole, without keeping or decoding it.
     pub(super) fn check(&mut self) -> io::Result<Next<()>> {
-        let (length, payload_crc) = match self.head()? {
+        let Head { length, payload_crc } = match self.head()? {
             Ok(head) => head,
             Err(next) => return Ok(next),
         };
-        let (mut hasher, mut chunk, mut left) = (crc32fast::Hasher::new(), vec![0; CHUNK_BYTES], length);
+        let (mut hasher, mut left) = (crc32fast::Hasher::new(), length);
         while left > 0 {
-            let wanted = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let read = self.input.read(&mut chunk[..wanted])?;
-            if read == 0 {
+            let there = self.look_ahead(1)?.min(usize::try_from(left).unwrap_or(usize::MAX));
+            if there == 0 {
                 return Ok(Next::Torn);
             }
-            hasher.update(&chunk[..read]);
-            left -= read as u64;
+            hasher.update(&self.ahead[self.start..self.start + there]);
+            self.start += there;
+            left -= there as u64;
         }
         if hasher.finalize() != payload_crc {
             return Ok(self.unfit(length));
@@ -146,17 +173,18 @@ impl<R: Read> Frames<R> {
         Ok(Next::Record(()))
     }
 
-    /// Length and checksum of the next payload, or why there is none.
-    fn head<T>(&mut self) -> io::Result<Result<(u64, u32), Next<T>>> {
+    /// What stands before the next payload, or why there is none.
+    fn head<T>(&mut self) -> io::Result<Result<Head, Next<T>>> {
         let left = self.length.saturating_sub(self.offset);
         if left == 0 {
             return Ok(Err(Next::End));
         }
-        if left < HEAD_BYTES as u64 {
+        if left < HEAD_BYTES as u64 || self.look_ahead(HEAD_BYTES)? < HEAD_BYTES {
             return Ok(Err(Next::Torn));
         }
-        let mut head = [[0; 4]; 3];
-        self.input.read_exact(head.as_flattened_mut())?;
+        let mut head = [[0; 4]; HEAD_BYTES / 4];
+        head.as_flattened_mut().copy_from_slice(&self.ahead[self.start..self.start + HEAD_BYTES]);
+        self.start += HEAD_BYTES;
         let [length, length_crc, payload_crc] = head;
         if crc32fast::hash(&length) != u32::from_le_bytes(length_crc) {
             return self.zeros_to_the_end(head).map(Err);
@@ -165,7 +193,19 @@ impl<R: Read> Frames<R> {
         if HEAD_BYTES as u64 + length > left {
             return Ok(Err(Next::Torn));
         }
-        Ok(Ok((length, u32::from_le_bytes(payload_crc))))
+        Ok(Ok(Head { length, payload_crc: u32::from_le_bytes(payload_crc) }))
+    }
+
+    /// Reads ahead until `wanted` bytes are there, or the input ends; how many are there.
+    fn look_ahead(&mut self, wanted: usize) -> io::Result<usize> {
+        let there = self.ahead.len() - self.start;
+        if there < wanted {
+            self.ahead.drain(..self.start);
+            self.start = 0;
+            let more = (wanted - there).max(CHUNK_BYTES) as u64;
+            self.input.by_ref().take(more).read_to_end(&mut self.ahead)?;
+        }
+        Ok(self.ahead.len() - self.start)
     }
 
     /// A payload that does not fit its checksum: the last frame may have been torn.
@@ -176,14 +216,18 @@ impl<R: Read> Frames<R> {
 
     /// A power cut may leave a file that has its new length but zeros for its last bytes.
     fn zeros_to_the_end<T>(&mut self, head: [[u8; 4]; 3]) -> io::Result<Next<T>> {
-        let mut chunk = [0; 4096];
-        let mut zeros = head.as_flattened().iter().all(|byte| *byte == 0);
-        while zeros {
-            match self.input.read(&mut chunk)? {
-                0 => return Ok(Next::Torn),
-                read => zeros = chunk[..read].iter().all(|byte| *byte == 0),
-            }
+        let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+        let mut zeros = is_zero(head.as_flattened());
+        while zeros && self.look_ahead(1)? > 0 {
+            zeros = is_zero(&self.ahead[self.start..]);
+            self.start = self.ahead.len();
         }
-        Ok(Next::Damaged("a length does not fit its checksum"))
+        Ok(if zeros { Next::Torn } else { Next::Damaged("a length does not fit its checksum") })
     }
+}
+
+/// What stands before a payload.
+struct Head {
+    length: u64,
+    payload_crc: u32,
 }

@@ -1,11 +1,6 @@
 //! The ledger as it is read back: intents in the order of the file, each with its outcome.
 
-use std::{
-    collections::HashMap,
-    fs::File,
-    io::{BufReader, Read},
-    path::Path,
-};
+use std::{collections::HashMap, fs::File, io::Read, path::Path};
 
 use super::{
     LEDGER_FILE, LedgerError,
@@ -29,8 +24,18 @@ pub struct History {
     outcomes: Vec<Outcome>,
     /// For each intent its place in `outcomes`, or [`NONE`].
     outcome_of: Vec<u32>,
-    /// Of each stream the sequences, sorted, and the place of each in `intents`.
-    streams: HashMap<u32, Vec<(u32, u32)>>,
+    streams: Streams,
+}
+
+/// Of each run's stream the sequences, sorted. Nobody chooses streams to collide: they are counted.
+type Streams = HashMap<(u32, u32), Vec<Place>, foldhash::fast::FixedState>;
+
+/// Where the intent of a token stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    sequence: u32,
+    intent: u32,
+    epoch: u32,
 }
 
 impl History {
@@ -39,17 +44,18 @@ impl History {
     /// # Errors
     /// [`LedgerError::Twice`] and [`LedgerError::NoIntent`].
     pub fn new(intents: Vec<Intent>, outcomes: Vec<Outcome>) -> Result<Self, LedgerError> {
-        let mut streams: HashMap<u32, Vec<(u32, u32)>> = HashMap::new();
+        let mut streams = Streams::default();
         for (place, intent) in (0..NONE).zip(&intents) {
-            streams.entry(intent.token.stream).or_default().push((intent.token.sequence, place));
+            let Token { run, stream, sequence, epoch } = intent.token;
+            streams.entry((run, stream)).or_default().push(Place { sequence, intent: place, epoch });
         }
         // In the order of the file they are all but sorted.
         streams.values_mut().for_each(|places| places.sort_unstable());
         let outcome_of = vec![NONE; intents.len()];
         let mut history = Self { intents, torn_at: None, outcomes, outcome_of, streams };
         for places in history.streams.values() {
-            if let Some(pair) = places.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-                return Err(LedgerError::Twice(history.intents[pair[1].1 as usize].token));
+            if let Some(pair) = places.windows(2).find(|pair| pair[0].sequence == pair[1].sequence) {
+                return Err(LedgerError::Twice(history.intents[pair[1].intent as usize].token));
             }
         }
         for (place, outcome) in (0..NONE).zip(&history.outcomes) {
@@ -63,12 +69,12 @@ impl History {
 
     /// The place of the intent of this name.
     pub fn find(&self, token: &Token) -> Option<usize> {
-        let places = self.streams.get(&token.stream)?;
+        let places = self.streams.get(&(token.run, token.stream))?;
         // Sequences count from 0 without gaps, unless streams are shared out otherwise one day.
-        let guess = places.get(token.sequence as usize).filter(|place| place.0 == token.sequence);
-        let search = || places.binary_search_by_key(&token.sequence, |place| place.0).ok().map(|found| &places[found]);
-        let place = guess.or_else(search)?.1 as usize;
-        (self.intents[place].token == *token).then_some(place)
+        let guess = places.get(token.sequence as usize).filter(|place| place.sequence == token.sequence);
+        let search =
+            || places.binary_search_by_key(&token.sequence, |place| place.sequence).ok().map(|found| &places[found]);
+        guess.or_else(search).filter(|place| place.epoch == token.epoch).map(|place| place.intent as usize)
     }
 
     /// The outcome of the intent at this place; `None`: the client never knew.
@@ -94,9 +100,8 @@ impl History {
 pub fn read(folder: &Path) -> Result<History, LedgerError> {
     let path = folder.join(LEDGER_FILE);
     let refuse = |source| LedgerError::Io { path: path.clone(), source };
-    let file = File::open(&path).map_err(refuse)?;
-    let length = file.metadata().map_err(refuse)?.len();
-    let mut input = BufReader::with_capacity(1 << 20, file);
+    let mut input = File::open(&path).map_err(refuse)?;
+    let length = input.metadata().map_err(refuse)?.len();
     let mut magic = [0; MAGIC.len()];
     if length < MAGIC.len() as u64 || input.read_exact(&mut magic).is_err() || magic != MAGIC.as_bytes() {
         return Err(LedgerError::Stranger { path, expected: MAGIC });

@@ -1,7 +1,7 @@
 //! The durable record of intents and outcomes, and its reader; also the observations' files.
 //!
 //! An intent is handed to the kernel before its request is sent, so it survives a SIGKILL of the runner; the disk gets
-//! groups of records about every 50 ms and everything at the close, so a power cut costs the last group.
+//! groups of records about every second and everything at the close, so a power cut costs the last group.
 //!
 //! On disk: `<run>/ledger/operations.ledger`, mode 0600: the text `geodrill ledger 1` and a line feed, then frames in
 //! the order of writing. A frame is three little-endian words of 32 bits (length of the payload; CRC-32 of those four
@@ -21,7 +21,7 @@ mod writer;
 
 pub use error::LedgerError;
 pub use history::{History, read};
-pub use shelf::{Readings, Shelf};
+pub use shelf::{Fetched, Readings, Shelf};
 pub use writer::Writer;
 
 /// File name of the ledger in its folder.

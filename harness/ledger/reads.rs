@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, BufReader, Read, Write},
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     LedgerError,
-    frame::{Frames, Next, append},
+    frame::{Frames, Next, UNDECODABLE, append},
 };
 use crate::model::observation::{Boundary, Observation};
 
@@ -52,6 +52,23 @@ pub fn read(path: &Path) -> Result<Observation, LedgerError> {
     only(path, |frames| frames.next())
 }
 
+/// The bytes of one observation, for [`decode`].
+///
+/// # Errors
+/// As [`read`], but that what they say is not looked at.
+pub(super) fn payload(path: &Path) -> Result<Vec<u8>, LedgerError> {
+    only(path, |frames| frames.payload())
+}
+
+/// What an observation's bytes say; its texts stay where they are.
+///
+/// # Errors
+/// Bytes that are no observation.
+pub(super) fn decode<'a>(path: &Path, payload: &'a [u8]) -> Result<Observation<&'a str>, LedgerError> {
+    let undecodable = |_| LedgerError::Damaged { path: path.to_owned(), offset: MAGIC.len() as u64, why: UNDECODABLE };
+    postcard::from_bytes(payload).map_err(undecodable)
+}
+
 /// Whether an observation's file is whole.
 ///
 /// # Errors
@@ -70,7 +87,7 @@ pub(super) fn beginning<T: DeserializeOwned>(path: &Path) -> Result<T, LedgerErr
     record(path, found, frames.offset)
 }
 
-type FileFrames = Frames<BufReader<File>>;
+type FileFrames = Frames<File>;
 
 fn io_error(path: &Path, source: io::Error) -> LedgerError {
     LedgerError::Io { path: path.to_owned(), source }
@@ -79,9 +96,8 @@ fn io_error(path: &Path, source: io::Error) -> LedgerError {
 /// The frames of a file, and its length.
 fn frames(path: &Path) -> Result<(FileFrames, u64), LedgerError> {
     let refuse = |source| io_error(path, source);
-    let file = File::open(path).map_err(refuse)?;
-    let length = file.metadata().map_err(refuse)?.len();
-    let mut input = BufReader::with_capacity(1 << 16, file);
+    let mut input = File::open(path).map_err(refuse)?;
+    let length = input.metadata().map_err(refuse)?.len();
     let mut magic = [0; MAGIC.len()];
     if length < MAGIC.len() as u64 || input.read_exact(&mut magic).is_err() || magic != MAGIC.as_bytes() {
         return Err(LedgerError::Stranger { path: path.to_owned(), expected: MAGIC });

@@ -170,8 +170,8 @@ fn a_shelf_fetches_the_last_reading_of_its_kind_and_one_damaged_file_spoils_all(
         [(1, 2), (1, 1), (0, 3)].map(|(side, pass)| reads::write(folder.path(), &observation(side, pass)).unwrap());
     let serving = |boundary: &Boundary| matches!(boundary, Boundary::Final { serving: true, .. });
     let shelf = Shelf::open(folder.path()).unwrap();
-    assert_eq!(shelf.last(EnvironmentIndex(0), &serving).as_deref(), Some(&observation(1, 2)));
-    assert_eq!(shelf.last(EnvironmentIndex(1), &serving), None);
+    assert_eq!(shelf.last(EnvironmentIndex(0), &serving).unwrap().observation(), observation(1, 2).borrowed());
+    assert!(shelf.last(EnvironmentIndex(1), &serving).is_none());
     assert!(shelf.check().is_ok());
 
     // The last byte of a file: one that is fetched, and one that is not.
@@ -182,8 +182,10 @@ fn a_shelf_fetches_the_last_reading_of_its_kind_and_one_damaged_file_spoils_all(
         fs::write(&paths[place], &bytes).unwrap();
         let shelf = Shelf::open(folder.path()).unwrap();
         let fetched = shelf.last(EnvironmentIndex(0), &serving).unwrap();
-        assert_eq!(matches!(fetched.sql, Reading::Failed(_)), is_fetched);
-        assert_eq!((fetched.boundary.clone(), fetched.began), (observation(1, 2).boundary, observation(1, 2).began));
+        let found = fetched.observation();
+        assert_eq!(matches!(found.sql, Reading::Failed(_)), is_fetched);
+        assert_eq!((&found.boundary, found.began), (&observation(1, 2).boundary, observation(1, 2).began));
+        drop(fetched);
         assert!(shelf.check().is_err());
         fs::write(&paths[place], &whole).unwrap();
     }

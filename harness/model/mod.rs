@@ -3,6 +3,7 @@
 //!
 //! It may use `api` for the names of regions and environments, and for nothing else.
 
+mod borrowed;
 pub mod claim;
 pub mod event;
 pub mod fault;

@@ -1,4 +1,7 @@
 //! What the examiner read with its own eyes: a region's stores, past the platform and every link.
+//!
+//! Texts are owned where a reading is made, and borrowed from its file's bytes (`S = &str`) where millions of them are
+//! judged.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +13,7 @@ use super::{
 
 /// One reading of one environment in one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Observation {
+pub struct Observation<S = Box<str>> {
     /// Environment.
     pub environment: EnvironmentIndex,
     /// Region.
@@ -22,9 +25,9 @@ pub struct Observation {
     /// When the last byte was read.
     pub ended: RunTime,
     /// The database, or why it could not be read.
-    pub sql: Reading<SqlSnapshot>,
+    pub sql: Reading<SqlSnapshot<S>>,
     /// The bucket, or why it could not be read.
-    pub files: Reading<FilesSnapshot>,
+    pub files: Reading<FilesSnapshot<S>>,
 }
 
 /// The boundary of an observation.
@@ -63,61 +66,71 @@ impl<T> Reading<T> {
             _ => None,
         }
     }
+
+    /// The same reading of something that is made of what was read.
+    pub fn map<'a, U>(&'a self, whole: impl FnOnce(&'a T) -> U) -> Reading<U> {
+        match self {
+            Self::Whole(read) => Reading::Whole(whole(read)),
+            Self::Destroyed(why) => Reading::Destroyed(why.clone()),
+            Self::Failed(why) => Reading::Failed(why.clone()),
+            Self::Down => Reading::Down,
+        }
+    }
 }
 
 /// One REPEATABLE READ snapshot of the workload's tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct SqlSnapshot {
+pub struct SqlSnapshot<S = Box<str>> {
     /// Rows of the history table, in no order.
-    pub history: Vec<HistoryRow>,
+    pub history: Vec<HistoryRow<S>>,
     /// Rows of the data table.
-    pub data: Vec<DataRow>,
+    pub data: Vec<DataRow<S>>,
     /// Balances of the accounts, by number.
     pub accounts: Vec<(u32, i64)>,
     /// Legs of transfers.
-    pub legs: Vec<Leg>,
+    pub legs: Vec<Leg<S>>,
 }
 
 /// One row of the append-only history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HistoryRow {
+pub struct HistoryRow<S = Box<str>> {
     /// Who wrote it.
-    pub token: Seen,
+    pub token: Seen<S>,
     /// Of which key.
-    pub key: Box<str>,
+    pub key: S,
     /// What the database says stood there before.
-    pub prev: Option<Seen>,
+    pub prev: Option<Seen<S>>,
 }
 
 /// One row of the data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataRow {
+pub struct DataRow<S = Box<str>> {
     /// Its key.
-    pub key: Box<str>,
+    pub key: S,
     /// The last write.
-    pub token: Seen,
+    pub token: Seen<S>,
     /// Its value: must be [`super::Token::value`].
-    pub value: Box<str>,
+    pub value: S,
     /// The object that goes with it.
-    pub object: Option<ObjectReference>,
+    pub object: Option<ObjectReference<S>>,
 }
 
 /// A row's object.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ObjectReference {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectReference<S = Box<str>> {
     /// Object key.
-    pub object_key: Box<str>,
+    pub object_key: S,
     /// Version id.
-    pub version_id: Box<str>,
+    pub version_id: S,
     /// SHA-256 that the row says its body has.
-    pub sha256: Box<str>,
+    pub sha256: S,
 }
 
 /// One leg of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leg {
+pub struct Leg<S = Box<str>> {
     /// The transfer.
-    pub token: Seen,
+    pub token: Seen<S>,
     /// The account.
     pub account: u32,
     /// Added to it.
@@ -126,39 +139,39 @@ pub struct Leg {
 
 /// Every version and delete marker of a bucket, each body read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct FilesSnapshot {
+pub struct FilesSnapshot<S = Box<str>> {
     /// In no order.
-    pub versions: Vec<ObjectVersion>,
+    pub versions: Vec<ObjectVersion<S>>,
     /// References of data rows in the same region that the customer's door answered with 409 and that the platform lists
     /// as marked; asked only for references whose version is not in `versions`.
-    pub marked: Vec<ObjectReference>,
+    pub marked: Vec<ObjectReference<S>>,
 }
 
 /// One version of an object, or a delete marker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ObjectVersion {
+pub struct ObjectVersion<S = Box<str>> {
     /// Object key.
-    pub object_key: Box<str>,
+    pub object_key: S,
     /// Version id.
-    pub version_id: Box<str>,
+    pub version_id: S,
     /// What it is.
-    pub content: Content,
+    pub content: Content<S>,
 }
 
 /// What a version holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Content {
+pub enum Content<S = Box<str>> {
     /// A delete marker.
     DeleteMarker,
     /// A body.
     Body {
         /// The token at its beginning, if it has one.
-        token: Option<Seen>,
+        token: Option<Seen<S>>,
         /// SHA-256 of what was read, lower-case hexadecimal.
-        sha256: Box<str>,
+        sha256: S,
         /// Length.
         bytes: u64,
     },
     /// Listed, but the store cannot give it back whole.
-    Unreadable(Box<str>),
+    Unreadable(S),
 }

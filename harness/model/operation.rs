@@ -1,5 +1,6 @@
 //! Operations of the workload: what was intended, and what the client was told.
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::{RunTime, Token, token::Seen};
@@ -132,7 +133,7 @@ pub struct Intent {
     /// By whom.
     pub lane: Lane,
     /// The row's key; empty for a transfer and for a read of an object.
-    pub key: Box<str>,
+    pub key: CompactString,
     /// Whether other streams write the key too.
     pub contended: bool,
     /// The object that goes with the row.

@@ -109,12 +109,22 @@ impl FromStr for Token {
 }
 
 /// A token as it was found: one of ours in form, or a text that nobody here would issue.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Seen {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Seen<S = Box<str>> {
     /// It has the form of a token; whether anybody issued it, the ledger knows.
     Token(Token),
     /// Any other text.
-    Foreign(Box<str>),
+    Foreign(S),
+}
+
+impl Seen {
+    /// The same, its text borrowed.
+    pub fn borrowed(&self) -> Seen<&str> {
+        match self {
+            Self::Token(token) => Seen::Token(*token),
+            Self::Foreign(text) => Seen::Foreign(text),
+        }
+    }
 }
 
 impl From<&str> for Seen {
@@ -123,7 +133,7 @@ impl From<&str> for Seen {
     }
 }
 
-impl fmt::Display for Seen {
+impl<S: fmt::Display> fmt::Display for Seen<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token(token) => token.fmt(f),

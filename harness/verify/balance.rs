@@ -44,7 +44,7 @@ impl Second {
 
 /// Counts rows: every history row, every data row beyond the one that goes with it, and each transfer of which nothing
 /// but legs is there.
-fn rows(history: &History, environment: EnvironmentIndex, snapshot: &SqlSnapshot) -> Found {
+fn rows(history: &History, environment: EnvironmentIndex, snapshot: &SqlSnapshot<&str>) -> Found {
     let mut issued: Vec<u128> = history
         .intents
         .iter()
@@ -54,34 +54,50 @@ fn rows(history: &History, environment: EnvironmentIndex, snapshot: &SqlSnapshot
         .collect();
     issued.sort_unstable();
 
-    let tokens = snapshot.history.iter().map(|row| (&row.token, 0u8));
-    let tokens = tokens.chain(snapshot.data.iter().map(|row| (&row.token, 1)));
-    let tokens = tokens.chain(snapshot.legs.iter().map(|leg| (&leg.token, 2)));
-    let mut numbers: Vec<(u128, u8)> = Vec::with_capacity(snapshot.history.len() + snapshot.data.len());
     let mut texts: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
-    for (token, table) in tokens {
-        match token {
-            Seen::Token(token) => numbers.push((packed(token), table)),
-            Seen::Foreign(text) => texts.entry(text).or_default()[usize::from(table)] += 1,
-        }
-    }
-    numbers.sort_unstable();
+    let numbers = [
+        sorted(snapshot.history.iter().map(|row| &row.token), 0, &mut texts),
+        sorted(snapshot.data.iter().map(|row| &row.token), 1, &mut texts),
+        sorted(snapshot.legs.iter().map(|leg| &leg.token), 2, &mut texts),
+    ];
 
     let mut found = Found::default();
     let mut issued = issued.into_iter().peekable();
-    for group in numbers.chunk_by(|a, b| a.0 == b.0) {
-        let token = group[0].0;
+    let mut numbers = numbers.map(|numbers| numbers.into_iter().peekable());
+    while let Some(token) = numbers.iter_mut().filter_map(|numbers| numbers.peek().copied()).min() {
         while issued.next_if(|next| *next < token).is_some() {}
-        let mut tables = [0; 3];
-        group.iter().for_each(|(_, table)| tables[usize::from(*table)] += 1);
+        let tables = numbers.each_mut().map(|numbers| {
+            let mut count = 0;
+            while numbers.next_if_eq(&token).is_some() {
+                count += 1;
+            }
+            count
+        });
         found.add(weight(tables), issued.peek() == Some(&token));
     }
     texts.into_values().for_each(|tables| found.add(weight(tables), false));
     found
 }
 
+/// A table's tokens; what is none is counted in `texts`.
+fn sorted<'a>(
+    tokens: impl ExactSizeIterator<Item = &'a Seen<&'a str>>,
+    table: usize,
+    texts: &mut BTreeMap<&'a str, [u64; 3]>,
+) -> Vec<u128> {
+    let mut numbers = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        match token {
+            Seen::Token(token) => numbers.push(packed(token)),
+            Seen::Foreign(text) => texts.entry(text).or_default()[table] += 1,
+        }
+    }
+    numbers.sort_unstable();
+    numbers
+}
+
 /// Counts versions with a body.
-fn versions(history: &History, environment: EnvironmentIndex, snapshot: &FilesSnapshot) -> Found {
+fn versions(history: &History, environment: EnvironmentIndex, snapshot: &FilesSnapshot<&str>) -> Found {
     let mut issued: Vec<(&str, Option<&str>)> = Vec::new();
     for (intent, outcome) in history.operations().filter(|(intent, _)| intent.environment == environment) {
         if let (OpKind::Create | OpKind::Overwrite, Some(file)) = (intent.kind, &intent.file) {
@@ -94,7 +110,7 @@ fn versions(history: &History, environment: EnvironmentIndex, snapshot: &FilesSn
         .versions
         .iter()
         .filter(|version| version.content != Content::DeleteMarker)
-        .map(|version| (&*version.object_key, &*version.version_id))
+        .map(|version| (version.object_key, version.version_id))
         .collect();
     bodies.sort_unstable();
 

@@ -26,7 +26,7 @@ pub(super) fn check(writes: &Writes<'_>, rows: &Rows<'_>, fates: &Fates) -> Chai
     let mut faults = ChainFaults { forked: rows.forks.clone(), ..ChainFaults::default() };
     for (number, before) in &rows.strange_prev {
         // What a row of an unknown token left is that row's fault, and told there.
-        if !is_in_history(rows, before) && fates.standing[*number as usize] != Standing::Gone {
+        if !is_in_history(rows, *before) && fates.standing[*number as usize] != Standing::Gone {
             faults.broken.push(*number);
         }
     }
@@ -57,7 +57,7 @@ fn is_there(rows: &Rows<'_>, number: u32) -> bool {
     number < STRANGE && rows.copies[number as usize] > 0
 }
 
-fn is_in_history(rows: &Rows<'_>, token: &Seen) -> bool {
+fn is_in_history(rows: &Rows<'_>, token: Seen<&str>) -> bool {
     rows.foreign.contains(&token)
 }
 

@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, thread::ScopedJoinHandle};
 use super::{
     balance, chain,
     client_reads::{self, Read},
-    fate::{Fate, Fates, Past},
+    fate::{Fate, Fates, Past, View},
     fate_files, fate_rows,
+    finals::Final,
     findings::Findings,
     input::Input,
     interruption::Probes,
@@ -15,45 +16,56 @@ use super::{
     passes::Print,
     phases, rate,
     readings::{self, books},
-    recovery, regions,
+    recovery,
     rows::Rows,
     salvage,
     timeline::{self, Ack, Switch},
-    versions::Versions,
+    versions::{Dangling, Versions},
     writes::Writes,
 };
-use crate::model::{
-    Token,
-    event::What,
-    measure::{EventMeasures, Integrity, Measures, RegionsCompared},
-    observation::{Observation, SqlSnapshot},
-    operation::{EnvironmentIndex, Store},
-    token::Seen,
+use crate::{
+    ledger::Fetched,
+    model::{
+        Token,
+        event::What,
+        measure::{EventMeasures, Integrity, Measures},
+        observation::{Observation, SqlSnapshot},
+        operation::{EnvironmentIndex, Store},
+        token::Seen,
+    },
 };
 
-/// Adds everything that can be said of one environment.
-pub(super) fn verify(input: &Input<'_>, environment: EnvironmentIndex, measures: &mut Measures) {
-    let writes = Writes::new(input.history, environment);
+/// Adds everything that can be said of one environment. `last`, what its last readings come to, is asked at the end alone.
+pub(super) fn verify(
+    input: &Input<'_>,
+    environment: EnvironmentIndex,
+    last: &dyn Fn() -> Final,
+    measures: &mut Measures,
+) {
     let acks = timeline::acks(input, environment);
     let switches = timeline::switches(input, environment, &acks);
-    let reads = client_reads::reads(&writes, environment);
-    let stale = client_reads::stale(&writes, &reads, &switches);
-    let subject = Subject {
-        input,
-        environment,
-        probes: Probes::new(input, environment),
-        writes: &writes,
-        acks: &acks,
-        switches: &switches,
-        reads: &reads,
-        stale: &stale,
-    };
-    let mut past = Pasts { rows: vec![Past::Fresh; writes.len()], files: vec![Past::Fresh; writes.len()] };
     std::thread::scope(|scope| {
-        // Laying the last readings side by side needs nothing of the judging, and takes as long.
-        let mut finals = Some(scope.spawn(|| Finals::of(input, environment)));
-        for switch in &switches {
-            subject.event(switch, &mut past, || finals.take().map(joined).unwrap_or_default(), measures);
+        // Each event's reading is fetched while the one before is judged, and the first while the writes are sorted.
+        let fetch = |switch| scope.spawn(move || readings::fetch(input.observations, environment, switch));
+        let mut fetched = switches.first().map(fetch);
+        let writes = Writes::new(input.history, environment);
+        let reads = client_reads::reads(&writes, environment);
+        let stale = client_reads::stale(&writes, &reads, &switches);
+        let subject = Subject {
+            input,
+            environment,
+            probes: Probes::new(input, environment),
+            writes: &writes,
+            acks: &acks,
+            switches: &switches,
+            reads: &reads,
+            stale: &stale,
+        };
+        let mut past = Pasts { rows: vec![Past::Fresh; writes.len()], files: vec![Past::Fresh; writes.len()] };
+        for (place, switch) in switches.iter().enumerate() {
+            let reading = fetched.take().and_then(joined);
+            fetched = switches.get(place + 1).map(fetch);
+            subject.event(switch, reading, &mut past, last, measures);
         }
     });
 }
@@ -61,26 +73,6 @@ pub(super) fn verify(input: &Input<'_>, environment: EnvironmentIndex, measures:
 /// What a thread came to; its panic is ours.
 fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// What the last readings come to.
-#[derive(Default)]
-struct Finals {
-    /// The second pass over the serving side.
-    second: Option<Print>,
-    /// Both sides.
-    compared: Option<RegionsCompared>,
-}
-
-impl Finals {
-    fn of(input: &Input<'_>, environment: EnvironmentIndex) -> Self {
-        let last = readings::serving_side(input, environment);
-        let second = match last.as_deref().filter(|seen| readings::is_pass(&seen.boundary, 2)) {
-            Some(second) => Some(Print::of(second)),
-            None => readings::serving(input, environment, 2).as_deref().map(Print::of),
-        };
-        Self { second, compared: regions::compare(input, environment, last) }
-    }
 }
 
 /// What earlier readings made of each write.
@@ -111,31 +103,45 @@ struct Beside {
 }
 
 impl Subject<'_, '_> {
-    /// `finals` is asked at the end alone.
-    fn event(&self, switch: &Switch, past: &mut Pasts, finals: impl FnOnce() -> Finals, measures: &mut Measures) {
-        let fetched = readings::fetch(self.input, self.environment, switch);
-        let read = readings::of_event(fetched.as_deref(), switch);
+    fn event(
+        &self,
+        switch: &Switch,
+        fetched: Option<Fetched<'_>>,
+        past: &mut Pasts,
+        last: &dyn Fn() -> Final,
+        measures: &mut Measures,
+    ) {
+        let observation = fetched.as_ref().map(Fetched::observation);
+        let read = readings::of_event(observation.as_ref(), switch);
         let mut findings = Findings { environment: self.environment, event: &switch.id, into: &mut measures.findings };
         // The second pass of the books shares nothing with the first, not even its thread.
         let (history, environment) = (self.input.history, self.environment);
         let (mut rows, mut files, beside) = std::thread::scope(|scope| {
             let second = scope.spawn(|| balance::Second::of(history, environment, &read));
             let sorted = read.rows.as_ref().ok().map(|snapshot| Rows::new(self.writes, snapshot));
-            let mut rows = match &sorted {
-                Some(sorted) => self.rows(sorted, &past.rows, &read, &mut findings),
-                None => Fates::unread(self.writes, &past.rows, read.view, false),
-            };
+            // Objects are sorted while rows are judged.
+            let (mut rows, versions) = std::thread::scope(|scope| {
+                let versions = scope.spawn(|| {
+                    let versions = Versions::new(self.writes, sorted.as_ref(), read.versions.as_ref().ok()?);
+                    let dangling = sorted.as_ref().map(|sorted| self.dangling(&versions, sorted, read.view));
+                    Some((versions, dangling.unwrap_or_default()))
+                });
+                let rows = match &sorted {
+                    Some(sorted) => self.rows(sorted, &past.rows, &read, &mut findings),
+                    None => Fates::unread(self.writes, &past.rows, read.view, false),
+                };
+                (rows, joined(versions))
+            });
             let mut beside = Beside::default();
-            let mut files = match &read.versions {
-                Ok(snapshot) => {
-                    let versions = Versions::new(self.writes, sorted.as_ref(), snapshot);
-                    if let Some(sorted) = &sorted {
-                        beside = self.beside(&versions, sorted, &rows, &read, &mut findings);
+            let mut files = match versions {
+                Some((versions, dangling)) => {
+                    if sorted.is_some() {
+                        beside = self.beside(&versions, &dangling, &rows, &mut findings);
                     }
                     let known = sorted.is_some().then_some(&rows);
                     self.files(&versions, known, &past.files, &read, &mut findings)
                 }
-                Err(_) => Fates::unread(self.writes, &past.files, read.view, true),
+                None => Fates::unread(self.writes, &past.files, read.view, true),
             };
             let balance::Second { intents, found } = joined(second);
             let halves = [(&mut rows.counts, &past.rows), (&mut files.counts, &past.files)];
@@ -150,8 +156,9 @@ impl Subject<'_, '_> {
         // What was read is laid aside before another reading is fetched: both may not fit into memory.
         let unread = [read.rows.as_ref().err().cloned(), read.versions.as_ref().err().cloned()];
         let (unobserved, view, ended) = (read.unobserved(), read.view, read.ended);
-        let is_first = |seen: &&Observation| switch.kind.is_none() && readings::is_pass(&seen.boundary, 1);
-        let first = fetched.as_deref().filter(is_first).map(Print::of);
+        let is_first = |seen: &&Observation<&str>| switch.kind.is_none() && readings::is_pass(&seen.boundary, 1);
+        let first = observation.as_ref().filter(is_first).map(Print::of);
+        drop(observation);
         drop(fetched);
 
         let old_side = self.sides(switch, &mut rows, &mut files, &mut findings);
@@ -193,7 +200,7 @@ impl Subject<'_, '_> {
             back_to_rate_s: rate::back_to_rate(self.acks, switch),
         };
         if switch.kind.is_none() {
-            let Finals { second, compared } = finals();
+            let Final { second, compared } = last();
             if let Some(compared) = compared {
                 findings.add(Integrity::RegionsDiffer, None, compared.differences(), compared.examples.clone());
                 measures.regions.push(compared);
@@ -279,20 +286,23 @@ impl Subject<'_, '_> {
         fates
     }
 
+    /// Rows without their object, with whether the platform says so; those of writes that were under way left out.
+    fn dangling<'r>(&self, versions: &Versions<'_>, sorted: &Rows<'r>, view: View) -> Dangling<'r> {
+        let under_way = |number: u32| {
+            let op = self.writes.op(number);
+            view.pending(op) || op.sent > view.began
+        };
+        versions.dangling(self.writes, sorted, under_way)
+    }
+
     /// Rows without their object, and objects without a row.
     fn beside(
         &self,
         versions: &Versions<'_>,
-        sorted: &Rows<'_>,
+        dangling: &Dangling<'_>,
         rows: &Fates,
-        read: &readings::Read<'_>,
         findings: &mut Findings<'_>,
     ) -> Beside {
-        let under_way = |number: u32| {
-            let op = self.writes.op(number);
-            read.view.pending(op) || op.sent > read.view.began
-        };
-        let dangling = versions.dangling(self.writes, sorted, under_way);
         let unmarked = || dangling.iter().filter(|(_, marked)| !marked);
         let mut beside = Beside {
             dangling_unmarked: unmarked().count() as u64,
@@ -326,8 +336,9 @@ impl Subject<'_, '_> {
         if zombies.is_empty() {
             return answered;
         }
-        let other = readings::other_side(self.input, self.environment);
-        let there = other.as_deref().and_then(|seen| seen.sql.whole()).map(tokens).unwrap_or_default();
+        let other = readings::other_side(self.input.observations, self.environment);
+        let there = other.as_ref().map(Fetched::observation);
+        let there = there.as_ref().and_then(|seen| seen.sql.whole()).map(tokens).unwrap_or_default();
         let examples = zombies.iter().map(|number| {
             let token = self.writes.token(*number);
             let only_there = matches!(rows.fates[*number as usize], Fate::Lost(_)) && there.contains(&token);
@@ -362,8 +373,8 @@ impl Subject<'_, '_> {
 }
 
 /// Every token of a history.
-fn tokens(snapshot: &SqlSnapshot) -> BTreeSet<Token> {
-    let token = |seen: &Seen| match seen {
+fn tokens(snapshot: &SqlSnapshot<&str>) -> BTreeSet<Token> {
+    let token = |seen: &Seen<&str>| match seen {
         Seen::Token(token) => Some(*token),
         Seen::Foreign(_) => None,
     };

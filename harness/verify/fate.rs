@@ -20,7 +20,7 @@ impl View {
     /// The final one: everything has been said.
     pub const LAST: View = View { began: RunTime(u64::MAX), ended: RunTime(u64::MAX) };
 
-    pub fn of(observation: &Observation) -> Self {
+    pub fn of(observation: &Observation<&str>) -> Self {
         match observation.boundary {
             Boundary::Event(_) => Self { began: observation.began, ended: observation.ended },
             Boundary::Final { .. } => Self::LAST,

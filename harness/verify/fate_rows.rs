@@ -29,7 +29,7 @@ pub(super) fn judge(writes: &Writes<'_>, rows: &Rows<'_>, past: &[Past], view: V
 struct Key<'w, 'r, 'b> {
     writes: &'b Writes<'w>,
     rows: &'b Rows<'r>,
-    row: Option<&'r DataRow>,
+    row: Option<&'r DataRow<&'r str>>,
     holder: u32,
     /// The write that the key's row names and those that stood there before it, by number; made only where it is asked.
     descent: Vec<u32>,
@@ -155,19 +155,19 @@ impl Key<'_, '_, '_> {
     }
 }
 
-fn row_fits(writes: &Writes<'_>, number: u32, row: &DataRow) -> bool {
+fn row_fits(writes: &Writes<'_>, number: u32, row: &DataRow<&str>) -> bool {
     let intent = writes.intent(number);
     let object_fits = match (&intent.file, &row.object) {
         (None, None) => true,
         (Some(file), Some(object)) => {
             let acked = writes.outcome(number).and_then(|outcome| outcome.file_acked.as_ref());
-            object.object_key == file.object_key
-                && object.sha256 == file.sha256
-                && acked.is_none_or(|acked| acked.version_id == object.version_id)
+            *object.object_key == *file.object_key
+                && *object.sha256 == *file.sha256
+                && acked.is_none_or(|acked| *acked.version_id == *object.version_id)
         }
         _ => false,
     };
-    object_fits && intent.token.has_value(&row.value)
+    object_fits && intent.token.has_value(row.value)
 }
 
 fn transfer(rows: &Rows<'_>, number: u32, standing: Standing) -> Fate {

@@ -1,8 +1,8 @@
 //! What verification is given, and its one door.
 
-use std::time::Duration;
+use std::{cell::LazyCell, time::Duration};
 
-use super::{claims, environment, lag};
+use super::{claims, environment, finals::Finals, lag};
 use crate::{
     ledger::{History, Readings},
     model::{
@@ -35,12 +35,14 @@ pub struct Input<'a> {
     pub end: RunTime,
 }
 
-/// Says everything that can be said of a run.
-pub fn verify(input: &Input<'_>) -> Measures {
+/// Says everything that can be said of a run. `finals`: what its last readings come to; it is asked once, when everything
+/// that can be said without has been.
+pub fn verify(input: &Input<'_>, finals: impl FnOnce() -> Finals) -> Measures {
+    let finals = LazyCell::new(finals);
     let mut measures = Measures::default();
     let environments = u16::try_from(input.environments.len()).unwrap_or(u16::MAX);
     for environment in (0..environments).map(EnvironmentIndex) {
-        environment::verify(input, environment, &mut measures);
+        environment::verify(input, environment, &|| finals.last(environment), &mut measures);
         measures.lags.extend(lag::statistics(input, environment));
         measures.claims.extend(claims::errors(input, environment));
     }

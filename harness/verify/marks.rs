@@ -95,7 +95,7 @@ pub(super) fn torn(
 }
 
 /// Accounts that do not hold what they began with and the legs that are there.
-fn accounts_off(snapshot: &SqlSnapshot, account_balance: i64) -> Vec<(u32, i128)> {
+fn accounts_off(snapshot: &SqlSnapshot<&str>, account_balance: i64) -> Vec<(u32, i128)> {
     let mut moved: BTreeMap<u32, i128> = BTreeMap::new();
     for leg in &snapshot.legs {
         *moved.entry(leg.account).or_default() += i128::from(leg.amount);

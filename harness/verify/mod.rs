@@ -5,7 +5,7 @@
 //! - `rows` and `versions` sort what a reading holds by operation; `fate_rows` and `fate_files` give each write exactly
 //!   one fate per store; `chain` checks each key's chain; `marks` finds holes, zombies and what else stands beside.
 //! - `readings` chooses the reading of each event; `balance` counts it once more with code of its own, the second half
-//!   of the books; `passes` compares the two final ones, `regions` both sides of what ended protected, `salvage` a
+//!   of the books; `passes` compares the two final ones, `regions` both sides of what ended protected (`finals`: both of them, before the ledger is known), `salvage` a
 //!   platform's list with what a switch lost.
 //! - `claims`: what servers and platform said of replication, and how far they were off.
 //! - `recovery`, `interruption`, `phases`, `rate`, `lag` are the times; `client_reads` judges what reads returned, `old_side`
@@ -24,6 +24,7 @@ mod environment;
 mod fate;
 mod fate_files;
 mod fate_rows;
+mod finals;
 mod findings;
 mod hash;
 mod input;
@@ -43,6 +44,7 @@ mod timeline;
 mod versions;
 mod writes;
 
+pub use finals::Finals;
 pub use input::{Input, verify};
 
 #[cfg(test)]

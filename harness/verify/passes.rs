@@ -1,28 +1,30 @@
 //! Whether two readings of the same thing agree, whatever their order.
 
 use std::{
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::Hash,
     mem::{Discriminant, discriminant},
 };
 
+use super::hash::hash;
 use crate::model::{
-    observation::{Content, FilesSnapshot, ObjectReference, Observation, Reading, SqlSnapshot},
+    observation::{Content, FilesSnapshot, Observation, Reading, SqlSnapshot},
     operation::Store,
+    token::Seen,
 };
 
 /// What one reading comes to: two of them are equal if both hold the same things, or both failed in the same way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Print {
-    sql: (Discriminant<Reading<SqlSnapshot>>, Option<Fingerprint>),
-    files: (Discriminant<Reading<FilesSnapshot>>, Option<Fingerprint>),
+    sql: (Discriminant<Reading<()>>, Option<Fingerprint>),
+    files: (Discriminant<Reading<()>>, Option<Fingerprint>),
 }
 
 impl Print {
-    pub fn of(observation: &Observation) -> Self {
+    pub fn of(observation: &Observation<&str>) -> Self {
         let Observation { sql, files, .. } = observation;
         Self {
-            sql: (discriminant(sql), sql.whole().map(rows)),
-            files: (discriminant(files), files.whole().map(versions)),
+            sql: (discriminant(&sql.map(|_| ())), sql.whole().map(rows)),
+            files: (discriminant(&files.map(|_| ())), files.whole().map(versions)),
         }
     }
 
@@ -38,45 +40,36 @@ impl Print {
 /// Number of rows and sum of their hashes, for each table: equal for two multisets that are equal.
 type Fingerprint = [(usize, u64); 4];
 
-fn rows(snapshot: &SqlSnapshot) -> Fingerprint {
+fn rows(snapshot: &SqlSnapshot<&str>) -> Fingerprint {
     let SqlSnapshot { history, data, accounts, legs } = snapshot;
     [
         sum(history.iter().map(|row| (&row.token, &row.key, &row.prev))),
-        sum(data.iter().map(|row| (&row.key, &row.token, &row.value, row.object.as_ref().map(reference)))),
+        sum(data.iter().map(|row| (&row.key, &row.token, &row.value, row.object))),
         sum(accounts.iter()),
         sum(legs.iter().map(|leg| (&leg.token, leg.account, leg.amount))),
     ]
 }
 
-fn versions(snapshot: &FilesSnapshot) -> Fingerprint {
-    let content = |content: &Content| match content {
-        Content::DeleteMarker => None,
-        Content::Body { token, sha256, bytes } => Some((token.clone(), sha256.clone(), *bytes)),
-        // Why it could not be read may be told in other words each time.
-        Content::Unreadable(_) => Some((None, Box::default(), u64::MAX)),
-    };
+fn versions(snapshot: &FilesSnapshot<&str>) -> Fingerprint {
+    fn content<'a>(content: &Content<&'a str>) -> Option<(Option<Seen<&'a str>>, &'a str, u64)> {
+        match content {
+            Content::DeleteMarker => None,
+            Content::Body { token, sha256, bytes } => Some((*token, *sha256, *bytes)),
+            // Why it could not be read may be told in other words each time.
+            Content::Unreadable(_) => Some((None, "", u64::MAX)),
+        }
+    }
     [
         sum(snapshot
             .versions
             .iter()
             .map(|version| (&version.object_key, &version.version_id, content(&version.content)))),
-        sum(snapshot.marked.iter().map(reference)),
+        sum(snapshot.marked.iter()),
         (0, 0),
         (0, 0),
     ]
 }
 
-fn reference(object: &ObjectReference) -> (&str, &str, &str) {
-    (&object.object_key, &object.version_id, &object.sha256)
-}
-
 fn sum<T: Hash>(items: impl ExactSizeIterator<Item = T>) -> (usize, u64) {
     (items.len(), items.map(hash).fold(0, u64::wrapping_add))
-}
-
-/// The hash of one thing.
-pub(super) fn hash(thing: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    thing.hash(&mut hasher);
-    hasher.finish()
 }

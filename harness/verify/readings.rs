@@ -1,29 +1,30 @@
 //! Which reading an event is judged by, and why there is none.
 
-use std::borrow::Cow;
-
-use super::{fate::View, input::Input, passes::Print, timeline::Switch};
-use crate::model::{
-    RunTime,
-    measure::Books,
-    observation::{Boundary, FilesSnapshot, Observation, Reading, SqlSnapshot},
-    operation::{EnvironmentIndex, Store},
+use super::{fate::View, passes::Print, timeline::Switch};
+use crate::{
+    ledger::{Fetched, Readings},
+    model::{
+        RunTime,
+        measure::Books,
+        observation::{Boundary, FilesSnapshot, Observation, Reading, SqlSnapshot},
+        operation::{EnvironmentIndex, Store},
+    },
 };
 
 /// What a store holds whose data the platform destroyed: nothing of what was acknowledged.
-static NO_ROWS: SqlSnapshot =
+static NO_ROWS: SqlSnapshot<&str> =
     SqlSnapshot { history: Vec::new(), data: Vec::new(), accounts: Vec::new(), legs: Vec::new() };
 
 /// The same for a bucket.
-static NO_VERSIONS: FilesSnapshot = FilesSnapshot { versions: Vec::new(), marked: Vec::new() };
+static NO_VERSIONS: FilesSnapshot<&str> = FilesSnapshot { versions: Vec::new(), marked: Vec::new() };
 
 /// The reading of one event, as far as there is one.
 pub(super) struct Read<'a> {
     pub view: View,
     /// When it was over: what it saw counts as acknowledged since.
     pub ended: RunTime,
-    pub rows: Result<&'a SqlSnapshot, String>,
-    pub versions: Result<&'a FilesSnapshot, String>,
+    pub rows: Result<&'a SqlSnapshot<&'a str>, String>,
+    pub versions: Result<&'a FilesSnapshot<&'a str>, String>,
 }
 
 impl Read<'_> {
@@ -43,22 +44,22 @@ impl Read<'_> {
 
 /// What the event is judged by, if there is a reading of it.
 pub(super) fn fetch<'a>(
-    input: &Input<'a>,
+    observations: &'a dyn Readings,
     environment: EnvironmentIndex,
     switch: &Switch,
-) -> Option<Cow<'a, Observation>> {
+) -> Option<Fetched<'a>> {
     match switch.kind {
         Some(_) => {
             let here = |boundary: &Boundary| matches!(boundary, Boundary::Event(id) if *id == switch.id);
-            input.observations.last(environment, &here)
+            observations.last(environment, &here)
         }
-        None => serving(input, environment, 1).or_else(|| serving(input, environment, 2)),
+        None => serving(observations, environment, 1).or_else(|| serving(observations, environment, 2)),
     }
 }
 
-/// The reading that an event is judged by, as it was fetched.
-pub(super) fn of_event<'a>(fetched: Option<&'a Observation>, switch: &Switch) -> Read<'a> {
-    let Some(observation) = fetched else {
+/// What the reading says that an event is judged by.
+pub(super) fn of_event<'a>(observation: Option<&'a Observation<&'a str>>, switch: &Switch) -> Read<'a> {
+    let Some(observation) = observation else {
         let why = || "its boundary was not read".to_owned();
         let view = if switch.kind.is_none() { View::LAST } else { View { began: switch.until, ended: switch.until } };
         return Read { view, ended: view.ended, rows: Err(why()), versions: Err(why()) };
@@ -72,22 +73,18 @@ pub(super) fn of_event<'a>(fetched: Option<&'a Observation>, switch: &Switch) ->
 }
 
 /// The final reading of the region that serves the environment.
-pub(super) fn serving_side<'a>(input: &Input<'a>, environment: EnvironmentIndex) -> Option<Cow<'a, Observation>> {
-    input.observations.last(environment, &|boundary| matches!(boundary, Boundary::Final { serving: true, .. }))
+pub(super) fn serving_side(observations: &dyn Readings, environment: EnvironmentIndex) -> Option<Fetched<'_>> {
+    observations.last(environment, &|boundary| matches!(boundary, Boundary::Final { serving: true, .. }))
 }
 
 /// The final reading of the region that does not serve the environment.
-pub(super) fn other_side<'a>(input: &Input<'a>, environment: EnvironmentIndex) -> Option<Cow<'a, Observation>> {
-    input.observations.last(environment, &|boundary| matches!(boundary, Boundary::Final { serving: false, .. }))
+pub(super) fn other_side(observations: &dyn Readings, environment: EnvironmentIndex) -> Option<Fetched<'_>> {
+    observations.last(environment, &|boundary| matches!(boundary, Boundary::Final { serving: false, .. }))
 }
 
 /// This pass over the region that serves the environment at the end.
-pub(super) fn serving<'a>(
-    input: &Input<'a>,
-    environment: EnvironmentIndex,
-    wanted: u8,
-) -> Option<Cow<'a, Observation>> {
-    input.observations.last(environment, &|boundary| is_pass(boundary, wanted))
+pub(super) fn serving(observations: &dyn Readings, environment: EnvironmentIndex, wanted: u8) -> Option<Fetched<'_>> {
+    observations.last(environment, &|boundary| is_pass(boundary, wanted))
 }
 
 /// Whether a boundary is this pass over the region that serves at the end.

@@ -1,52 +1,75 @@
 //! Both regions of an environment that ended protected, laid beside each other: every row, version and delete marker that
 //! one side alone has. What the serving side holds is laid beside the ledger by the fates; so all three agree, or it is told.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt};
 
-use super::{input::Input, passes, readings};
-use crate::model::{
-    event::What,
-    measure::RegionsCompared,
-    observation::{Content, FilesSnapshot, ObjectReference, Observation, SqlSnapshot},
-    operation::EnvironmentIndex,
-    token::Seen,
+use super::{hash::hash, readings};
+use crate::{
+    ledger::{Fetched, Readings},
+    model::{
+        event::{Event, What},
+        measure::RegionsCompared,
+        observation::{Content, FilesSnapshot, ObjectReference, Observation, SqlSnapshot},
+        operation::EnvironmentIndex,
+        token::Seen,
+    },
 };
 
 /// Differences told of one environment.
 const EXAMPLES_MAX: usize = 5;
 
-/// The comparison; `None` if the platform did not say at the end that the environment is protected. `serving`: the last
-/// reading of the serving side, given away, so that only one reading at a time is in memory unless both differ.
-pub(super) fn compare(
-    input: &Input<'_>,
-    environment: EnvironmentIndex,
-    serving: Option<Cow<'_, Observation>>,
-) -> Option<RegionsCompared> {
-    let direction = input.events.iter().rev().find_map(|event| match &event.what {
+/// What was found of the direction of replication; `None` if the platform did not say at the end that the environment is
+/// protected, so that there is nothing to compare.
+pub(super) fn direction(events: &[Event], environment: EnvironmentIndex) -> Option<Vec<String>> {
+    events.iter().rev().find_map(|event| match &event.what {
         What::Direction { environment: of, wrong, .. } if *of == environment => Some(wrong.clone()),
         _ => None,
-    })?;
+    })
+}
+
+/// The comparison. `here`: what the last reading of the serving side comes to, so that only one reading at a time is in
+/// memory unless both differ: what differs is looked for then.
+pub(super) fn compare(
+    observations: &dyn Readings,
+    environment: EnvironmentIndex,
+    direction: Vec<String>,
+    here: Result<Sum, String>,
+) -> RegionsCompared {
     let mut compared = RegionsCompared { environment, direction, ..RegionsCompared::default() };
-    let here = whole(serving.as_deref()).map(hashes);
-    drop(serving);
-    let other = readings::other_side(input, environment);
-    match here.and_then(|here| Ok((here, whole(other.as_deref())?))) {
+    let other = readings::other_side(observations, environment);
+    let other = other.as_ref().map(Fetched::observation);
+    match here.and_then(|here| Ok((here, whole(other.as_ref())?))) {
         Ok((here, stores)) => {
-            let differing = differing(here, hashes(stores));
-            // Only what differs is put into words; the serving side is fetched once more for it.
-            let serving = if differing.is_empty() { None } else { readings::serving_side(input, environment) };
-            let sides = [(whole(serving.as_deref()), 1), (Ok(stores), -1)];
-            let sides = sides.into_iter().filter_map(|(stores, sign)| Some((stores.ok()?, sign)));
-            lay_beside(sides, &differing, &mut compared);
+            // What differs is looked for, and put into words, only if something does; the serving side is fetched once
+            // more for it.
+            let differ = here != sum_of(stores);
+            let serving = differ.then(|| readings::serving_side(observations, environment)).flatten();
+            let serving = serving.as_ref().map(Fetched::observation);
+            match differ.then(|| whole(serving.as_ref())).transpose() {
+                Ok(serving) => lay_beside(serving.map(|serving| [serving, stores]), &mut compared),
+                Err(why) => compared.unread = Some(why),
+            }
         }
         Err(why) => compared.unread = Some(why),
     }
-    Some(compared)
+    compared
 }
 
-type Stores<'a> = (&'a SqlSnapshot, &'a FilesSnapshot);
+/// What a side comes to; or why that is not known.
+pub(super) fn sum(observation: Option<&Observation<&str>>) -> Result<Sum, String> {
+    whole(observation).map(sum_of)
+}
 
-fn whole(observation: Option<&Observation>) -> Result<Stores<'_>, String> {
+/// How many things a side has, and the sum of their hashes: equal for two sides that have the same.
+pub(super) type Sum = (usize, u64);
+
+fn sum_of(stores: Stores<'_>) -> Sum {
+    things(stores).fold((0, 0), |(count, sum), thing| (count + 1, sum.wrapping_add(hash(thing))))
+}
+
+type Stores<'a> = (&'a SqlSnapshot<&'a str>, &'a FilesSnapshot<&'a str>);
+
+fn whole<'a>(observation: Option<&'a Observation<&'a str>>) -> Result<Stores<'a>, String> {
     let observation = observation.ok_or("one of the regions was not read at the end")?;
     match (observation.sql.whole(), observation.files.whole()) {
         (Some(rows), Some(versions)) => Ok((rows, versions)),
@@ -57,33 +80,30 @@ fn whole(observation: Option<&Observation>) -> Result<Stores<'_>, String> {
 /// One thing that a side has.
 #[derive(Hash)]
 enum Thing<'a> {
-    History(&'a Seen, &'a str, Option<&'a Seen>),
-    Data(&'a str, &'a Seen, &'a str, Option<&'a ObjectReference>),
+    History(Seen<&'a str>, &'a str, Option<Seen<&'a str>>),
+    Data(&'a str, Seen<&'a str>, &'a str, Option<ObjectReference<&'a str>>),
     Account(u32, i64),
-    Leg(&'a Seen, u32, i64),
+    Leg(Seen<&'a str>, u32, i64),
     Version(&'a str, &'a str, Option<&'a str>),
     Marker(&'a str, &'a str),
 }
 
 fn things<'a>((sql, files): Stores<'a>) -> impl Iterator<Item = Thing<'a>> {
-    let history = sql.history.iter().map(|row| Thing::History(&row.token, &row.key, row.prev.as_ref()));
-    let data = sql.data.iter().map(|row| Thing::Data(&row.key, &row.token, &row.value, row.object.as_ref()));
+    let history = sql.history.iter().map(|row| Thing::History(row.token, row.key, row.prev));
+    let data = sql.data.iter().map(|row| Thing::Data(row.key, row.token, row.value, row.object));
     let accounts = sql.accounts.iter().map(|(account, balance)| Thing::Account(*account, *balance));
-    let legs = sql.legs.iter().map(|leg| Thing::Leg(&leg.token, leg.account, leg.amount));
+    let legs = sql.legs.iter().map(|leg| Thing::Leg(leg.token, leg.account, leg.amount));
     let versions = files.versions.iter().map(|version| match &version.content {
-        Content::DeleteMarker => Thing::Marker(&version.object_key, &version.version_id),
-        Content::Body { sha256, .. } => Thing::Version(&version.object_key, &version.version_id, Some(sha256)),
-        Content::Unreadable(_) => Thing::Version(&version.object_key, &version.version_id, None),
+        Content::DeleteMarker => Thing::Marker(version.object_key, version.version_id),
+        Content::Body { sha256, .. } => Thing::Version(version.object_key, version.version_id, Some(sha256)),
+        Content::Unreadable(_) => Thing::Version(version.object_key, version.version_id, None),
     });
     history.chain(data).chain(accounts).chain(legs).chain(versions)
 }
 
 /// The hash of each thing that a side has, sorted.
 fn hashes(stores: Stores<'_>) -> Vec<u64> {
-    let (sql, files) = stores;
-    let rows = sql.history.len() + sql.data.len() + sql.accounts.len() + sql.legs.len();
-    let mut hashes = Vec::with_capacity(rows + files.versions.len());
-    hashes.extend(things(stores).map(passes::hash));
+    let mut hashes: Vec<u64> = things(stores).map(hash).collect();
     hashes.sort_unstable();
     hashes
 }
@@ -102,12 +122,14 @@ fn differing(here: Vec<u64>, there: Vec<u64>) -> Vec<u64> {
     }
 }
 
-fn lay_beside<'a>(sides: impl Iterator<Item = (Stores<'a>, i64)>, differing: &[u64], into: &mut RegionsCompared) {
+/// `sides`: the serving one and the other, if they are known to differ.
+fn lay_beside(sides: Option<[Stores<'_>; 2]>, into: &mut RegionsCompared) {
     let mut rows = Tally::default();
     let mut versions = Tally::default();
     let mut markers = Tally::default();
-    for (stores, sign) in sides.filter(|_| !differing.is_empty()) {
-        for thing in things(stores).filter(|thing| differing.binary_search(&passes::hash(thing)).is_ok()) {
+    let differing = sides.map(|[here, there]| differing(hashes(here), hashes(there))).unwrap_or_default();
+    for (stores, sign) in sides.into_iter().flatten().zip([1, -1]) {
+        for thing in things(stores).filter(|thing| differing.binary_search(&hash(thing)).is_ok()) {
             let tally = match thing {
                 Thing::Version(..) => &mut versions,
                 Thing::Marker(..) => &mut markers,

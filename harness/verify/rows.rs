@@ -26,7 +26,7 @@ pub(super) enum Legs {
 
 /// What a reading of the database holds of each write and key.
 pub(super) struct Rows<'a> {
-    pub snapshot: &'a SqlSnapshot,
+    pub snapshot: &'a SqlSnapshot<&'a str>,
     /// History rows of each write.
     pub copies: Vec<u32>,
     /// Data rows that name each write, of whatever key.
@@ -38,18 +38,18 @@ pub(super) struct Rows<'a> {
     /// Writes whose history row says the same of what stood there before as another's.
     pub forks: Vec<u32>,
     /// History rows of writes whose earlier link nobody issued.
-    pub strange_prev: Vec<(u32, &'a Seen)>,
+    pub strange_prev: Vec<(u32, Seen<&'a str>)>,
     /// Row of the data, of each key; [`NONE`] if there is none.
     data: Vec<u32>,
     /// Whose token that row holds; [`STRANGE`] if nobody's here.
     pub holder: Vec<u32>,
     /// Tokens that nobody issued, one for each row counted as foreign.
-    pub foreign: Vec<&'a Seen>,
+    pub foreign: Vec<Seen<&'a str>>,
     flags: Vec<u8>,
 }
 
 impl<'a> Rows<'a> {
-    pub fn new(writes: &Writes<'_>, snapshot: &'a SqlSnapshot) -> Self {
+    pub fn new(writes: &Writes<'_>, snapshot: &'a SqlSnapshot<&'a str>) -> Self {
         let (ops, keys) = (writes.len(), writes.keys());
         let mut rows = Self {
             snapshot,
@@ -73,7 +73,7 @@ impl<'a> Rows<'a> {
     fn history(&mut self, writes: &Writes<'_>) {
         for row in &self.snapshot.history {
             let Some(number) = writes.seen(&row.token) else {
-                self.foreign.push(&row.token);
+                self.foreign.push(row.token);
                 continue;
             };
             let place = number as usize;
@@ -95,7 +95,7 @@ impl<'a> Rows<'a> {
                 }
                 None => {
                     self.prev[place] = STRANGE;
-                    self.strange_prev.push((number, before));
+                    self.strange_prev.push((number, *before));
                 }
             }
         }
@@ -107,9 +107,9 @@ impl<'a> Rows<'a> {
             let holder = writes.seen(&row.token);
             match holder {
                 Some(number) => self.held[number as usize] += 1,
-                None => strange.push(&row.token),
+                None => strange.push(row.token),
             }
-            if let Some(key) = writes.key(&row.key, holder).map(|key| key as usize)
+            if let Some(key) = writes.key(row.key, holder).map(|key| key as usize)
                 && self.data[key] == NONE
             {
                 self.data[key] = place as u32;
@@ -118,7 +118,7 @@ impl<'a> Rows<'a> {
         }
         // One data row goes with a history row of the same token; the others are rows of their own.
         strange.sort_unstable();
-        let mut known: Vec<&Seen> = self.foreign.clone();
+        let mut known: Vec<Seen<&str>> = self.foreign.clone();
         known.sort_unstable();
         let mut last = None;
         for token in strange {
@@ -134,7 +134,7 @@ impl<'a> Rows<'a> {
         let mut strange = Vec::new();
         for leg in &self.snapshot.legs {
             let Some(number) = writes.seen(&leg.token) else {
-                strange.push(&leg.token);
+                strange.push(leg.token);
                 continue;
             };
             let bit = match writes.intent(number).transfer {
@@ -147,13 +147,13 @@ impl<'a> Rows<'a> {
         }
         strange.sort_unstable();
         strange.dedup();
-        let mut known: Vec<&Seen> = self.foreign.clone();
+        let mut known: Vec<Seen<&str>> = self.foreign.clone();
         known.sort_unstable();
         self.foreign.extend(strange.into_iter().filter(|token| known.binary_search(token).is_err()));
     }
 
     /// The data row of a key.
-    pub fn data_row(&self, key: u32) -> Option<&'a DataRow> {
+    pub fn data_row(&self, key: u32) -> Option<&'a DataRow<&'a str>> {
         self.snapshot.data.get(self.data[key as usize] as usize)
     }
 

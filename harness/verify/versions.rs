@@ -21,27 +21,30 @@ const MARKED: u8 = 8;
 /// A data row refers to the object.
 const REFERENCED: u8 = 16;
 
+/// Rows' references to objects that cannot be read, with whether the platform says so.
+pub(super) type Dangling<'a> = Vec<(&'a ObjectReference<&'a str>, bool)>;
+
 /// What a reading of the bucket holds of each write.
 pub(super) struct Versions<'a> {
-    pub snapshot: &'a FilesSnapshot,
+    pub snapshot: &'a FilesSnapshot<&'a str>,
     flags: Vec<u8>,
     /// Versions with a body of each write's object, the pinned one and others.
     bodies: Vec<u32>,
     /// Versions with a body under object keys that nobody here intended.
-    pub foreign: Vec<&'a ObjectVersion>,
+    pub foreign: Vec<&'a ObjectVersion<&'a str>>,
     /// Of these, the ones that no delete marker hides.
     pub foreign_orphans: u64,
 }
 
 impl<'a> Versions<'a> {
     /// `rows`: the same side's database, if it could be read.
-    pub fn new(writes: &Writes<'_>, rows: Option<&Rows<'_>>, snapshot: &'a FilesSnapshot) -> Self {
+    pub fn new(writes: &Writes<'_>, rows: Option<&Rows<'_>>, snapshot: &'a FilesSnapshot<&'a str>) -> Self {
         let count = writes.len();
         let mut versions =
             Self { snapshot, flags: vec![0; count], bodies: vec![0; count], foreign: Vec::new(), foreign_orphans: 0 };
         for row in rows.iter().flat_map(|rows| &rows.snapshot.data) {
             let Some(object) = &row.object else { continue };
-            if let Some(number) = writes.object(&object.object_key, writes.seen(&row.token)) {
+            if let Some(number) = writes.object(object.object_key, writes.seen(&row.token)) {
                 versions.flags[number as usize] |= REFERENCED;
             }
         }
@@ -51,15 +54,15 @@ impl<'a> Versions<'a> {
                 Content::Body { token: Some(token), .. } => writes.seen(token),
                 _ => None,
             };
-            match (writes.object(&version.object_key, guess), &version.content) {
+            match (writes.object(version.object_key, guess), &version.content) {
                 (Some(number), Content::DeleteMarker) => versions.flags[number as usize] |= MARKED,
-                (None, Content::DeleteMarker) => strange_markers.push(&*version.object_key),
+                (None, Content::DeleteMarker) => strange_markers.push(version.object_key),
                 (Some(number), _) => versions.body(writes, rows, number, version),
                 (None, _) => versions.foreign.push(version),
             }
         }
         strange_markers.sort_unstable();
-        let mut orphans: Vec<&str> = versions.foreign.iter().map(|version| &*version.object_key).collect();
+        let mut orphans: Vec<&str> = versions.foreign.iter().map(|version| version.object_key).collect();
         orphans.sort_unstable();
         orphans.dedup();
         orphans.retain(|key| strange_markers.binary_search(key).is_err());
@@ -67,10 +70,10 @@ impl<'a> Versions<'a> {
         versions
     }
 
-    fn body(&mut self, writes: &Writes<'_>, rows: Option<&Rows<'_>>, number: u32, version: &ObjectVersion) {
+    fn body(&mut self, writes: &Writes<'_>, rows: Option<&Rows<'_>>, number: u32, version: &ObjectVersion<&str>) {
         self.bodies[number as usize] += 1;
         let flags = &mut self.flags[number as usize];
-        let is_pinned = pinned(writes, rows, number).is_none_or(|pinned| *pinned == *version.version_id);
+        let is_pinned = pinned(writes, rows, number).is_none_or(|pinned| pinned == version.version_id);
         if is_pinned && *flags & PRESENT == 0 {
             *flags |= PRESENT;
             if let Content::Body { sha256, bytes, .. } = &version.content {
@@ -100,12 +103,7 @@ impl<'a> Versions<'a> {
 
     /// Rows whose object version cannot be read here, with whether the platform says so. `skip` leaves out rows of writes
     /// that were under way.
-    pub fn dangling<'r>(
-        &self,
-        writes: &Writes<'_>,
-        rows: &Rows<'r>,
-        skip: impl Fn(u32) -> bool,
-    ) -> Vec<(&'r ObjectReference, bool)> {
+    pub fn dangling<'r>(&self, writes: &Writes<'_>, rows: &Rows<'r>, skip: impl Fn(u32) -> bool) -> Dangling<'r> {
         let mut dangling = Vec::new();
         let mut others: Option<Table<(&str, &str), bool>> = None;
         for row in &rows.snapshot.data {
@@ -114,15 +112,15 @@ impl<'a> Versions<'a> {
             if writer.is_some_and(&skip) {
                 continue;
             }
-            let own = writes.object(&object.object_key, writer);
+            let own = writes.object(object.object_key, writer);
             let pin = own.and_then(|number| pinned(writes, None, number));
             let readable = match own {
-                Some(number) if pin.is_some_and(|pin| *pin == *object.version_id) => {
+                Some(number) if pin.is_some_and(|pin| pin == object.version_id) => {
                     self.flags[number as usize] & READABLE != 0
                 }
                 _ => {
                     let others = others.get_or_insert_with(|| self.readable());
-                    others.get(&(&*object.object_key, &*object.version_id)).copied().unwrap_or(false)
+                    others.get(&(object.object_key, object.version_id)).copied().unwrap_or(false)
                 }
             };
             if !readable {
@@ -136,7 +134,7 @@ impl<'a> Versions<'a> {
         let mut readable = table(self.snapshot.versions.len());
         for version in &self.snapshot.versions {
             let whole = matches!(version.content, Content::Body { .. });
-            readable.insert((&*version.object_key, &*version.version_id), whole);
+            readable.insert((version.object_key, version.version_id), whole);
         }
         readable
     }
@@ -151,7 +149,7 @@ fn pinned<'w>(writes: &'w Writes<'_>, rows: Option<&'w Rows<'_>>, number: u32) -
     if op.key == NONE || rows.holder[op.key as usize] != number {
         return None;
     }
-    rows.data_row(op.key)?.object.as_ref().map(|object| &*object.version_id)
+    rows.data_row(op.key)?.object.as_ref().map(|object| object.version_id)
 }
 
 fn fits(intent: &Intent, sha256: &str, bytes: u64) -> bool {

@@ -1,7 +1,7 @@
 //! The writes of one environment as the ledger has them, in compact arrays. Everything else speaks of a write by its
 //! place here.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use super::hash::{Table, table};
 use crate::{
@@ -54,7 +54,7 @@ pub(super) struct Writes<'a> {
     of_intent: Vec<u32>,
     keys: Table<&'a str, u32>,
     /// Made when it is first asked for.
-    objects: OnceCell<Table<&'a str, u32>>,
+    objects: OnceLock<Table<&'a str, u32>>,
     /// Writes of key `k`, in the order of the ledger, are `of_key[first[k]..first[k + 1]]`.
     first: Vec<u32>,
     of_key: Vec<u32>,
@@ -70,7 +70,7 @@ impl<'a> Writes<'a> {
             transfers: Vec::new(),
             of_intent: vec![NONE; history.intents.len()],
             keys: table(count),
-            objects: OnceCell::new(),
+            objects: OnceLock::new(),
             first: Vec::new(),
             of_key: Vec::new(),
         };
@@ -163,7 +163,7 @@ impl<'a> Writes<'a> {
     }
 
     /// The write that a token as found names, if it is one of ours.
-    pub fn seen(&self, seen: &Seen) -> Option<u32> {
+    pub fn seen<S>(&self, seen: &Seen<S>) -> Option<u32> {
         match seen {
             Seen::Token(token) => self.find(token),
             Seen::Foreign(_) => None,

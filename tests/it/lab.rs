@@ -271,3 +271,16 @@ async fn what_has_no_replica_is_upgraded_by_hand_and_then_switched() {
     assert!(stage.expect(0, &planned).contains("(planned-failover) is completed"));
     stage.expect(0, &["down"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sabotaged_platform_is_not_kept_standing() {
+    let _turn = alone().await;
+    let stage = Stage::set().await;
+    for sabotage in ["skip-fence", "no-notice"] {
+        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("scenarios/sabotage/{sabotage}.yaml"));
+        let told = stage.expect(64, &["run", &file.display().to_string(), "--keep"]);
+        assert!(told.contains("a platform that is sabotaged is for drills alone"), "{told}");
+    }
+    assert!(stage.standing().is_empty(), "{:?}", stage.standing());
+    stage.wait_until_empty("a refused lab");
+}

@@ -288,7 +288,8 @@ pub struct Finished {
 
 impl Finished {
     pub fn verify(&self) -> Measures {
-        verify(&Input {
+        let finals = || Finals::of(1, &self.events, &self.observations);
+        let input = Input {
             run: RUN,
             environments: &["sales".parse().unwrap()],
             history: &self.history,
@@ -299,7 +300,8 @@ impl Finished {
             deadline: Duration::from_secs(2),
             account_balance: BALANCE,
             end: self.end,
-        })
+        };
+        verify(&input, finals)
     }
 
     /// Alters both final readings in the same way.

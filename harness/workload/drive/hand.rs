@@ -84,7 +84,7 @@ impl Hand {
             sent: self.desk.now(),
             kind: wanted.kind,
             lane: self.lane,
-            key: wanted.key.clone(),
+            key: (*wanted.key).into(),
             contended: wanted.contended,
             file,
             transfer: wanted.transfer,
@@ -159,7 +159,7 @@ impl Hand {
 
     fn read(&self, token: Token, kind: OpKind, key: Box<str>, contended: bool, file: Option<FileIntent>) -> Intent {
         let (environment, sent) = (self.desk.environment(), self.desk.now());
-        Intent { token, environment, sent, kind, lane: self.lane, key, contended, file, transfer: None }
+        Intent { token, environment, sent, kind, lane: self.lane, key: key.into(), contended, file, transfer: None }
     }
 
     /// What the client was told by Postgres. Acknowledged writes alone show a change of side, since a standby may answer
