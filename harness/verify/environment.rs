@@ -7,6 +7,7 @@ use super::{
     client_reads::{self, Read},
     fate::{Fate, Fates, Past},
     fate_files, fate_rows,
+    features::Told,
     findings::Findings,
     input::Input,
     interruption::Probes,
@@ -52,9 +53,12 @@ pub(super) fn verify(input: &Input<'_>, environment: EnvironmentIndex, measures:
     std::thread::scope(|scope| {
         // Laying the last readings side by side needs nothing of the judging, and takes as long.
         let mut finals = Some(scope.spawn(|| Finals::of(input, environment)));
+        let mut told = Told::new(input, environment);
         for switch in &switches {
+            told.until(switch, &writes, &past.rows);
             subject.event(switch, &mut past, || finals.take().map(joined).unwrap_or_default(), measures);
         }
+        measures.features.extend(told.periods());
     });
 }
 
