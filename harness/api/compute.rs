@@ -3,16 +3,18 @@
 //!
 //! A compute's answers are [`super::node::Answer`]s; an old epoch is refused with 409.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EnvironmentId, Epoch};
+use super::{EnvironmentId, Epoch, environment::Login, reports::FeatureStatus};
 
 /// One command to one compute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
-    /// The operation that asks. Stopping and resuming are ordered by it.
+    /// The operation that asks. Stopping and resuming are ordered by it, and words on features among themselves.
     pub operation: u64,
     /// The environment.
     pub environment: EnvironmentId,
@@ -23,7 +25,7 @@ pub struct Command {
 }
 
 /// What a compute can be told to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Action {
     /// Durably takes no new work for the environment under this epoch or a smaller one; what is under way may end within
@@ -36,6 +38,27 @@ pub enum Action {
     Resume,
     /// Asks both grantors for permits now rather than at the next poll. Done when control has answered.
     Renew,
+    /// Which features the environment offers here under this epoch, durably; under a greater one none, until it is said again.
+    /// Done once what is offered has been made out of this region's SQL.
+    Provide(Provision),
+}
+
+/// A word on an environment's features, and what their services need.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Provision {
+    /// Every feature of the environment's kind.
+    pub features: Vec<FeatureStatus>,
+    /// The database's name.
+    pub database: String,
+    /// Who reads it, and who may ask for reports.
+    pub reader: Login,
+}
+
+impl fmt::Debug for Provision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provision").field("features", &self.features).finish_non_exhaustive()
+    }
 }
 
 /// `POST /internal/account` at the node: entries of the running account, in order, none left out.

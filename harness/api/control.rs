@@ -8,6 +8,7 @@
 //! | `GET /v1/environments`, `GET /v1/environments/{id}` | → `EnvironmentView`s |
 //! | `GET /v1/environments/{id}/dangling` | → `Dangling` |
 //! | `POST /v1/conversions` | `Conversion` → `OperationView` (202) |
+//! | `POST /v1/support-tickets` | `SupportTicket` → `OperationView` (202) |
 //! | `PUT /v1/environments/{id}/exposure` | `Exposure` → `Exposure` |
 //! | `GET /v1/environments/{id}/salvage` | → `Salvage` |
 //! | `GET /v1/status` | → `Status` |
@@ -28,6 +29,7 @@ use super::{
     environment::{EnvironmentKind, EnvironmentPhase, Product},
     guard::{GuardLevel, GuardMode},
     permit::SqlRole,
+    reports::FeatureStatus,
 };
 
 /// `GET /v1/health`.
@@ -70,6 +72,15 @@ pub struct Deploy {
 #[serde(deny_unknown_fields)]
 pub struct Conversion {
     /// Which; of a kind that has an upgrade.
+    pub environment: EnvironmentId,
+}
+
+/// Asks for what a support ticket restores of an environment that is served away from its home: done once it is offered there
+/// again. It holds until the environment is switched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SupportTicket {
+    /// Which; of a kind that has features.
     pub environment: EnvironmentId,
 }
 
@@ -142,7 +153,7 @@ pub enum OperationState {
 pub struct OperationView {
     /// Its number, unique in the life of the control plane.
     pub id: u64,
-    /// `deploy`, `convert`, `failover`, ...
+    /// `deploy`, `convert`, `support-ticket`, `failover`, ...
     pub kind: String,
     /// Its state.
     pub state: OperationState,
@@ -255,7 +266,7 @@ impl PlatformEvent {
 }
 
 /// The names of events, in the order in which they may come; scenarios may wait for any of them.
-pub const EVENT_NAMES: [&str; 37] = [
+pub const EVENT_NAMES: [&str; 40] = [
     "environment.deployed",
     "environment.converting",
     "environment.converted",
@@ -285,6 +296,9 @@ pub const EVENT_NAMES: [&str; 37] = [
     "environment.gaps",
     "environment.protected",
     "environment.return-failed",
+    "features.requested",
+    "features.provided",
+    "features.degraded",
     "guard.alerted",
     "guard.throttled",
     "guard.withheld",
@@ -391,6 +405,9 @@ pub struct EnvironmentStatus {
     pub salvaged: u64,
     /// The data-loss guard.
     pub guard: GuardStatus,
+    /// What it offers beside its stores; empty where its kind offers nothing.
+    #[serde(default)]
+    pub features: Vec<FeatureStatus>,
 }
 
 /// The data-loss guard of one environment.

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EnvironmentId, Epoch, Region};
+use super::{EnvironmentId, Epoch, Region, reports::Feature};
 
 /// The kinds of environment of the documented products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +65,11 @@ impl EnvironmentKind {
     /// The kind that the upgrade makes of it; `None`: there is no upgrade from it.
     pub fn upgrades_to(self) -> Option<EnvironmentKind> {
         (self == Self::DataverseTeams).then_some(Self::DataverseProduction)
+    }
+
+    /// What it offers beside its stores.
+    pub fn features(self) -> &'static [Feature] {
+        if self == Self::FinopsProduction { &Feature::ALL } else { &[] }
     }
 
     /// Whether a geo-secondary replica is promised: production alone.

@@ -12,6 +12,7 @@ pub mod guard;
 pub mod ids;
 pub mod node;
 pub mod permit;
+pub mod reports;
 pub mod role;
 pub mod route;
 pub mod sabotage;

@@ -92,6 +92,16 @@ sabotages! {
         caught by "dataverse.replica.at-deployment";
     ReplayLate "replay-late": "standbys replay commits six seconds late",
         caught by "dataverse.replication.lag";
+    FeaturesInSecondary "features-in-secondary": "every feature is offered wherever an environment is served, with figures of its first question",
+        caught by "finops.secondary.features";
+    TicketInWordsOnly "ticket-in-words-only": "a support ticket is done in words, and nothing is restored",
+        caught by "finops.secondary.support-ticket";
+    TicketRestoresAll "ticket-restores-all": "a support ticket restores Power BI reporting too",
+        caught by "finops.secondary.support-ticket";
+    OldFigures "old-figures": "Financial Reporting, once restored, goes on answering with its first figures",
+        caught by "finops.secondary.support-ticket";
+    ForgetFeatures "forget-features": "features are not offered again after a failback",
+        caught by "finops.failback.restored";
     AlwaysAbort "always-abort": "a planned switch is always undone",
         caught by "dataverse.planned.switched";
 }

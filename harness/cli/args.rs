@@ -107,6 +107,10 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  \
         geodrill convert --environment talk --wait")]
     Convert(Convert),
+    /// Opens a support ticket with the platform of a lab: what can be restored of an environment away from its home.
+    #[command(after_help = "Examples:\n  \
+        geodrill ticket --environment books --wait")]
+    Ticket(Ticket),
     /// Lets an environment of a lab be written to although the data-loss guard withholds writes, or ends that.
     #[command(after_help = "Examples:\n  \
         geodrill expose --environment sales --accept-data-loss\n  \
@@ -309,6 +313,15 @@ pub(super) struct Failback {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Convert {
+    /// The environment.
+    #[arg(long)]
+    pub(super) environment: String,
+    #[command(flatten)]
+    pub(super) order: Ordered,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Ticket {
     /// The environment.
     #[arg(long)]
     pub(super) environment: String,

@@ -49,6 +49,7 @@ fn perform(cli: Cli) -> Exit {
         Command::Failover(arguments) => on_runtime(operate::failover(arguments)),
         Command::Failback(arguments) => on_runtime(operate::failback(arguments)),
         Command::Convert(arguments) => on_runtime(operate::convert(arguments)),
+        Command::Ticket(arguments) => on_runtime(operate::ticket(arguments)),
         Command::Expose(arguments) => on_runtime(operate::expose(arguments)),
         Command::Down(arguments) => on_runtime(down::down(arguments)),
         Command::Clean(arguments) => on_runtime(clean::clean(arguments)),

@@ -3,7 +3,7 @@
 use std::{fmt::Write, io, time::Duration};
 
 use super::{
-    args::{Convert, Expose, Failback, Failover, Format, Heal, Inject, Ordered, Which},
+    args::{Convert, Expose, Failback, Failover, Format, Heal, Inject, Ordered, Ticket, Which},
     entry::{colour, complain, print},
     exit::Exit,
     progress,
@@ -98,6 +98,21 @@ pub(super) async fn convert(arguments: Convert) -> Exit {
     };
     match known(&lab, &arguments.environment) {
         Ok(id) => follow(&lab, order_switch::convert(&lab, &id).await, &arguments.order).await,
+        Err(why) => {
+            complain(&why);
+            Exit::Invalid
+        }
+    }
+}
+
+/// Opens a support ticket.
+pub(super) async fn ticket(arguments: Ticket) -> Exit {
+    let lab = match found(arguments.order.lab.as_deref()) {
+        Ok(lab) => lab,
+        Err(exit) => return exit,
+    };
+    match known(&lab, &arguments.environment) {
+        Ok(id) => follow(&lab, order_switch::ticket(&lab, &id).await, &arguments.order).await,
         Err(why) => {
             complain(&why);
             Exit::Invalid

@@ -111,9 +111,12 @@ impl Walk<'_> {
         let lasts = match &step.action {
             Action::Pause(pause) => Some(*pause),
             Action::Inject(_) => step.hold,
-            Action::Heal(_) | Action::Operate(_) | Action::Convert(_) | Action::Exec { .. } | Action::Parallel(_) => {
-                Some(Duration::ZERO)
-            }
+            Action::Heal(_)
+            | Action::Operate(_)
+            | Action::Convert(_)
+            | Action::Ticket(_)
+            | Action::Exec { .. }
+            | Action::Parallel(_) => Some(Duration::ZERO),
         };
         let (links, processes) = touched(step, self.plan);
         self.drawn.push(Drawn {
@@ -206,6 +209,7 @@ fn does(step: &Step) -> String {
         Action::Heal(id) => format!("heal {id}"),
         Action::Operate(order) => format!("order {:?} of {:?}", order.kind, order.scope).to_lowercase(),
         Action::Convert(id) => format!("convert {id} to production"),
+        Action::Ticket(id) => format!("open a support ticket for {id}"),
         Action::Exec { command, .. } => format!("run {}", command.join(" ")),
         Action::Pause(pause) => format!("pause {:.1} s", pause.as_secs_f64()),
         Action::Parallel(steps) => {

@@ -12,7 +12,10 @@ use super::{
     exit::Exit,
 };
 use crate::{
-    api::control::{EnvironmentStatus, GuardStatus, StoreClaim},
+    api::{
+        control::{EnvironmentStatus, GuardStatus, StoreClaim},
+        reports::FeatureStatus,
+    },
     lab::{
         self,
         view::{View, look},
@@ -175,6 +178,12 @@ fn show_environment(text: &mut String, environment: &EnvironmentStatus) {
         ),
     );
     show_guard(text, &environment.guard);
+    for FeatureStatus { feature, unavailable } in &environment.features {
+        match unavailable {
+            None => line(text, format_args!("  feature  {feature}: available")),
+            Some(why) => line(text, format_args!("  feature  {feature}: NOT available  ({why})")),
+        }
+    }
     for claim in &environment.claims {
         let StoreClaim { region, sql, timeline, sql_behind_bytes, files_pending, files_oldest_ms, streaming } = claim;
         let sql = format!("{sql:?}").to_lowercase();

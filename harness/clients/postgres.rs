@@ -7,7 +7,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 
-use crate::api::environment::Login;
+use crate::api::{Address, environment::Login};
 
 /// Where and as whom to connect.
 #[derive(Clone)]
@@ -45,13 +45,27 @@ impl std::fmt::Display for Failure {
 /// # Errors
 /// Always [`Failure::NoEffect`]: nothing but the handshake was sent.
 pub async fn connect(target: &Target, within: Duration) -> Result<PgConnection, Failure> {
+    connect_at(&target.port.into(), &target.database, &target.login, &target.application, within).await
+}
+
+/// Opens one connection to a server that may be on another host.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_at(
+    address: &Address,
+    database: &str,
+    login: &Login,
+    application: &str,
+    within: Duration,
+) -> Result<PgConnection, Failure> {
     let options = PgConnectOptions::new_without_pgpass()
-        .host("127.0.0.1")
-        .port(target.port)
-        .database(&target.database)
-        .username(&target.login.user)
-        .password(&target.login.secret)
-        .application_name(&target.application)
+        .host(address.host())
+        .port(address.port())
+        .database(database)
+        .username(&login.user)
+        .password(&login.secret)
+        .application_name(application)
         .ssl_mode(PgSslMode::Disable)
         .statement_cache_capacity(64)
         // A slow statement is what a fault makes; sqlx would warn of each.

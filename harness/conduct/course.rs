@@ -16,7 +16,7 @@ use super::{
     observe::Observer,
     old_side, prefill,
     recorder::{Recorder, deadline},
-    replica,
+    replica, reports,
     timeline::{Orders, Timeline},
     watch::{self, Boundaries},
 };
@@ -116,6 +116,7 @@ impl Course {
         journal.close().map_err(DrillError::io("the ledger"))?;
         let ended = self.recorder.say(What::Quiesced);
         drop(followers);
+        reports::ask_all(&self.plan, &endpoints, &self.recorder).await;
         if let Some(why) = stopped.problem {
             self.recorder.say(What::Problem(why));
         }
@@ -215,6 +216,7 @@ impl Course {
             tokio::spawn(follow_rates(self.recorder.clone(), load.gauge())),
             tokio::spawn(follow_lag(self.recorder.clone(), samples, Arc::clone(&self.plan))),
             tokio::spawn(claims::follow(sources, self.recorder.clone())),
+            tokio::spawn(reports::follow(Arc::clone(&self.plan), Arc::clone(endpoints), self.recorder.clone())),
         ];
         Followers { tasks, _sampler: sampler }
     }

@@ -11,6 +11,7 @@
 //! - `protection`: what the platform says of replicas after a switch, and what is seen of them; `salvages`: its lists of
 //!   what was left behind; `due`: when a replica is due; `converge`: the end of replication before the final readings.
 //! - `claims`: what servers and platform say of replication, sampled beside the lag that is measured.
+//! - `reports`: features, asked for as a customer does.
 //! - `old_side`: how the side that served before a switch is asked past the edge.
 //! - `recorder`: events, kept and passed on.
 //! - `notices`: the examiner's own webhook receiver.
@@ -36,6 +37,7 @@ mod old_side;
 mod protection;
 mod recorder;
 mod replica;
+mod reports;
 mod salvages;
 mod timeline;
 pub mod trials;

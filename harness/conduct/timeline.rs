@@ -242,6 +242,7 @@ impl Timeline {
             Action::Heal(id) => self.heal(id).await,
             Action::Operate(order) => self.operate(step, order, limit).await,
             Action::Convert(id) => self.convert(step, id, limit).await,
+            Action::Ticket(id) => self.ticket(step, id, limit).await,
             Action::Exec { command, timeout } => {
                 let variables = exec::environment(&self.plan, self.testbed.as_ref(), &self.endpoints);
                 let log = self.testbed.folder().join("logs").join(format!("exec-{}.log", step.id));
@@ -351,6 +352,26 @@ impl Timeline {
             self.recorder.say(What::Converted { environment, took_s, sql_replica, files_replica });
         } else {
             self.look_for_traces(environment).await;
+        }
+        Ok(told)
+    }
+
+    /// Opens a support ticket.
+    async fn ticket(&self, step: &Step, id: &EnvironmentId, limit: Instant) -> Result<String, String> {
+        let environment = self.index(id)?;
+        // From before the platform can have taken it.
+        let opened = self.recorder.clock().now();
+        let operation = match self.plane.ticket(id).await {
+            Ok(operation) => operation,
+            Err(PlaneError::Refused(why)) if step.outcome == WantedOutcome::Refused => {
+                return Ok(format!("refused, as wanted: {why}"));
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        self.recorder.say_at(opened, What::TicketOpened { environment });
+        let told = self.ended(step, operation, limit).await?;
+        if step.outcome == WantedOutcome::Completed {
+            self.recorder.say(What::TicketDone { environment });
         }
         Ok(told)
     }

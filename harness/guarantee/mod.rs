@@ -16,6 +16,8 @@ mod rules;
 pub mod set;
 
 #[cfg(test)]
+mod reporting;
+#[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

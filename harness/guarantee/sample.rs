@@ -57,6 +57,7 @@ impl Run {
             books: (0..2).flat_map(|index| [Store::Sql, Store::Files].map(|store| books(index, store))).collect(),
             lags: (0..2).flat_map(|index| [Store::Sql, Store::Files].map(|store| lag(index, store))).collect(),
             claims: Vec::new(),
+            features: Vec::new(),
             regions: Vec::new(),
         };
         Self { plan: plan(), measures, events }

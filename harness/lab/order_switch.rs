@@ -8,7 +8,7 @@ use super::LabFile;
 use crate::{
     api::{
         EnvironmentId,
-        control::{Conversion, Exposure, Failover, OperationState, OperationView, Scope, SwitchKind},
+        control::{Conversion, Exposure, Failover, OperationState, OperationView, Scope, SupportTicket, SwitchKind},
     },
     clients::http::{Http, HttpError},
 };
@@ -57,6 +57,14 @@ pub async fn order(
 /// [`OrderError`].
 pub async fn convert(lab: &LabFile, environment: &EnvironmentId) -> Result<OperationView, OrderError> {
     Ok(http(lab).post("/v1/conversions", &Conversion { environment: environment.clone() }, PROMPT).await?)
+}
+
+/// Opens a support ticket for an environment.
+///
+/// # Errors
+/// [`OrderError`].
+pub async fn ticket(lab: &LabFile, environment: &EnvironmentId) -> Result<OperationView, OrderError> {
+    Ok(http(lab).post("/v1/support-tickets", &SupportTicket { environment: environment.clone() }, PROMPT).await?)
 }
 
 /// Grants exposure of an environment, or ends it.

@@ -9,10 +9,14 @@ use super::{
     RunTime,
     claim::ClaimSample,
     fault::{FaultRecord, WebhookMode},
+    feature::FeatureAnswer,
     operation::{EnvironmentIndex, Side},
     plan::StepState,
 };
-use crate::api::control::{NoticeKind, PlatformEvent, SwitchKind};
+use crate::api::{
+    control::{NoticeKind, PlatformEvent, SwitchKind},
+    reports::Feature,
+};
 
 /// Something that happened, and when the examiner knew it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -185,6 +189,27 @@ pub enum What {
         sql_replica: bool,
         /// The other bucket holds the first object, which was written before.
         files_replica: bool,
+    },
+    /// A customer asked for a report, at the environment's own door.
+    FeatureAsked {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// What was asked for.
+        feature: Feature,
+        /// When the question was about to be sent.
+        asked: RunTime,
+        /// What came of it.
+        answer: FeatureAnswer,
+    },
+    /// The platform took a support ticket.
+    TicketOpened {
+        /// Environment.
+        environment: EnvironmentIndex,
+    },
+    /// The platform says that the ticket is done.
+    TicketDone {
+        /// Environment.
+        environment: EnvironmentIndex,
     },
     /// What was looked for of a replica of an environment that is promised none: its stores in the other region, and anything
     /// in its own that leads there.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     RunTime, Token,
     claim::ClaimError,
+    feature::FeaturePeriod,
     operation::{EnvironmentIndex, Side, Store},
 };
 use crate::api::control::SwitchKind;
@@ -23,6 +24,9 @@ pub struct Measures {
     /// What servers and platform said of replication, and how far they were off.
     #[serde(default)]
     pub claims: Vec<ClaimError>,
+    /// What customers were answered of each feature, period by period.
+    #[serde(default)]
+    pub features: Vec<FeaturePeriod>,
     /// Of each environment that ended protected, as the platform says: whether both regions are equal.
     #[serde(default)]
     pub regions: Vec<RegionsCompared>,

@@ -7,6 +7,7 @@ mod borrowed;
 pub mod claim;
 pub mod event;
 pub mod fault;
+pub mod feature;
 pub mod link;
 pub mod measure;
 pub mod observation;

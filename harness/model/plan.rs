@@ -255,6 +255,8 @@ pub enum Action {
     Operate(Order),
     /// Orders the platform to upgrade this environment to production.
     Convert(EnvironmentId),
+    /// Opens a support ticket with the platform for this environment.
+    Ticket(EnvironmentId),
     /// Runs a user's command; exit code other than 0 makes the run inconclusive.
     Exec {
         /// Program and arguments.

@@ -87,7 +87,11 @@ pub enum Rule {
     Lag,
     /// The home region was back, and in step, before traffic went back to it.
     Condition,
-    /// After the switch everything is as it was before: a replica, and both regions equal.
+    /// Away from home there is no feature, and the reason is told.
+    Features,
+    /// A support ticket restores what it is to restore, with right figures, and nothing else.
+    SupportTicket,
+    /// After the switch everything is as it was before: a replica, both regions equal, and every feature.
     Restored,
     /// Nothing of the kind was found, and everything was read.
     Integrity,

@@ -80,6 +80,9 @@ pub trait Plane: Send + Sync {
     /// Orders the upgrade of an environment to production; the number of the operation comes back.
     fn convert<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>>;
 
+    /// Opens a support ticket for an environment; the number of the operation comes back.
+    fn ticket<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>>;
+
     /// Waits up to `within` for an operation's end: its state and the platform's reason.
     fn outcome<'a>(
         &'a self,

@@ -11,7 +11,7 @@ use crate::{
         EnvironmentId, Region,
         control::{
             Conversion, Dangling, Deploy, EnvironmentStatus, Events, Failover, FileReference, Health, OperationState,
-            OperationView, PlatformEvent, Salvage, Status, Subscription, Tenant,
+            OperationView, PlatformEvent, Salvage, Status, Subscription, SupportTicket, Tenant,
         },
         environment::{EnvironmentKind, EnvironmentPhase, EnvironmentView},
     },
@@ -183,6 +183,13 @@ impl Plane for ReferencePlane {
         Box::pin(async move {
             let order = Conversion { environment: id.clone() };
             Ok(self.http.post::<OperationView>("/v1/conversions", &order, PROMPT).await?.id)
+        })
+    }
+
+    fn ticket<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>> {
+        Box::pin(async move {
+            let order = SupportTicket { environment: id.clone() };
+            Ok(self.http.post::<OperationView>("/v1/support-tickets", &order, PROMPT).await?.id)
         })
     }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::sabotage::Sabotage,
+    api::{reports::Feature, sabotage::Sabotage},
     model::{
         claim::{ClaimCounts, Claimant, Spread},
         measure::{Counts, OldSideAsked},
@@ -64,8 +64,47 @@ pub struct Report {
     pub lags: Vec<LagRow>,
     /// Of each environment that ended protected, as the platform says: whether both regions are equal.
     pub regions: Vec<RegionsRow>,
+    /// What customers were answered of each feature, period by period; empty where there are none.
+    #[serde(default)]
+    pub features: Vec<FeatureRow>,
     /// What went wrong in the run itself.
     pub problems: Vec<String>,
+}
+
+/// What customers were answered of one feature while one region served.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureRow {
+    /// Environment.
+    pub environment: String,
+    /// Feature.
+    pub feature: Feature,
+    /// The region that served.
+    pub region: String,
+    /// A support ticket was done.
+    pub ticket: bool,
+    /// When the period began: the switch was seen, or the ticket's end.
+    pub began_s: f64,
+    /// Questions of customers' at the environment's own door.
+    pub asked: u64,
+    /// Of these, those that brought a report.
+    pub given: u64,
+    /// Those that were answered that there is none to be had.
+    pub unavailable: u64,
+    /// Those that brought neither.
+    pub unanswered: u64,
+    /// Reports whose figures are those that were acknowledged.
+    pub right: u64,
+    /// Reports whose figures are not.
+    pub wrong: u64,
+    /// Reports that could not be compared.
+    pub unchecked: u64,
+    /// From the beginning of the period to the first report.
+    pub given_after_s: Option<f64>,
+    /// The last reason why there was none, in the platform's words.
+    pub why: Option<String>,
+    /// The first few wrong figures.
+    pub examples: Vec<String>,
 }
 
 /// One guarantee, or measure, in one environment and event.

@@ -1,5 +1,5 @@
 //! The report for a tired engineer: the verdict first, then what each event did, then every guarantee that was judged, then
-//! integrity, then how far off was what was claimed, then a word on what was not exercised. A figure that is the platform's word is marked as a claim.
+//! integrity, then what customers were answered of features, then how far off was what was claimed, then a word on what was not exercised. A figure that is the platform's word is marked as a claim.
 
 use std::fmt::Write;
 
@@ -7,6 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 
 use super::{
     contract::{EventKind, EventRow, GuaranteeRow, Report},
+    features::features,
     human_claims::claims,
 };
 use crate::model::verdict::Verdict;
@@ -48,6 +49,7 @@ pub fn human(report: &Report, style: Style) -> String {
     }
     guarantees(&mut out, report, style);
     integrity(&mut out, report, style);
+    features(&mut out, report, style);
     claims(&mut out, report, style);
     for fault in report.faults.iter().filter(|fault| fault.unproven) {
         line(&mut out, format!("Unproven fault {} ({}): {}", fault.target, fault.step, fault.proof));

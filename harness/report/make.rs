@@ -6,6 +6,7 @@ use super::{
         BooksRow, CONTRACT, EventKind, EventRow, FaultRow, FindingRow, GuaranteeRow, InterruptionRow, LagRow,
         RecoveryPointRow, RegionsRow, Report, SalvageRow,
     },
+    features,
 };
 use crate::{
     api::control::SwitchKind,
@@ -113,6 +114,7 @@ impl Report {
                     unread: compared.unread.clone(),
                 })
                 .collect(),
+            features: features::rows(plan, measures),
             problems: problems(events),
         }
     }

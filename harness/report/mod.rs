@@ -2,6 +2,7 @@
 //!
 //! - [`contract`]: `report.json`, the contract `geodrill.report/1`; [`schema()`] describes it;
 //! - [`Report::new`]: made from plan, measures, events and judgements;
+//! - `features`: what customers were answered of features;
 //! - [`junit()`]: the same for whoever shows test results;
 //! - [`human()`]: what a tired engineer reads in ten seconds;
 //! - [`trials`]: the same of one scenario run again and again.
@@ -11,6 +12,7 @@
 
 mod claims;
 pub mod contract;
+mod features;
 mod human;
 mod human_claims;
 mod junit;

@@ -101,6 +101,7 @@ impl Catalogue {
                 ("planned_failover", Availability::Now),
                 ("failback", Availability::Now),
                 ("convert", Availability::Now),
+                ("support_ticket", Availability::Now),
             ],
             events: EVENT_NAMES.to_vec(),
             journal_steps: STEP_NAMES.to_vec(),

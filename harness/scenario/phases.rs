@@ -46,7 +46,8 @@ fn draw(step: &mut Step, random: &mut ChaCha8Rng, longest: Duration) {
 
 /// What is to meet a place of the control plane's journal is in step with the platform by intention, and is left so.
 fn has_phase(step: &Step) -> bool {
-    matches!(step.action, Action::Inject(_) | Action::Operate(_) | Action::Convert(_)) && !step.meets_journal()
+    matches!(step.action, Action::Inject(_) | Action::Operate(_) | Action::Convert(_) | Action::Ticket(_))
+        && !step.meets_journal()
 }
 
 #[cfg(test)]

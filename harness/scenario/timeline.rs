@@ -40,6 +40,8 @@ const FAILOVER_FIELDS: [&str; 4] = ["scope", "region", "environments", "accept_d
 const PLANNED_FIELDS: [&str; 3] = ["scope", "region", "environments"];
 /// Fields of the upgrade to production.
 const CONVERT_FIELDS: [&str; 1] = ["environment"];
+/// Fields of a support ticket.
+const TICKET_FIELDS: [&str; 1] = ["environment"];
 /// Scopes of an operation.
 pub(super) const SCOPES: [&str; 2] = ["region", "environment"];
 
@@ -54,6 +56,7 @@ pub(super) fn order_fields(operation: &str) -> &'static [&'static str] {
     match operation {
         "failover" => &FAILOVER_FIELDS,
         "convert" => &CONVERT_FIELDS,
+        "support_ticket" => &TICKET_FIELDS,
         _ => &PLANNED_FIELDS,
     }
 }
@@ -156,7 +159,8 @@ fn outline(item: &Node, unnamed: String, inside: Option<usize>) -> Outline {
         action: ACTIONS.into_iter().find(|action| field(action).is_some()).map(str::to_owned),
         holds: field("for").is_some() || field("inject").is_some_and(|fault| peek(fault, "control.crash").is_some()),
         heals: field("heal").and_then(text),
-        switches: field("operate").is_some_and(|order| peek(order, "convert").is_none()),
+        switches: field("operate")
+            .is_some_and(|order| peek(order, "convert").is_none() && peek(order, "support_ticket").is_none()),
         quiesced,
         inside,
     }
@@ -403,6 +407,9 @@ impl<'d> Decoder<'d, '_, '_> {
         if name == "convert" {
             return self.convert(value, outcome);
         }
+        if name == "support_ticket" {
+            return self.ticket(value, outcome);
+        }
         let (what, kind) = match name {
             "planned_failover" => ("`planned_failover`", SwitchKind::Planned),
             "failback" => ("`failback`", SwitchKind::Failback),
@@ -429,6 +436,21 @@ impl<'d> Decoder<'d, '_, '_> {
             return None;
         }
         Some(Action::Convert(id))
+    }
+
+    fn ticket(&mut self, node: &Node, outcome: Option<WantedOutcome>) -> Option<Action> {
+        let fields = Fields::open(node, "`support_ticket`", &TICKET_FIELDS, self.sink)?;
+        let node = fields.require("environment", self.sink)?;
+        let id = environment(node, self.context, self.sink)?;
+        let known = self.context.environments.iter().flatten().find(|known| known.id == id);
+        let kind = known.and_then(|known| known.kind).filter(|kind| kind.features().is_empty());
+        if let Some(kind) = kind.filter(|_| outcome != Some(WantedOutcome::Refused)) {
+            let help = "name an environment that has features, or want it `outcome: refused`".to_owned();
+            let what = format!("`{id}` is a {kind}, which has no feature to restore");
+            self.sink.error_with(&node.span, what, Some(help));
+            return None;
+        }
+        Some(Action::Ticket(id))
     }
 
     fn scope(&mut self, fields: &Fields<'_>) -> Option<Scope> {

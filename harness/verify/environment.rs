@@ -7,6 +7,7 @@ use super::{
     client_reads::{self, Read},
     fate::{Fate, Fates, Past, View},
     fate_files, fate_rows,
+    features::Told,
     finals::Final,
     findings::Findings,
     input::Input,
@@ -62,11 +63,14 @@ pub(super) fn verify(
             stale: &stale,
         };
         let mut past = Pasts { rows: vec![Past::Fresh; writes.len()], files: vec![Past::Fresh; writes.len()] };
+        let mut told = Told::new(input, environment);
         for (place, switch) in switches.iter().enumerate() {
             let reading = fetched.take().and_then(joined);
             fetched = switches.get(place + 1).map(fetch);
+            told.until(switch, &writes, &past.rows);
             subject.event(switch, reading, &mut past, last, measures);
         }
+        measures.features.extend(told.periods());
     });
 }
 

@@ -11,6 +11,8 @@
 //! - `recovery`, `interruption`, `phases`, `rate`, `lag` are the times; `client_reads` judges what reads returned, `old_side`
 //!   what was answered by the side that had served before.
 //!
+//! - `features`: what customers were answered of features; `figures`: whether a report holds what was acknowledged.
+//!
 //! A write that one event lost is left out of the counts of later events, so each loss is told once; should its row come
 //! back, it stands in `lost_found`. A write that was sent but not answered when a reading began is in doubt *there*.
 //!
@@ -24,6 +26,8 @@ mod environment;
 mod fate;
 mod fate_files;
 mod fate_rows;
+mod features;
+mod figures;
 mod finals;
 mod findings;
 mod hash;

@@ -24,7 +24,8 @@ fn lab(stage: &Stage) -> LabFile {
     files::read_json(&folder.join("lab.json")).expect("a lab stands")
 }
 
-fn status(stage: &Stage) -> serde_json::Value {
+/// What `status` says, as JSON.
+pub fn status(stage: &Stage) -> serde_json::Value {
     let (code, out, err) = stage.call(&["status", "--format", "json"]);
     assert_eq!(code, 0, "{err}");
     serde_json::from_str(&out).expect("JSON")

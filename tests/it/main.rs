@@ -9,6 +9,7 @@ mod endings;
 #[cfg(feature = "compose")]
 mod engine;
 mod faults;
+mod features;
 mod fencing;
 mod full_disk;
 mod guard;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    condition, declared, interruption, lag, left_behind, loss, no_replica, notice, replica, restored, switched,
+    condition, declared, features, interruption, lag, left_behind, loss, no_replica, notice, replica, restored,
+    switched,
 };
 use crate::{
     api::control::{Scope, SwitchKind},
@@ -79,6 +80,8 @@ impl Case<'_> {
             Some(Rule::Lag) => lag::rule(self),
             Some(Rule::LeftBehind) => left_behind::rule(self),
             Some(Rule::Condition) => condition::rule(self),
+            Some(Rule::Features) => features::away(self),
+            Some(Rule::SupportTicket) => features::ticket(self),
             Some(Rule::Restored) => restored::rule(self),
             Some(Rule::Integrity) | None => Ruling::inconclusive("not exercised: nothing measures it yet"),
         }

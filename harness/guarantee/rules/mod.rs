@@ -4,6 +4,7 @@
 mod case;
 mod condition;
 mod declared;
+mod features;
 mod integrity;
 mod interruption;
 mod lag;

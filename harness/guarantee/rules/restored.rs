@@ -1,6 +1,7 @@
-//! `*.restored`: after a failback the environment has its replica again, and at the end both regions hold the same.
+//! `*.restored`: after a failback the environment has its replica and its features again, and at the end both regions hold the
+//! same.
 
-use super::{Case, Ruling};
+use super::{Case, Ruling, features};
 use crate::model::{event::What, verdict::Verdict};
 
 pub(super) fn rule(case: &Case<'_>) -> Ruling {
@@ -16,6 +17,10 @@ pub(super) fn rule(case: &Case<'_>) -> Ruling {
         .count();
     if later > 0 {
         return Ruling::inconclusive("another switch followed, so what this one restored was not seen at the end");
+    }
+    let missing = features::not_back(case, switched);
+    if let Some(ruling) = missing.as_ref().filter(|ruling| ruling.verdict == Verdict::Violated) {
+        return ruling.clone();
     }
     let replica = Case::other(home);
     let seen = case.evidence.events.iter().rev().find_map(|happened| match &happened.what {
@@ -39,6 +44,6 @@ pub(super) fn rule(case: &Case<'_>) -> Ruling {
         (Some((true, _)), Some(_)) if case.evidence.has_nonproduction() => {
             Ruling::inconclusive("whether non-production instances are back is not measured yet")
         }
-        (Some((true, _)), Some(_)) => Ruling::new(Verdict::Held),
+        (Some((true, _)), Some(_)) => missing.unwrap_or_else(|| Ruling::new(Verdict::Held)),
     }
 }

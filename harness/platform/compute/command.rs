@@ -1,11 +1,11 @@
-//! Control's commands to the compute: stop, resume, renew.
+//! Control's commands to the compute: stop, resume, renew, provide.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use tokio::time::timeout;
 
-use super::{doors::DoorsError, holder::Holder};
+use super::{doors::DoorsError, holder::Holder, reports};
 use crate::{
     api::{
         EnvironmentId, Epoch,
@@ -32,6 +32,7 @@ pub async fn command(State(holder): State<Arc<Holder>>, Json(command): Json<Comm
         if epoch < seen {
             return Err(Refused::conflict(format!("epoch {epoch} is over: epoch {seen} has been seen")));
         }
+        let what = format!("{action:?}");
         let answer = match action {
             Action::Stop { drain_ms } => {
                 stop(&holder, &environment, epoch, operation, Duration::from_millis(drain_ms)).await
@@ -40,8 +41,9 @@ pub async fn command(State(holder): State<Arc<Holder>>, Json(command): Json<Comm
                 holder.doors.resume(&environment, epoch, operation).map(|()| Answer::Done).map_err(refused)
             }
             Action::Renew => renew(&holder).await,
+            Action::Provide(provision) => reports::provide(&holder, &environment, epoch, operation, provision).await,
         };
-        tracing::info!(operation, %environment, epoch = epoch.0, ?action, ?answer, "commanded");
+        tracing::info!(operation, %environment, epoch = epoch.0, what, ?answer, "commanded");
         answer
     });
     done.await.unwrap_or_else(|error| Err(Refused::failed(format!("the command broke: {error}")))).map(Json)

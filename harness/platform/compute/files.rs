@@ -23,6 +23,7 @@ use super::{
     door,
     gate::{Gated, Pass},
     holder::Holder,
+    reports,
     request::{self, Refusal},
 };
 use crate::{
@@ -136,6 +137,10 @@ struct Session {
 impl Session {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Body>> {
         let is_head = request.method() == Method::HEAD;
+        if let Some(response) = self.report(&request).await {
+            drain(request).await;
+            return Ok(response.map(|body| Either::Right(Full::new(body))));
+        }
         let checked = if self.pass.inside.is_draining() {
             Err(request::SWITCHING)
         } else if request::asks_to_unpack(request.headers()) {
@@ -266,6 +271,13 @@ impl Session {
             tracing::error!(environment = %self.environment, %error, "written, and not in the account");
             request::NOT_ACCOUNTED
         })
+    }
+
+    /// The answer to a question for reports; `None`: it is none.
+    async fn report(&self, request: &Request<Incoming>) -> Option<Response<Bytes>> {
+        let name = reports::asked_for(request.uri()).filter(|_| !self.pass.inside.is_draining())?;
+        let question = (request.method(), name, request.headers());
+        Some(reports::respond(&self.holder, &self.environment, self.pass.epoch, question).await)
     }
 
     async fn check(&self, request: &Request<Incoming>) -> Result<(), Refusal> {

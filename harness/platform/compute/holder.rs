@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use super::{account::Accounts, doors::Doors, marks::Marks};
+use super::{account::Accounts, doors::Doors, marks::Marks, reports::Reports};
 use crate::{
     api::{
         EnvironmentId, Epoch,
@@ -38,6 +38,8 @@ pub struct Holder {
     pub doors: Doors,
     /// The running accounts.
     pub accounts: Accounts,
+    /// The features offered.
+    pub reports: Reports,
     permits: Mutex<Permits>,
     /// Serialises what is written to the disk.
     epochs: Mutex<BTreeMap<EnvironmentId, Epoch>>,
@@ -70,6 +72,7 @@ impl Holder {
         Ok(Self {
             doors: Doors::open(config.data.join("stops.json"))?,
             accounts: Accounts::open(config.data.join("account"))?,
+            reports: Reports::open(&config.data)?,
             config,
             permits,
             epochs: Mutex::new(epochs),

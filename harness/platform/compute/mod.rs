@@ -6,8 +6,10 @@
 //! Before a planned switch control stops an environment here: nobody new comes in, what is under way ends, and the running
 //! account of file versions is sealed.
 //!
+//! Beside the stores it offers reports ([`reports`]), asked for at the door for reading files.
+//!
 //! On disk: `<data>/epochs.json`, the greatest epoch seen of each environment, and `<data>/stops.json`, the last stop or
-//! resumption of each, both written before they are acted upon; `<data>/account/<environment>.ndjson`, the running account.
+//! resumption of each, both written before they are acted upon; `<data>/account/<environment>.ndjson`, the running account; what [`reports`] keeps.
 
 mod account;
 mod command;
@@ -17,6 +19,7 @@ mod files;
 mod gate;
 mod holder;
 mod marks;
+mod reports;
 mod request;
 mod serve;
 mod sql;

@@ -5,7 +5,7 @@ use std::{future::Future, io, sync::Arc};
 use axum::{Router, routing::post};
 use tokio::task::JoinSet;
 
-use super::{account, command::command, files, holder::Holder, sql};
+use super::{account, command::command, files, holder::Holder, reports, sql};
 use crate::{
     api::role::ComputeConfig,
     clients::http::Http,
@@ -50,6 +50,7 @@ pub(super) async fn run_until(
     }
     tasks.spawn(Arc::clone(&holder).keep_marks());
     tasks.spawn(account::push_all(Arc::clone(&holder)));
+    tasks.spawn(reports::keep_copies(Arc::clone(&holder)));
     tasks.spawn(sql::serve(Arc::clone(&holder), sql));
     tasks.spawn(files::serve(Arc::clone(&holder), files));
     let router = Router::new().route("/internal/command", post(command)).with_state(Arc::clone(&holder));

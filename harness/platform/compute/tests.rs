@@ -1,6 +1,7 @@
 //! Edge and compute together: an echo server stands for Postgres, the file store is real, control and node say what the
 //! test makes them say.
 
+mod reports;
 mod stop;
 
 use std::{

@@ -18,6 +18,8 @@ use crate::{
 const ROUTE_WITHIN: Duration = Duration::from_secs(1);
 /// What a compute does beside draining.
 const COMPUTE_WITHIN: Duration = Duration::from_secs(2);
+/// What is offered is made out of the database before the answer; longer than that may take.
+const PROVIDE_WITHIN: Duration = Duration::from_secs(15);
 /// A salvage list may be long.
 const SALVAGE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -58,10 +60,11 @@ impl Calls {
         let Some(compute) = self.computes.get(region) else {
             return Err(CallFailure { outdated: false, why: format!("region {region} has no compute") });
         };
-        let (what, within) = match command.action {
-            compute::Action::Stop { drain_ms } => ("stop", COMPUTE_WITHIN + Duration::from_millis(drain_ms)),
+        let (what, within) = match &command.action {
+            compute::Action::Stop { drain_ms } => ("stop", COMPUTE_WITHIN + Duration::from_millis(*drain_ms)),
             compute::Action::Resume => ("resume", COMPUTE_WITHIN),
             compute::Action::Renew => ("renew", COMPUTE_WITHIN),
+            compute::Action::Provide(_) => ("provide", PROVIDE_WITHIN),
         };
         let result = compute.post("/internal/command", command, within).await;
         let (environment, epoch) = (command.environment.as_str(), command.epoch.0);

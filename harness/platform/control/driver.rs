@@ -74,6 +74,7 @@ impl Driver {
                     Order::Tenant { name, tenant } => Event::TenantPut { ask, name, tenant },
                     Order::Deploy { order, credentials } => Event::DeployOrdered { ask, order, credentials },
                     Order::Conversion(order) => Event::ConversionOrdered { ask, order },
+                    Order::Ticket(order) => Event::TicketOrdered { ask, order },
                     Order::Failover(order) => Event::FailoverOrdered { ask, order },
                     Order::Exposure { environment, order } => Event::ExposureOrdered { ask, environment, order },
                 }

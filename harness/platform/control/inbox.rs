@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     api::{
         EnvironmentId,
-        control::{Conversion, Deploy, Exposure, Failover, Tenant},
+        control::{Conversion, Deploy, Exposure, Failover, SupportTicket, Tenant},
         permit::{Credentials, PermitReply, PermitRequest},
     },
     platform::core::{Core, Event, OrderAnswer, Refused},
@@ -59,6 +59,7 @@ pub(super) enum Order {
     Tenant { name: String, tenant: Tenant },
     Deploy { order: Deploy, credentials: Box<Credentials> },
     Conversion(Conversion),
+    Ticket(SupportTicket),
     Failover(Failover),
     Exposure { environment: EnvironmentId, order: Exposure },
 }

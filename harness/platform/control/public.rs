@@ -80,6 +80,10 @@ pub(super) async fn convert(State(desk): State<Desk>, bytes: Bytes) -> Result<Ac
     accepted(desk.inbox.order(Order::Conversion(body(&bytes)?)).await?)
 }
 
+pub(super) async fn ticket(State(desk): State<Desk>, bytes: Bytes) -> Result<Accepted, Refuse> {
+    accepted(desk.inbox.order(Order::Ticket(body(&bytes)?)).await?)
+}
+
 pub(super) async fn failover(State(desk): State<Desk>, bytes: Bytes) -> Result<Accepted, Refuse> {
     accepted(desk.inbox.order(Order::Failover(body(&bytes)?)).await?)
 }

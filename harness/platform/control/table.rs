@@ -8,7 +8,7 @@ use super::{http::Desk, public};
 use crate::api::{
     control::{
         Conversion, Dangling, Deploy, Events, Exposure, Failover, Health, Notice, OperationView, Salvage, Status,
-        Subscription, Tenant,
+        Subscription, SupportTicket, Tenant,
     },
     environment::EnvironmentView,
 };
@@ -94,6 +94,9 @@ pub(super) fn calls() -> Vec<Call> {
             .says("Deploys an environment: done once both replicas exist and stream, where its kind has any."),
         Call::order::<Conversion>("/v1/conversions", "convert", post(public::convert)).says(
             "Upgrades an environment to production: done once both replicas exist, stream and hold what was there before.",
+        ),
+        Call::order::<SupportTicket>("/v1/support-tickets", "ticket", post(public::ticket)).says(
+            "Restores, of an environment that is served away from its home, what can be restored there: done once it is offered.",
         ),
         Call::get::<Vec<EnvironmentView>>("/v1/environments", "environments", get(public::environments))
             .says("Every environment, by name, with its credentials."),

@@ -2,6 +2,7 @@
 
 use super::{
     effect::{CallId, Effect},
+    features,
     parts::Part,
     record::Step,
     settings::Settings,
@@ -28,7 +29,7 @@ pub(super) fn effect(
     let within_ms = settings.timers.gate_ms;
     let (region, action) = match part {
         Part::Route | Part::Level => return Some(Effect::Route { call, route: route(environment) }),
-        Part::Drain | Part::Cut | Part::Resume | Part::Renew | Part::MendCompute => {
+        Part::Drain | Part::Cut | Part::Resume | Part::Renew | Part::MendCompute | Part::Provide => {
             return Some(compute_effect(call, environment, settings, part));
         }
         Part::Primary => (active, Action::CreatePrimary(spec(environment))),
@@ -84,10 +85,11 @@ fn compute_effect(call: CallId, environment: &Environment, settings: &Settings, 
         Part::Drain => compute::Action::Stop { drain_ms: settings.timers.drain_ms },
         Part::Cut => compute::Action::Stop { drain_ms: 0 },
         Part::Renew => compute::Action::Renew,
+        Part::Provide => compute::Action::Provide(features::provision(environment, settings)),
         _ => compute::Action::Resume,
     };
     let command = compute::Command {
-        operation: environment.order,
+        operation: if part == Part::Provide { environment.features.order } else { environment.order },
         environment: environment.given.id.clone(),
         epoch: environment.epoch,
         action,

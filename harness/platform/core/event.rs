@@ -3,7 +3,7 @@
 use super::effect::{AskId, CallId};
 use crate::api::{
     EnvironmentId,
-    control::{Conversion, Deploy, Exposure, Failover, Tenant},
+    control::{Conversion, Deploy, Exposure, Failover, SupportTicket, Tenant},
     node::Answer,
     permit::{Credentials, PermitRequest},
     route::EdgeReport,
@@ -64,6 +64,13 @@ pub enum Event {
         ask: AskId,
         /// The order.
         order: Conversion,
+    },
+    /// A support ticket is opened.
+    TicketOrdered {
+        /// Names the answer.
+        ask: AskId,
+        /// The order.
+        order: SupportTicket,
     },
     /// A failover is ordered.
     FailoverOrdered {

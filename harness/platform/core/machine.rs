@@ -100,6 +100,7 @@ impl Core {
             Event::TenantPut { ask, name, tenant } => self.put_tenant(&mut turn, ask, name, tenant),
             Event::DeployOrdered { ask, order, credentials } => self.order_deploy(&mut turn, ask, order, *credentials),
             Event::ConversionOrdered { ask, order } => self.order_conversion(&mut turn, ask, &order.environment),
+            Event::TicketOrdered { ask, order } => self.order_ticket(&mut turn, ask, &order.environment),
             Event::FailoverOrdered { ask, order } => self.order_failover(&mut turn, ask, &order),
             Event::ExposureOrdered { ask, environment, order } => {
                 self.order_exposure(&mut turn, ask, &environment, order);
@@ -111,6 +112,7 @@ impl Core {
         self.advance_all(&mut turn);
         self.return_replicas(&mut turn);
         self.repair(&mut turn);
+        self.provide(&mut turn);
         if !turn.records.is_empty() {
             turn.effects.insert(0, Effect::Journal(turn.records));
         }

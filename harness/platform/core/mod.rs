@@ -15,6 +15,7 @@
 //! - `deploy`, `convert` (to production), `failover` (unplanned), `planned` (planned failover and failback), `return_`: the operations, step by step.
 //! - `switch`: what all switches share: the register, the promotion, the end. `barrier`: when an environment of a planned
 //!   switch may stop. `restore`: undone before the register is switched. `fitness`: what a region must be to take over.
+//! - `features`: what an environment offers beside its stores, and support tickets.
 //! - `samples`: what is known of how far the other region is behind. `exposure`: the estimate of what a switch loses, made
 //!   from it. `guard`: what is done about it.
 //! - `views`, `status`: the core as the API shows it.
@@ -27,6 +28,7 @@ mod effect;
 mod event;
 mod exposure;
 mod failover;
+mod features;
 mod fitness;
 mod guard;
 mod health;
@@ -52,6 +54,7 @@ mod tests;
 
 pub use effect::{AskId, CallId, Effect, OrderAnswer, Refused};
 pub use event::{CallFailure, Event};
+pub use features::Features;
 pub use machine::Core;
 pub use record::{Exposed, NewEnvironment, NewNotice, OperationKind, Outcome, Record, RegionStatus, Step};
 pub use samples::Samples;

@@ -52,6 +52,8 @@ pub(super) enum Part {
     MendNode,
     /// The old side's compute told again after an undone switch; belongs to no step.
     MendCompute,
+    /// The serving compute told which features there are; belongs to no step.
+    Provide,
 }
 
 impl Part {
@@ -80,7 +82,7 @@ impl Part {
 
     /// Belongs to no step.
     pub(super) fn is_background(self) -> bool {
-        matches!(self, Self::Level | Self::Repair | Self::MendNode | Self::MendCompute)
+        matches!(self, Self::Level | Self::Repair | Self::MendNode | Self::MendCompute | Self::Provide)
     }
 }
 

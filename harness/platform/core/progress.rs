@@ -105,7 +105,7 @@ impl Core {
             self.given.watch_opening(id);
         }
         // What an earlier step still asks for must not be taken for this one's.
-        self.calls.retain(|_, (environment, part)| environment != id || *part == Part::Level);
+        self.calls.retain(|_, (environment, part)| environment != id || matches!(part, Part::Level | Part::Provide));
         self.mended.retain(|(environment, _)| environment != id);
         self.progress.insert(id.clone(), Progress::new(turn.now_ms, self.settings.timers.notice_ms));
         parts.into_iter().for_each(|part| self.ask(turn, id, part, 0));
@@ -142,6 +142,7 @@ impl Core {
         let Some((id, part)) = self.calls.remove(&call) else { return };
         match part {
             Part::Level => return,
+            Part::Provide => return self.end_provide(turn, &id, result.is_ok()),
             _ if part.is_background() => return self.end_repair(turn, &id, part, result.is_ok()),
             _ => {}
         }
@@ -220,7 +221,7 @@ impl Core {
             _ if task.step.is_return() => self.advance_return(turn, id, &task),
             OperationKind::UnplannedFailover => self.advance_failover(turn, id, &task),
             OperationKind::PlannedFailover | OperationKind::Failback => self.advance_planned(turn, id, &task),
-            OperationKind::Return => false,
+            OperationKind::Return | OperationKind::SupportTicket => false,
         }
     }
 

@@ -152,6 +152,15 @@ pub enum Record {
         /// All of them.
         references: Vec<FileReference>,
     },
+    /// The serving compute has taken the word on the environment's features.
+    Provided {
+        /// The environment.
+        environment: EnvironmentId,
+        /// The epoch that it holds for.
+        epoch: Epoch,
+        /// The operation that it follows from.
+        order: u64,
+    },
     /// An operation has ended for an environment.
     Finished {
         /// The environment.
@@ -222,6 +231,8 @@ pub enum OperationKind {
     Deploy,
     /// Makes a production environment of one that is none.
     Convert,
+    /// Restores, of an environment that is served away from home, what can be restored there.
+    SupportTicket,
     /// Switches environments to the other region, giving up the old side.
     UnplannedFailover,
     /// Switches environments from their home to the other region without loss.
@@ -238,6 +249,7 @@ impl OperationKind {
         match self {
             Self::Deploy => "deploy",
             Self::Convert => "convert",
+            Self::SupportTicket => "support-ticket",
             Self::UnplannedFailover => "failover",
             Self::PlannedFailover => "planned-failover",
             Self::Failback => "failback",

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{Exposed, NewEnvironment, OperationKind, Outcome, Record, RegionStatus, Step};
+use super::{
+    features::Features,
+    record::{Exposed, NewEnvironment, OperationKind, Outcome, Record, RegionStatus, Step},
+};
 use crate::api::{
     EnvironmentId, Epoch, Region,
     control::{FileReference, OperationState, PlatformEvent, Tenant},
@@ -75,6 +78,8 @@ pub struct Environment {
     pub switched_ms: Option<u64>,
     /// What the last return found on one side alone.
     pub salvaged: Option<Salvaged>,
+    /// What it offers beside its stores.
+    pub features: Features,
 }
 
 /// What a return found on the returning side alone.
@@ -187,6 +192,7 @@ impl State {
             | Record::Promoted { environment, .. }
             | Record::Salvaged { environment, .. }
             | Record::Protected { environment }
+            | Record::Provided { environment, .. }
             | Record::Marked { environment, .. } => {
                 if let Some(environment) = self.environments.get_mut(environment) {
                     environment.fold(record);
@@ -210,6 +216,11 @@ impl State {
         };
         let items = environments.iter().map(item).collect();
         self.last_number = self.last_number.max(id);
+        for environment in environments.iter().filter(|_| kind == OperationKind::SupportTicket) {
+            if let Some(environment) = self.environments.get_mut(environment) {
+                (environment.features.ticket, environment.features.order) = (Some(id), id);
+            }
+        }
         self.operations.insert(id, Operation { id, kind, items, begun: false });
     }
 
@@ -263,6 +274,10 @@ impl State {
                 Outcome::Failed => {}
             }
         }
+        // It changes nothing of how the environment is served.
+        if entry.kind == OperationKind::SupportTicket {
+            return;
+        }
         environment.why = why.cloned();
         match (outcome, entry.kind) {
             // Without a replica an environment is served all the same: nothing is half done.
@@ -311,6 +326,7 @@ impl Environment {
             clean: false,
             switched_ms: None,
             salvaged: None,
+            features: Features::default(),
             given,
         }
     }
@@ -334,6 +350,7 @@ impl Environment {
                 self.protected = false;
                 self.fork = None;
                 self.clean = *clean;
+                (self.features.ticket, self.features.order) = (None, self.last_operation);
             }
             Record::Halted { since_ms, .. } => self.halted_ms = *since_ms,
             Record::Retried { .. } => self.task.iter_mut().for_each(|task| task.retried = true),
@@ -346,6 +363,7 @@ impl Environment {
                 self.phase = EnvironmentPhase::Protected;
                 self.why = None;
             }
+            Record::Provided { epoch, order, .. } => self.features.taken = Some((*epoch, *order)),
             Record::Marked { references, .. } => {
                 self.dangling.clone_from(references);
                 self.marks_revision += 1;

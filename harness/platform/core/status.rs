@@ -1,6 +1,6 @@
 //! What an operator looks at.
 
-use super::{fitness::behind_bytes, machine::Core, record::RegionStatus as Thought, state::Environment};
+use super::{features, fitness::behind_bytes, machine::Core, record::RegionStatus as Thought, state::Environment};
 use crate::api::{
     EnvironmentId, Region,
     control::{EnvironmentStatus, OperationState, OperationView, RegionStatus, Status, StoreClaim},
@@ -65,6 +65,7 @@ impl Core {
             dangling: environment.dangling.len() as u64,
             salvaged: environment.salvaged.as_ref().map_or(0, |salvaged| salvaged.rows + salvaged.objects),
             guard: self.guard_status(now_ms, id, environment),
+            features: features::of(environment, &self.settings),
         }
     }
 

@@ -71,6 +71,9 @@ impl Core {
         let Some(active) = self.settings.peer(&environment.active).cloned() else { return };
         let (from, to) = (environment.epoch, environment.epoch.next());
         self.lay_aside_claims(id);
+        let why = format!("{id} was switched to {active} before it was done");
+        self.close_ticket(turn, id, Outcome::Aborted, Some(why));
+        self.forget_word(id);
         let clean = task.kind.is_planned();
         self.record(turn, Record::Switched { environment: id.clone(), from, to, active, clean });
         self.say(turn, "failover.switched", id, "epoch register switched: from here only forward");

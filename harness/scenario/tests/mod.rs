@@ -76,6 +76,7 @@ fn every_shipped_scenario_is_read_and_told_in_a_sentence() {
             "environment-failover",
             "failback",
             "file-backlog",
+            "finops-features",
             "lagging-replica",
             "lagging-replica-enforced",
             "non-production",
@@ -245,6 +246,23 @@ expect:
         let errors = read("x.yaml", &file(order)).unwrap_err().render(false);
         assert!(errors.contains("no replica that could be behind") && errors.contains("not promised"), "{errors}");
     }
+}
+
+#[test]
+fn a_support_ticket_is_for_what_has_features() {
+    let file = |step: &str| {
+        let environments = "[ { id: books, kind: finops-production }, { id: sales, kind: dataverse-production } ]";
+        format!(
+            "geodrill: 1\nname: x\nenvironments: {environments}\ntimeline:\n  - {step}\n\
+             expect:\n  - {{ guarantee: finops.secondary.features }}\n"
+        )
+    };
+    let of = |name: &str| format!("operate: {{ support_ticket: {{ environment: {name} }} }}");
+    let plan = read("x.yaml", &file(&format!("{{ id: ticket, {} }}", of("books")))).unwrap();
+    assert_eq!(plan.timeline[0].action, Action::Ticket("books".parse().unwrap()));
+    let errors = read("x.yaml", &file(&format!("{{ {} }}", of("sales")))).unwrap_err().render(false);
+    assert!(errors.contains("has no feature to restore") && errors.contains("outcome: refused"), "{errors}");
+    read("x.yaml", &file(&format!("{{ outcome: refused, {} }}", of("sales")))).unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod brute;
 mod claims;
 mod events;
+mod features;
 mod old_side;
 mod planted;
 mod reads;

@@ -25,10 +25,10 @@ use crate::{
 };
 
 /// A Postgres of its own, killed when dropped.
-struct Database(Child);
+pub(super) struct Database(Child);
 
 impl Database {
-    fn start(home: &Path, port: u16) -> Self {
+    pub(super) fn start(home: &Path, port: u16) -> Self {
         let data = home.join("pg");
         let mut initdb = spawn::command(postgres_bin().join("initdb"), &"/".into());
         assert!(initdb.args(["-N", "-A", "trust", "-U", "app", "-D"]).arg(&data).output().unwrap().status.success());
@@ -47,7 +47,7 @@ impl Drop for Database {
 }
 
 impl Stage {
-    async fn order(&self, operation: u64, epoch: u64, action: Action) -> Result<Answer, HttpError> {
+    pub(super) async fn order(&self, operation: u64, epoch: u64, action: Action) -> Result<Answer, HttpError> {
         let command = Command { operation, environment: sales(), epoch: Epoch(epoch), action };
         Http::local(self.compute.listen.port(), TOKEN)
             .post("/internal/command", &command, Duration::from_secs(20))
@@ -60,12 +60,12 @@ impl Stage {
         connect(&Target { port: self.doors.sql_rw, database, login, application }, Duration::from_secs(2)).await
     }
 
-    async fn until_log_in(&self) -> PgConnection {
+    pub(super) async fn until_log_in(&self) -> PgConnection {
         poll::until("to be let in", Duration::from_secs(20), Duration::from_millis(20), || self.log_in()).await.unwrap()
     }
 
     /// As a new process would; what the old one held in memory is gone.
-    async fn restart(&mut self) {
+    pub(super) async fn restart(&mut self) {
         self.running.take().unwrap().send(()).unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
         self.start().await;
@@ -85,7 +85,7 @@ impl Stage {
     }
 }
 
-async fn run(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
+pub(super) async fn run(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(sql).execute(connection).await.map(drop)
 }
 

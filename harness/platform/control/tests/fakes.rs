@@ -293,6 +293,7 @@ async fn computes(
         compute::Action::Stop { .. } => ("stop", Answer::Sealed { account: 9, cut: 0 }),
         compute::Action::Resume => ("resume", Answer::Done),
         compute::Action::Renew => ("renew", Answer::Done),
+        compute::Action::Provide(_) => ("provide", Answer::Done),
     };
     seen.computed.push((region.to_string(), name));
     Ok(Json(answer))

@@ -48,6 +48,8 @@ pub struct Chaos {
     pub orders: Vec<(usize, u64)>,
     /// Times at which an operator orders the conversion of `talk`.
     pub conversions: Vec<u64>,
+    /// Times at which a customer opens a support ticket for `books`.
+    pub tickets: Vec<u64>,
     /// What the operator orders.
     pub ordered: SwitchKind,
     /// Calls in a hundred at which a node fails without doing anything.
@@ -78,6 +80,7 @@ impl Default for Chaos {
             node_restarts: Vec::new(),
             orders: Vec::new(),
             conversions: Vec::new(),
+            tickets: Vec::new(),
             ordered: SwitchKind::Unplanned,
             failing: 0,
             stall_at: None,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     chaos::{Chaos, Kill},
     guarding::expose,
-    questions::{convert, order},
+    questions::{convert, order, ticket},
     world::{EAST, WEST, World, environment},
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         control::{Scope, SwitchKind},
         environment::{EnvironmentKind, EnvironmentPhase},
         guard::{Guard, GuardLevel, GuardMode},
+        reports::Feature,
         role::Policy,
     },
     platform::core::{Exposed, OperationKind, Outcome, Record},
@@ -51,9 +52,11 @@ enum Protocol {
     Guarded,
     /// The same, but an operator grants exposure, and ends it.
     Exposed,
+    /// Features: gone with the failover, one of them restored by a support ticket, all back with the failback.
+    Ticket,
 }
 
-const ALL: [Protocol; 12] = [
+const ALL: [Protocol; 13] = [
     Protocol::Deploy,
     Protocol::DeployAlone,
     Protocol::Converted,
@@ -66,6 +69,7 @@ const ALL: [Protocol; 12] = [
     Protocol::OldSideDies,
     Protocol::Guarded,
     Protocol::Exposed,
+    Protocol::Ticket,
 ];
 
 impl Protocol {
@@ -76,6 +80,7 @@ impl Protocol {
     fn kind(self) -> EnvironmentKind {
         match self {
             Self::DeployAlone | Self::Converted | Self::NotConverted => EnvironmentKind::DataverseTeams,
+            Self::Ticket => EnvironmentKind::FinopsProduction,
             _ => EnvironmentKind::DataverseProduction,
         }
     }
@@ -167,6 +172,18 @@ impl Protocol {
                 world.insist_on_exposure(false);
                 world.until("guarded again", |world| world.has_told("guard.resumed"));
             }
+            Self::Ticket => {
+                world.until("offered", |world| world.offers(EAST, "sales") == Some(Feature::ALL.to_vec()));
+                world.lose(EAST);
+                world.until("switched", |world| world.has_switched("sales"));
+                world.until("degraded", |world| world.offers(WEST, "sales") == Some(Vec::new()));
+                world.return_region(EAST);
+                world.insist_on_ticket();
+                world.until("restored", |world| world.has_ended(OperationKind::SupportTicket));
+                assert_eq!(world.offers(WEST, "sales"), Some(vec![Feature::FinancialReporting]));
+                world.insist(SwitchKind::Failback, self.names());
+                world.until("ended", |world| world.has_ended(OperationKind::Failback));
+            }
         }
         let is_alone = matches!(self, Self::DeployAlone | Self::NotConverted);
         world.until(
@@ -181,6 +198,7 @@ impl Protocol {
         for ((id, operation, kind), (outcome, has_switched)) in &outcomes {
             let expected = match kind {
                 OperationKind::Deploy | OperationKind::Return => continue,
+                OperationKind::SupportTicket => Outcome::Completed,
                 OperationKind::Convert if self == Self::Converted => Outcome::Completed,
                 _ if *has_switched => Outcome::Completed,
                 _ => Outcome::Aborted,
@@ -195,7 +213,7 @@ impl Protocol {
             Self::PlannedTwo => assert_eq!((switched, lost), (2, 0)),
             Self::Aborted => assert_eq!((switched, lost), (0, 0)),
             Self::Unplanned => assert_eq!(switched, 1),
-            Self::Failback => assert_eq!(switched, 2),
+            Self::Failback | Self::Ticket => assert_eq!(switched, 2),
             Self::OldSideDies => assert_eq!(switched, 1),
             // How much is lost is checked by the world.
             Self::Guarded => assert!(switched == 1 && lost > 0, "{switched} switched, {lost} lost"),
@@ -212,6 +230,10 @@ fn outcomes(journal: &[Record]) -> (Outcomes, usize) {
     let mut switched = 0;
     for record in journal {
         match record {
+            Record::Began { operation, kind: kind @ OperationKind::SupportTicket, environments } => {
+                kinds.insert(*operation, *kind);
+                ends.extend(environments.iter().map(|id| ((id.clone(), *operation, *kind), (None, false))));
+            }
             Record::Began { operation, kind, .. } => drop(kinds.insert(*operation, *kind)),
             Record::Entered { environment, operation, .. } => {
                 let key = (environment.clone(), *operation, kinds[operation]);
@@ -275,6 +297,21 @@ impl World {
             self.run_until(self.now + 200, |_| false);
         }
         panic!("the order is not taken: {:?}", convert(self, "sales").err());
+    }
+
+    /// As [`World::insist`], of a support ticket for `sales`.
+    fn insist_on_ticket(&mut self) {
+        for _ in 0..500 {
+            if self.has_begun(OperationKind::SupportTicket) {
+                return;
+            }
+            if self.core.is_some() {
+                // What the answer was, the journal says.
+                let _ = ticket(self, "sales");
+            }
+            self.run_until(self.now + 200, |_| false);
+        }
+        panic!("the order is not taken: {:?}", ticket(self, "sales").err());
     }
 
     /// As [`World::insist`], of exposure.
@@ -342,8 +379,20 @@ impl World {
                 && environment.peer_granting
                 && environment.exposed == Exposed::No
                 && environment.level == GuardLevel::Clear
+                && environment.is_provided()
+                && self.offers_at_home(name)
                 && self.is_whole(name).is_ok()
         })
+    }
+}
+
+impl World {
+    /// Whether everything is offered to customers of an environment that is at home.
+    fn offers_at_home(&self, name: &str) -> bool {
+        let environment = &self.core.as_ref().unwrap().state().environments[&environment(name)];
+        let (active, home) = (environment.active.as_str(), environment.given.home.as_str());
+        let offered = self.offers(usize::from(active == "west"), name).unwrap_or_default();
+        active != home || offered == environment.given.kind.features()
     }
 }
 

@@ -4,6 +4,7 @@ mod cases;
 mod chaos;
 mod converting;
 mod exhaustive;
+mod features;
 mod guarded;
 mod guarding;
 mod orders;

@@ -9,7 +9,9 @@ use super::{
 use crate::{
     api::{
         Epoch,
-        control::{Conversion, Deploy, Failover, OperationView, PlatformEvent, Scope, SwitchKind, Tenant},
+        control::{
+            Conversion, Deploy, Failover, OperationView, PlatformEvent, Scope, SupportTicket, SwitchKind, Tenant,
+        },
         environment::{EnvironmentKind, Login, Product},
         permit::{Credentials, SqlRole},
     },
@@ -24,7 +26,9 @@ impl World {
 
     /// Deploys environments of a kind in the east and waits until they stand.
     pub fn deploy_as(&mut self, kind: EnvironmentKind, names: &[&str]) {
-        let tenant = Tenant { licences: vec![Product::Dataverse] };
+        let mut licences = vec![Product::Dataverse];
+        licences.extend(Some(kind.product()).filter(|product| *product != Product::Dataverse));
+        let tenant = Tenant { licences };
         for name in names {
             for attempt in 0.. {
                 assert!(attempt < 200, "{name} is not deployed");
@@ -123,6 +127,15 @@ pub fn convert(world: &mut World, name: &str) -> Result<OrderAnswer, Refused> {
     let before = world.answers.len();
     let order = Conversion { environment: environment(name) };
     world.step(Event::ConversionOrdered { ask: AskId(u64::MAX), order });
+    let answers = world.answers.split_off(before);
+    answers.into_iter().next().unwrap_or_else(|| Err(Refused::not_now("no answer")))
+}
+
+/// Opens a support ticket; a control plane that is killed by it answers nothing.
+pub fn ticket(world: &mut World, name: &str) -> Result<OrderAnswer, Refused> {
+    let before = world.answers.len();
+    let order = SupportTicket { environment: environment(name) };
+    world.step(Event::TicketOrdered { ask: AskId(u64::MAX), order });
     let answers = world.answers.split_off(before);
     answers.into_iter().next().unwrap_or_else(|| Err(Refused::not_now("no answer")))
 }

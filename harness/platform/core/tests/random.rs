@@ -17,6 +17,7 @@ use crate::{
         control::SwitchKind,
         environment::{EnvironmentKind, EnvironmentPhase},
         guard::{Guard, GuardMode},
+        reports::Feature,
         role::Policy,
     },
     platform::core::{Operation, OperationKind, Outcome},
@@ -51,6 +52,7 @@ prop_compose! {
         node_restarts in prop::collection::vec((0..2_usize, 10_000_u64..60_000), 0..3),
         orders in prop::collection::vec((0..2_usize, 10_000_u64..60_000), 0..3),
         conversions in prop::collection::vec(10_000_u64..60_000, 0..3),
+        tickets in prop::collection::vec(10_000_u64..60_000, 0..4),
         ordered in prop_oneof![Just(SwitchKind::Unplanned), Just(SwitchKind::Planned), Just(SwitchKind::Failback)],
         stalls in prop::collection::vec((10_000_u64..60_000, 100_u64..15_000), 0..3),
         unheeded in prop::option::weighted(0.3, (0..2_usize, 10_000_u64..50_000)),
@@ -65,7 +67,8 @@ prop_compose! {
             orders.push((region, at + 200));
         }
         Chaos {
-            seed, delay_ms, lost, repeated, drift: true, kills, cuts, outages, node_restarts, orders, conversions, ordered,
+            seed, delay_ms, lost, repeated, drift: true, kills, cuts, outages, node_restarts, orders, conversions, tickets,
+            ordered,
             failing, stalls,
             ..Chaos::default()
         }
@@ -77,6 +80,7 @@ static SWITCHED: AtomicU32 = AtomicU32::new(0);
 static WHOLE: AtomicU32 = AtomicU32::new(0);
 static ABORTED: AtomicU32 = AtomicU32::new(0);
 static CONVERTED: AtomicU32 = AtomicU32::new(0);
+static RESTORED: AtomicU32 = AtomicU32::new(0);
 static NOT_CONVERTED: AtomicU32 = AtomicU32::new(0);
 
 /// Overlapping outages of one region would return it too early; the second is dropped.
@@ -99,7 +103,8 @@ fn is_settled(world: &World) -> bool {
 fn check(chaos: Chaos, guard: GuardMode) {
     let guard = Guard { mode: guard, bound_ms: 8_000 };
     let mut world = World::new(without_overlaps(chaos), Policy { guard, ..Policy::default() });
-    world.deploy(&["sales", "books"]);
+    world.deploy(&["sales"]);
+    world.deploy_as(EnvironmentKind::FinopsProduction, &["books"]);
     world.deploy_as(EnvironmentKind::DataverseTeams, &["talk"]);
     world.run_until(CALM_FROM, |_| false);
     world.chaos.lost = 0;
@@ -129,6 +134,13 @@ fn check(chaos: Chaos, guard: GuardMode) {
             assert_eq!(held, Some(environment.epoch), "{id} in {}", environment.active);
             assert_eq!(world.routes[id].epoch, environment.epoch);
             assert_eq!(world.routes[id].region, environment.active);
+            assert!(environment.is_provided(), "{id} in {} is not told of its features", environment.active);
+            let wanted: &[Feature] = match environment.features.ticket {
+                _ if environment.active == environment.given.home => environment.given.kind.features(),
+                Some(_) => &[Feature::FinancialReporting],
+                None => &[],
+            };
+            assert_eq!(world.offers(region, id.as_str()).unwrap_or_default(), wanted, "{id} in {}", environment.active);
         }
         if environment.phase == EnvironmentPhase::Protected {
             assert_eq!(world.is_whole(id.as_str()), Ok(()), "{id} in {}", environment.active);
@@ -150,8 +162,11 @@ fn check(chaos: Chaos, guard: GuardMode) {
         let found = outcomes().filter(|(kind, other)| is_meant(*kind) && *other == Some(outcome)).count();
         u32::try_from(found).unwrap()
     };
-    let is_switch = |kind| !matches!(kind, OperationKind::Deploy | OperationKind::Convert);
+    let is_switch =
+        |kind| !matches!(kind, OperationKind::Deploy | OperationKind::Convert | OperationKind::SupportTicket);
     let is_conversion = |kind| kind == OperationKind::Convert;
+    let is_ticket = |kind| kind == OperationKind::SupportTicket;
+    RESTORED.fetch_add(count(is_ticket, Outcome::Completed), Ordering::Relaxed);
     CASES.fetch_add(1, Ordering::Relaxed);
     SWITCHED.fetch_add(count(is_switch, Outcome::Completed), Ordering::Relaxed);
     ABORTED.fetch_add(count(is_switch, Outcome::Aborted), Ordering::Relaxed);
@@ -164,15 +179,16 @@ fn whatever_happens_one_region_serves_under_one_epoch_and_nothing_is_left_half_d
     let config = ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
     let guard = || prop_oneof![Just(GuardMode::Observe), Just(GuardMode::Enforce)];
     proptest!(config, |(chaos in chaos(), guard in guard())| check(chaos, guard));
-    let [cases, switched, aborted, whole, converted, not_converted] =
-        [&CASES, &SWITCHED, &ABORTED, &WHOLE, &CONVERTED, &NOT_CONVERTED]
+    let [cases, switched, aborted, whole, converted, not_converted, restored] =
+        [&CASES, &SWITCHED, &ABORTED, &WHOLE, &CONVERTED, &NOT_CONVERTED, &RESTORED]
             .map(|counter| counter.load(Ordering::Relaxed));
     println!(
         "{cases} cases: {switched} environments switched or returned, {aborted} switches undone, {converted} converted, \
-         {not_converted} conversions undone, {whole} of {} environments whole in both regions at the end",
+         {not_converted} conversions undone, {restored} support tickets done, {whole} of {} environments whole in both regions at the end",
         2 * cases + converted
     );
     assert!(whole > cases, "{whole} whole environments in {cases} cases are too few");
     assert!(switched > 50 && aborted > 5, "the trouble was too small: {switched} switched, {aborted} undone");
+    assert!(restored > 10, "{restored} support tickets are too few");
     assert!(converted > 20 && not_converted > 2, "{converted} conversions, {not_converted} undone are too few");
 }

@@ -14,6 +14,7 @@ use crate::{
         guard::Limits,
         node::{Action, Answer, Command, Fork, LogEnd, Rejoin},
         permit::SqlRole,
+        reports::{Feature, FeatureStatus},
     },
     platform::core::{CallFailure, CallId, Record},
 };
@@ -73,6 +74,8 @@ pub(super) struct ComputeState {
     stopped: Option<Epoch>,
     order: u64,
     account: u64,
+    /// The last word on features: its epoch and operation, and what it said.
+    word: Option<(Epoch, u64, Vec<FeatureStatus>)>,
 }
 
 /// A customer's memory.
@@ -189,13 +192,15 @@ impl World {
     /// A compute as performer.
     pub(super) fn compute_command(&mut self, index: usize, call: CallId, life: u32, command: &compute::Command) {
         let who = Who::Compute(index);
+        let is_served = self.holds(who, command.environment.as_str()) == Some(command.epoch);
+        let fails = matches!(command.action, compute::Action::Provide(_)) && self.roll(self.chaos.failing);
         let held = self.held.get(&who).and_then(|held| held.get(&command.environment)).map(|(epoch, _)| *epoch);
         let state = self.computes[index].entry(command.environment.clone()).or_default();
         let mut takes = 0;
         let result = if held.is_some_and(|held| held > command.epoch) {
             Err(outdated("a later epoch has been seen"))
         } else {
-            match command.action {
+            match &command.action {
                 compute::Action::Stop { .. } | compute::Action::Resume if command.operation < state.order => {
                     Err(outdated("a later operation has spoken"))
                 }
@@ -207,6 +212,21 @@ impl World {
                 compute::Action::Resume => {
                     state.order = command.operation;
                     state.stopped = None;
+                    Ok(Answer::Done)
+                }
+                compute::Action::Provide(_)
+                    if state.word.as_ref().is_some_and(|(epoch, operation, _)| {
+                        (*epoch, *operation) > (command.epoch, command.operation)
+                    }) =>
+                {
+                    Err(outdated("a later word on the features stands"))
+                }
+                compute::Action::Provide(_) if fails || !is_served => {
+                    Err(CallFailure { outdated: false, why: "the reports cannot be made".to_owned() })
+                }
+                compute::Action::Provide(provision) => {
+                    takes = 2 * self.chaos.delay_ms;
+                    state.word = Some((command.epoch, command.operation, provision.features.clone()));
                     Ok(Answer::Done)
                 }
                 compute::Action::Renew => {
@@ -221,6 +241,15 @@ impl World {
         let message = Box::new(Message::Ended { call, life, result });
         let delay = self.chaos.delay_ms.max(1);
         self.push(self.now + takes + delay, Due::Arrives { from: who, to: Who::Control, message });
+    }
+
+    /// What a region's compute offers to a customer who comes by the present route; `None` before it is told.
+    pub fn offers(&self, index: usize, name: &str) -> Option<Vec<Feature>> {
+        let id: EnvironmentId = name.parse().unwrap();
+        let route = self.routes.get(&id)?;
+        let (epoch, _, features) = self.computes[index].get(&id)?.word.as_ref()?;
+        let offered = features.iter().filter(|status| status.unavailable.is_none());
+        (*epoch == route.epoch).then(|| offered.map(|status| status.feature).collect())
     }
 
     /// A node opens its stores under a new epoch. A switch without loss must have lost nothing.

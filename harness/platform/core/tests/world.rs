@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::{
         EnvironmentId, Epoch, Region, compute,
-        control::{Conversion, Failover, Scope},
+        control::{Conversion, Failover, Scope, SupportTicket},
         guard::{GuardLevel, Stamp},
         node::{Action, Answer, Command},
         permit::{PermitReply, PermitRequest},
@@ -61,6 +61,7 @@ pub(super) enum Due {
     Notified { notice: u64, life: u32 },
     Order(usize),
     Convert,
+    Ticket,
     Write,
     Outage { region: usize, begins: bool },
     RestartNode(usize),
@@ -185,6 +186,9 @@ impl World {
         for (region, at) in world.chaos.orders.clone() {
             world.push(at, Due::Order(region));
         }
+        for at in world.chaos.tickets.clone() {
+            world.push(at, Due::Ticket);
+        }
         for at in world.chaos.conversions.clone() {
             world.push(at, Due::Convert);
         }
@@ -254,6 +258,10 @@ impl World {
             Due::Convert => {
                 let (ask, environment) = (self.ask(), environment("talk"));
                 self.step(Event::ConversionOrdered { ask, order: Conversion { environment } });
+            }
+            Due::Ticket => {
+                let (ask, environment) = (self.ask(), environment("books"));
+                self.step(Event::TicketOrdered { ask, order: SupportTicket { environment } });
             }
             Due::Write => self.write_as_customers(),
             Due::Outage { region, begins } => self.outage(region, begins),
