@@ -259,7 +259,7 @@ fn run_steps(steps: &[Step], lose: usize, lose_objects: usize) -> Finished {
 
 fn do_damage(run: &mut Finished, damages: &[Damage]) {
     let tokens: Vec<(Token, Box<str>)> =
-        run.history.intents.iter().map(|intent| (intent.token, intent.key.clone())).collect();
+        run.history.intents.iter().map(|intent| (intent.token, Box::from(&*intent.key))).collect();
     run.tamper(|rows, versions| {
         for damage in damages {
             match *damage {

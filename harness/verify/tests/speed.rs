@@ -30,7 +30,7 @@ pub fn long_run(count: u32) -> Finished {
             sent,
             kind: if is_hot { OpKind::Overwrite } else { OpKind::Create },
             lane: Lane::Writer(0),
-            key: key.clone(),
+            key: (*key).into(),
             contended: is_hot,
             file,
             transfer: None,

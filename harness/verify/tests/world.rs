@@ -14,7 +14,7 @@ use crate::{
         salvage::SalvageClaim,
         token::Seen,
     },
-    verify::{Input, verify},
+    verify::{Finals, Input, verify},
 };
 
 pub const BALANCE: i64 = 1000;
@@ -162,7 +162,7 @@ impl World {
         if done {
             // The writer deletes the row before the object, which then gets a marker.
             if intent.kind == OpKind::Delete
-                && let Some(old) = self.database().data.iter().find(|row| row.key == intent.key)
+                && let Some(old) = self.database().data.iter().find(|row| *row.key == *intent.key)
                 && let Some(object) = old.object.clone()
             {
                 let version_id = format!("marker-{token}").into();
@@ -170,7 +170,7 @@ impl World {
                 self.objects.push(ObjectVersion { object_key: object.object_key, version_id, content });
             }
             let (kind, key, transfer) = (intent.kind, intent.key.clone(), intent.transfer);
-            self.rows.push(Effect { token, kind, key, object, transfer });
+            self.rows.push(Effect { token, kind, key: key.into(), object, transfer });
         }
         let told = match answer {
             Answer::Ok => Some(Told::Ok { side: Some(Side(self.side)), local_only: false, found: None }),
