@@ -14,6 +14,7 @@ use super::{
 use crate::{
     api::{
         control::{EnvironmentStatus, GuardStatus, StoreClaim},
+        environment::EnvironmentPhase,
         reports::FeatureStatus,
     },
     lab::{
@@ -103,9 +104,10 @@ fn human(view: &View) -> String {
             }
             let edge = if status.edge_ready { "heard" } else { "NOT heard" };
             line(&mut text, format_args!("edge {edge}; notices owed: {}", status.notices_owed));
-            for environment in &status.environments {
-                show_environment(&mut text, environment);
-            }
+            let (promised, others): (Vec<_>, Vec<_>) =
+                status.environments.iter().partition(|environment| environment.kind.has_replica());
+            // Non-production and Teams after what is promised a replica.
+            promised.into_iter().chain(others).for_each(|environment| show_environment(&mut text, environment));
             for operation in &status.operations {
                 let steps: Vec<String> =
                     operation.environments.iter().map(|one| format!("{} {}", one.environment, one.step)).collect();
@@ -152,7 +154,7 @@ fn human(view: &View) -> String {
 }
 
 fn show_environment(text: &mut String, environment: &EnvironmentStatus) {
-    let EnvironmentStatus { id, active, home, epoch, permit_left_ms, .. } = environment;
+    let EnvironmentStatus { id, kind, active, home, epoch, permit_left_ms, .. } = environment;
     let phase = format!("{:?}", environment.phase).to_lowercase();
     let by = match (environment.granting, environment.peer_granting) {
         (true, true) => "control and peer grant",
@@ -174,10 +176,13 @@ fn show_environment(text: &mut String, environment: &EnvironmentStatus) {
     line(
         text,
         format_args!(
-            "{id:<12} {phase:<11} active {active} (home {home})  epoch {epoch}  permit {permit_left_ms} ms, {by}{more}"
+            "{id:<12} {kind:<20} {phase:<11} active {active} (home {home})  epoch {epoch}  permit {permit_left_ms} ms, {by}{more}"
         ),
     );
-    show_guard(text, &environment.guard);
+    line(text, format_args!("  replica  {}", replica(environment)));
+    if kind.has_replica() {
+        show_guard(text, &environment.guard);
+    }
     for FeatureStatus { feature, unavailable } in &environment.features {
         match unavailable {
             None => line(text, format_args!("  feature  {feature}: available")),
@@ -196,6 +201,18 @@ fn show_environment(text: &mut String, environment: &EnvironmentStatus) {
                 region.as_str()
             ),
         );
+    }
+}
+
+/// What stands in for the active region if that is lost, as the platform says it.
+fn replica(environment: &EnvironmentStatus) -> String {
+    let EnvironmentStatus { kind, active, claims, phase, .. } = environment;
+    let other = claims.iter().map(|claim| claim.region.as_str()).find(|region| *region != active.as_str());
+    match (kind.has_replica(), kind.upgrades_to(), phase) {
+        (false, Some(to), _) => format!("none is promised until it is converted to {to}"),
+        (false, None, _) => "none is promised (non-production)".to_owned(),
+        (true, _, EnvironmentPhase::Protected) => format!("in {}", other.unwrap_or("the other region")),
+        (true, ..) => "NONE that could take over now".to_owned(),
     }
 }
 
@@ -228,7 +245,44 @@ fn seconds(ms: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::redrawn;
+    use serde_json::json;
+
+    use super::{redrawn, show_environment};
+
+    #[test]
+    fn each_environment_says_its_kind_and_what_stands_in_for_its_region() {
+        let check = |kind: &str, phase: &str, expected: &str| {
+            let claim = |region: &str, sql: &str| {
+                json!({
+                    "region": region, "sql": sql, "timeline": 1, "sql_behind_bytes": null,
+                    "files_pending": 0, "files_oldest_ms": 0, "streaming": true
+                })
+            };
+            let environment = json!({
+                "id": "sales", "kind": kind, "home": "east", "active": "east", "epoch": 1, "phase": phase, "why": null,
+                "step": null, "granting": true, "peer_granting": true, "permit_left_ms": 700,
+                "claims": [claim("east", "primary"), claim("west", "standby")], "dangling": 0, "salvaged": 0,
+                "guard": {
+                    "mode": "observe", "bound_ms": 900_000, "state": "observing", "level": "clear", "exposure_ms": 120,
+                    "sql_ms": 120, "files_ms": 0, "guaranteed": false, "automatic": true
+                },
+                "features": []
+            });
+            let mut text = String::new();
+            show_environment(&mut text, &serde_json::from_value(environment).unwrap());
+            assert!(text.starts_with(&format!("sales        {kind:<20} {phase:<11} active east")), "{text}");
+            assert_eq!(text.lines().nth(1), Some(expected), "{text}");
+            assert_eq!(text.contains("  guard "), kind.ends_with("production"), "{text}");
+        };
+        check("dataverse-production", "protected", "  replica  in west");
+        check("finops-production", "unprotected", "  replica  NONE that could take over now");
+        check(
+            "dataverse-teams",
+            "unprotected",
+            "  replica  none is promised until it is converted to dataverse-production",
+        );
+        check("finops-sandbox", "unprotected", "  replica  none is promised (non-production)");
+    }
 
     #[test]
     fn a_redrawn_line_covers_all_that_was_there() {

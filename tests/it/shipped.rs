@@ -196,6 +196,18 @@ async fn what_has_no_replica_stays_where_it_is_and_is_served() -> anyhow::Result
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_operators_at_once_one_is_served_and_the_others_are_refused() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let finished = drill(shipped("two-operators")?).run().await?.assert_held();
+    let told = finished.human();
+    for (id, to) in [("first", Side(1)), ("back", Side(0))] {
+        let [switch] = &events(&finished, id)[..] else { panic!("one switch by {id}\n{told}") };
+        assert_eq!((switch.to, switch.sql.lost(), switch.files.lost()), (Some(to), 0, 0), "{told}");
+    }
+    Ok(())
+}
+
 /// A shipped scenario. With `GEODRILL_TEST_RESULTS` its results are left there, in a folder for each testbed, so that testbeds
 /// can be compared afterwards.
 fn shipped(name: &str) -> Result<Drill, DrillError> {

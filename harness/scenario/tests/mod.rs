@@ -86,6 +86,7 @@ fn every_shipped_scenario_is_read_and_told_in_a_sentence() {
             "short-outage",
             "tampered",
             "teams-upgrade",
+            "two-operators",
             "unplanned-failover"
         ]
     );
@@ -108,6 +109,18 @@ fn shipped_scenarios_are_unpacked_with_the_commands_they_run() {
                 assert!(folder.path().join(&command[0]).is_file(), "{command:?}");
             }
         }
+    }
+}
+
+#[test]
+fn a_soak_tightens_no_bound_and_shortens_no_timer() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/soak");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let (name, text) = (path.display().to_string(), fs::read_to_string(&path).unwrap());
+        let plan = read(&name, &text).unwrap_or_else(|errors| panic!("{}", errors.render(false)));
+        assert!(plan.expect.iter().all(|entry| entry.at_most.is_none()), "{name}");
+        assert!(!plan.expect.is_empty() && !text.contains("_after") && !text.contains("grace"), "{name}");
     }
 }
 
