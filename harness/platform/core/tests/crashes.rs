@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Pairs of crashes tried in each protocol, unless all are; all of them if there are no more.
-const PAIRS_MAX: usize = 1_000;
+const PAIRS_MAX: usize = 400;
 /// Writes past the undisturbed run's last at which somebody is killed too: a disturbed run writes more.
 const LATER: usize = 4;
 /// Who can die at a write, and when.
