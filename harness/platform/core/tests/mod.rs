@@ -3,7 +3,6 @@
 mod cases;
 mod chaos;
 mod converting;
-mod crashes;
 mod exhaustive;
 mod features;
 mod guarded;
@@ -11,7 +10,6 @@ mod guarding;
 mod orders;
 mod planned;
 mod questions;
-mod races;
 mod random;
 mod regions;
 mod stores;

@@ -331,10 +331,8 @@ impl World {
                 if kill != Some(Kill::BeforeWrite) {
                     self.write(records);
                 }
-                match kill {
-                    Some(Kill::BeforeWrite | Kill::AfterWrite) => return self.kill_control(),
-                    Some(Kill::Node(region)) => self.restart_node(region),
-                    None => {}
+                if kill.is_some() {
+                    return self.kill_control();
                 }
             } else {
                 self.perform(effect);
