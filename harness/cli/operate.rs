@@ -92,27 +92,26 @@ pub(super) async fn failback(arguments: Failback) -> Exit {
 
 /// Orders an upgrade to production.
 pub(super) async fn convert(arguments: Convert) -> Exit {
-    let lab = match found(arguments.order.lab.as_deref()) {
-        Ok(lab) => lab,
-        Err(exit) => return exit,
-    };
-    match known(&lab, &arguments.environment) {
-        Ok(id) => follow(&lab, order_switch::convert(&lab, &id).await, &arguments.order).await,
-        Err(why) => {
-            complain(&why);
-            Exit::Invalid
-        }
-    }
+    order(&arguments.order, &arguments.environment, async |lab, id| order_switch::convert(lab, id).await).await
 }
 
 /// Opens a support ticket.
 pub(super) async fn ticket(arguments: Ticket) -> Exit {
-    let lab = match found(arguments.order.lab.as_deref()) {
+    order(&arguments.order, &arguments.environment, async |lab, id| order_switch::ticket(lab, id).await).await
+}
+
+/// Gives an order for one environment and follows it.
+async fn order(
+    order: &Ordered,
+    environment: &str,
+    send: impl AsyncFnOnce(&LabFile, &EnvironmentId) -> Result<OperationView, order_switch::OrderError>,
+) -> Exit {
+    let lab = match found(order.lab.as_deref()) {
         Ok(lab) => lab,
         Err(exit) => return exit,
     };
-    match known(&lab, &arguments.environment) {
-        Ok(id) => follow(&lab, order_switch::ticket(&lab, &id).await, &arguments.order).await,
+    match known(&lab, environment) {
+        Ok(id) => follow(&lab, send(&lab, &id).await, order).await,
         Err(why) => {
             complain(&why);
             Exit::Invalid

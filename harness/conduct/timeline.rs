@@ -322,10 +322,7 @@ impl Timeline {
                     orders.insert(operation, Ordered { step: step.id.clone(), kind: order.kind });
                     operation
                 }
-                Err(PlaneError::Refused(why)) if step.outcome == WantedOutcome::Refused => {
-                    return Ok(format!("refused, as wanted: {why}"));
-                }
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return not_taken(step, error),
             }
         };
         self.ended(step, operation, limit).await
@@ -338,10 +335,7 @@ impl Timeline {
         let ordered = Instant::now();
         let operation = match self.plane.convert(id).await {
             Ok(operation) => operation,
-            Err(PlaneError::Refused(why)) if step.outcome == WantedOutcome::Refused => {
-                return Ok(format!("refused, as wanted: {why}"));
-            }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return not_taken(step, error),
         };
         let told = self.ended(step, operation, limit).await?;
         if step.outcome == WantedOutcome::Completed {
@@ -363,10 +357,7 @@ impl Timeline {
         let opened = self.recorder.clock().now();
         let operation = match self.plane.ticket(id).await {
             Ok(operation) => operation,
-            Err(PlaneError::Refused(why)) if step.outcome == WantedOutcome::Refused => {
-                return Ok(format!("refused, as wanted: {why}"));
-            }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return not_taken(step, error),
         };
         self.recorder.say_at(opened, What::TicketOpened { environment });
         let told = self.ended(step, operation, limit).await?;
@@ -434,6 +425,14 @@ async fn keep(
         recorder.say(What::Step { id: record.step.clone(), state: StepState::Healed, detail });
     }
     record
+}
+
+/// What a step has to say of an order that the platform did not take.
+fn not_taken(step: &Step, error: PlaneError) -> Result<String, String> {
+    match error {
+        PlaneError::Refused(why) if step.outcome == WantedOutcome::Refused => Ok(format!("refused, as wanted: {why}")),
+        error => Err(error.to_string()),
+    }
 }
 
 fn reached(event: &Event, wanted: &str, at_least: StepState) -> bool {

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     LedgerError,
@@ -49,22 +49,22 @@ pub fn write(folder: &Path, observation: &Observation) -> io::Result<PathBuf> {
 /// # Errors
 /// A file that is damaged, torn or none of ours; the system's.
 pub fn read(path: &Path) -> Result<Observation, LedgerError> {
-    only(path, |frames| frames.next())
+    decode(path, &payload(path)?)
 }
 
 /// The bytes of one observation, for [`decode`].
 ///
 /// # Errors
-/// As [`read`], but that what they say is not looked at.
+/// A file that is damaged, torn or none of ours; the system's. What the bytes say is not looked at.
 pub(super) fn payload(path: &Path) -> Result<Vec<u8>, LedgerError> {
     only(path, |frames| frames.payload())
 }
 
-/// What an observation's bytes say; its texts stay where they are.
+/// What an observation's bytes say; its texts are copied, or stay where they are.
 ///
 /// # Errors
 /// Bytes that are no observation.
-pub(super) fn decode<'a>(path: &Path, payload: &'a [u8]) -> Result<Observation<&'a str>, LedgerError> {
+pub(super) fn decode<'a, S: Deserialize<'a>>(path: &Path, payload: &'a [u8]) -> Result<Observation<S>, LedgerError> {
     let undecodable = |_| LedgerError::Damaged { path: path.to_owned(), offset: MAGIC.len() as u64, why: UNDECODABLE };
     postcard::from_bytes(payload).map_err(undecodable)
 }

@@ -4,6 +4,7 @@
 //! - [`journal`]: its durable memory, SQLite.
 //! - [`control`]: the role that drives the core: HTTP API, calls to nodes and edge, webhooks.
 //! - [`node`], [`compute`], [`edge`]: the roles that act; [`actor`] is what these three share.
+//! - `tables`: tables that are known by their columns.
 //!
 //! Nothing here knows who examines it: see the arrows in `ARCHITECTURE.md`.
 
@@ -14,3 +15,4 @@ pub mod core;
 pub mod edge;
 pub mod journal;
 pub mod node;
+mod tables;

@@ -4,7 +4,7 @@ use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 
 use super::{
     contract::{FeatureRow, Report},
-    human::{Style, line},
+    human::{Style, tabulated},
 };
 use crate::model::{measure::Measures, operation::Side, plan::Plan};
 
@@ -43,11 +43,7 @@ pub(super) fn features(out: &mut String, report: &Report, style: Style) {
     for row in &report.features {
         table.add_row(cells(row));
     }
-    out.push('\n');
-    for (place, text) in table.lines().enumerate() {
-        let text = text.trim_end();
-        line(out, if place == 0 { style.faint(text) } else { text.to_owned() });
-    }
+    tabulated(out, &table, style);
 }
 
 fn cells(row: &FeatureRow) -> [String; 7] {

@@ -1,5 +1,6 @@
 //! The report for a tired engineer: the verdict first, then what each event did, then every guarantee that was judged, then
-//! integrity, then what customers were answered of features, then how far off was what was claimed, then a word on what was not exercised. A figure that is the platform's word is marked as a claim.
+//! integrity, then what customers were answered of features, then how far off was what was claimed, then a word on what was not
+//! exercised. A figure that is the platform's word is marked as a claim.
 
 use std::fmt::Write;
 
@@ -72,6 +73,15 @@ pub fn overview(reports: &[Report], style: Style) -> String {
         line(&mut out, format!("{verdict}  {:<width$}  {about}", report.scenario));
     }
     out
+}
+
+/// A table, its header faint, after an empty line.
+pub(super) fn tabulated(out: &mut String, table: &Table, style: Style) {
+    out.push('\n');
+    for (place, text) in table.lines().enumerate() {
+        let text = text.trim_end();
+        line(out, if place == 0 { style.faint(text) } else { text.to_owned() });
+    }
 }
 
 pub(super) fn line(out: &mut String, text: impl AsRef<str>) {

@@ -4,7 +4,7 @@ use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 
 use super::{
     contract::{ClaimErrorRow, Report},
-    human::{Style, line, wrapped},
+    human::{Style, line, tabulated, wrapped},
 };
 use crate::model::claim::Spread;
 
@@ -20,11 +20,7 @@ pub(super) fn claims(out: &mut String, report: &Report, style: Style) {
         for row in compared {
             table.add_row(cells(row));
         }
-        out.push('\n');
-        for (place, text) in table.lines().enumerate() {
-            let text = text.trim_end();
-            line(out, if place == 0 { style.faint(text) } else { text.to_owned() });
-        }
+        tabulated(out, &table, style);
     }
     let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
     for row in silent {

@@ -14,6 +14,7 @@ use crate::{
     api::{
         EnvironmentId,
         control::{Scope, SwitchKind},
+        environment::EnvironmentKind,
     },
     model::plan::{Action, Order, Step, StepState, WantedOutcome, When},
 };
@@ -38,10 +39,8 @@ pub(super) const EXEC_FIELDS: [&str; 2] = ["command", "timeout"];
 const FAILOVER_FIELDS: [&str; 4] = ["scope", "region", "environments", "accept_data_loss"];
 /// Fields of the operations that lose nothing.
 const PLANNED_FIELDS: [&str; 3] = ["scope", "region", "environments"];
-/// Fields of the upgrade to production.
-const CONVERT_FIELDS: [&str; 1] = ["environment"];
-/// Fields of a support ticket.
-const TICKET_FIELDS: [&str; 1] = ["environment"];
+/// Fields of an order for one environment.
+const FOR_ONE_FIELDS: [&str; 1] = ["environment"];
 /// Scopes of an operation.
 pub(super) const SCOPES: [&str; 2] = ["region", "environment"];
 
@@ -55,8 +54,7 @@ const STEPS_MAX: usize = 256;
 pub(super) fn order_fields(operation: &str) -> &'static [&'static str] {
     match operation {
         "failover" => &FAILOVER_FIELDS,
-        "convert" => &CONVERT_FIELDS,
-        "support_ticket" => &TICKET_FIELDS,
+        "convert" | "support_ticket" => &FOR_ONE_FIELDS,
         _ => &PLANNED_FIELDS,
     }
 }
@@ -191,6 +189,13 @@ fn check_outlines(outlines: &[Outline], sink: &mut Sink<'_>) {
 /// Whether an id is one that automatic failovers get: `failover-1`, ...
 pub(super) fn is_automatic_event(id: &str) -> bool {
     id.strip_prefix("failover-").is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// What an order for one environment cannot be done to.
+struct Cannot {
+    of: fn(EnvironmentKind) -> bool,
+    why: &'static str,
+    help: &'static str,
 }
 
 struct Decoder<'d, 'c, 't> {
@@ -425,32 +430,42 @@ impl<'d> Decoder<'d, '_, '_> {
     }
 
     fn convert(&mut self, node: &Node, outcome: Option<WantedOutcome>) -> Option<Action> {
-        let fields = Fields::open(node, "`convert`", &CONVERT_FIELDS, self.sink)?;
-        let node = fields.require("environment", self.sink)?;
-        let id = environment(node, self.context, self.sink)?;
-        let known = self.context.environments.iter().flatten().find(|known| known.id == id);
-        let kind = known.and_then(|known| known.kind).filter(|kind| kind.upgrades_to().is_none());
-        if let Some(kind) = kind.filter(|_| outcome != Some(WantedOutcome::Refused)) {
-            let help = "convert what has an upgrade, or want it `outcome: refused`".to_owned();
-            self.sink.error_with(&node.span, format!("`{id}` is a {kind}, which is not converted"), Some(help));
-            return None;
-        }
-        Some(Action::Convert(id))
+        let cannot = Cannot {
+            of: |kind| kind.upgrades_to().is_none(),
+            why: "which is not converted",
+            help: "convert what has an upgrade, or want it `outcome: refused`",
+        };
+        self.for_one(node, "`convert`", outcome, &cannot).map(Action::Convert)
     }
 
     fn ticket(&mut self, node: &Node, outcome: Option<WantedOutcome>) -> Option<Action> {
-        let fields = Fields::open(node, "`support_ticket`", &TICKET_FIELDS, self.sink)?;
+        let cannot = Cannot {
+            of: |kind| kind.features().is_empty(),
+            why: "which has no feature to restore",
+            help: "name an environment that has features, or want it `outcome: refused`",
+        };
+        self.for_one(node, "`support_ticket`", outcome, &cannot).map(Action::Ticket)
+    }
+
+    /// The environment that an order names.
+    fn for_one(
+        &mut self,
+        node: &Node,
+        what: &'static str,
+        outcome: Option<WantedOutcome>,
+        cannot: &Cannot,
+    ) -> Option<EnvironmentId> {
+        let fields = Fields::open(node, what, &FOR_ONE_FIELDS, self.sink)?;
         let node = fields.require("environment", self.sink)?;
         let id = environment(node, self.context, self.sink)?;
         let known = self.context.environments.iter().flatten().find(|known| known.id == id);
-        let kind = known.and_then(|known| known.kind).filter(|kind| kind.features().is_empty());
+        let kind = known.and_then(|known| known.kind).filter(|kind| (cannot.of)(*kind));
         if let Some(kind) = kind.filter(|_| outcome != Some(WantedOutcome::Refused)) {
-            let help = "name an environment that has features, or want it `outcome: refused`".to_owned();
-            let what = format!("`{id}` is a {kind}, which has no feature to restore");
-            self.sink.error_with(&node.span, what, Some(help));
+            let what = format!("`{id}` is a {kind}, {}", cannot.why);
+            self.sink.error_with(&node.span, what, Some(cannot.help.to_owned()));
             return None;
         }
-        Some(Action::Ticket(id))
+        Some(id)
     }
 
     fn scope(&mut self, fields: &Fields<'_>) -> Option<Scope> {

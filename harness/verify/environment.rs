@@ -157,7 +157,7 @@ impl Subject<'_, '_> {
             }
             (rows, files, beside)
         });
-        // What was read is laid aside before another reading is fetched: both may not fit into memory.
+        // What was read is laid aside as soon as it is not needed: of the next one the bytes are there already.
         let unread = [read.rows.as_ref().err().cloned(), read.versions.as_ref().err().cloned()];
         let (unobserved, view, ended) = (read.unobserved(), read.view, read.ended);
         let is_first = |seen: &&Observation<&str>| switch.kind.is_none() && readings::is_pass(&seen.boundary, 1);

@@ -16,6 +16,14 @@ pub(super) fn table<K, V>(room: usize) -> Table<K, V> {
     Table::with_capacity_and_hasher(room, fast::FixedState::default())
 }
 
+/// How many things there are, and the sum of their hashes: equal for two multisets that are equal.
+pub(super) type Sum = (usize, u64);
+
+/// Of these things.
+pub(super) fn sum<T: Hash>(things: impl Iterator<Item = T>) -> Sum {
+    things.fold((0, 0), |(count, sum), thing| (count + 1, sum.wrapping_add(hash(thing))))
+}
+
 /// The hash of one thing, every bit of it as good as any other.
 pub(super) fn hash(thing: impl Hash) -> u64 {
     quality::FixedState::default().hash_one(thing)

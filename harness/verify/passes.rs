@@ -1,11 +1,8 @@
 //! Whether two readings of the same thing agree, whatever their order.
 
-use std::{
-    hash::Hash,
-    mem::{Discriminant, discriminant},
-};
+use std::mem::{Discriminant, discriminant};
 
-use super::hash::hash;
+use super::hash::{Sum, sum};
 use crate::model::{
     observation::{Content, FilesSnapshot, Observation, Reading, SqlSnapshot},
     operation::Store,
@@ -37,8 +34,8 @@ impl Print {
     }
 }
 
-/// Number of rows and sum of their hashes, for each table: equal for two multisets that are equal.
-type Fingerprint = [(usize, u64); 4];
+/// One for each table.
+type Fingerprint = [Sum; 4];
 
 fn rows(snapshot: &SqlSnapshot<&str>) -> Fingerprint {
     let SqlSnapshot { history, data, accounts, legs } = snapshot;
@@ -68,8 +65,4 @@ fn versions(snapshot: &FilesSnapshot<&str>) -> Fingerprint {
         (0, 0),
         (0, 0),
     ]
-}
-
-fn sum<T: Hash>(items: impl ExactSizeIterator<Item = T>) -> (usize, u64) {
-    (items.len(), items.map(hash).fold(0, u64::wrapping_add))
 }

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{hash::hash, readings};
+use super::{
+    hash::{self, Sum, hash},
+    readings,
+};
 use crate::{
     ledger::{Fetched, Readings},
     model::{
@@ -42,7 +45,7 @@ pub(super) fn compare(
         Ok((here, stores)) => {
             // What differs is looked for, and put into words, only if something does; the serving side is fetched once
             // more for it.
-            let differ = here != sum_of(stores);
+            let differ = here != hash::sum(things(stores));
             let serving = differ.then(|| readings::serving_side(observations, environment)).flatten();
             let serving = serving.as_ref().map(Fetched::observation);
             match differ.then(|| whole(serving.as_ref())).transpose() {
@@ -57,14 +60,7 @@ pub(super) fn compare(
 
 /// What a side comes to; or why that is not known.
 pub(super) fn sum(observation: Option<&Observation<&str>>) -> Result<Sum, String> {
-    whole(observation).map(sum_of)
-}
-
-/// How many things a side has, and the sum of their hashes: equal for two sides that have the same.
-pub(super) type Sum = (usize, u64);
-
-fn sum_of(stores: Stores<'_>) -> Sum {
-    things(stores).fold((0, 0), |(count, sum), thing| (count + 1, sum.wrapping_add(hash(thing))))
+    whole(observation).map(|stores| hash::sum(things(stores)))
 }
 
 type Stores<'a> = (&'a SqlSnapshot<&'a str>, &'a FilesSnapshot<&'a str>);

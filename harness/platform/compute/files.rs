@@ -23,6 +23,7 @@ use super::{
     door,
     gate::{Gated, Pass},
     holder::Holder,
+    own::closing,
     reports,
     request::{self, Refusal},
 };
@@ -139,7 +140,7 @@ impl Session {
         let is_head = request.method() == Method::HEAD;
         if let Some(response) = self.report(&request).await {
             drain(request).await;
-            return Ok(response.map(|body| Either::Right(Full::new(body))));
+            return Ok(own(response));
         }
         let checked = if self.pass.inside.is_draining() {
             Err(request::SWITCHING)
@@ -366,17 +367,16 @@ async fn drain_body(mut body: Incoming) {
     let _ = tokio::time::timeout(STORE_WITHIN, read).await;
 }
 
-/// A refusal as S3 writes it. The connection is closed with it, since the request may not have been read to its end.
+/// A refusal as S3 writes it.
 fn refused(refusal: Refusal, is_head: bool) -> Response<Body> {
     let Refusal { status, code, message } = refusal;
     let xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     );
     let body = if is_head { Bytes::new() } else { Bytes::from(xml) };
-    let mut response = Response::new(Either::Right(Full::new(body)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
+    own(closing(status, "application/xml", body))
+}
+
+fn own(answer: Response<Bytes>) -> Response<Body> {
+    answer.map(|body| Either::Right(Full::new(body)))
 }

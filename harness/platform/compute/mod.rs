@@ -19,6 +19,7 @@ mod files;
 mod gate;
 mod holder;
 mod marks;
+mod own;
 mod reports;
 mod request;
 mod serve;

@@ -1,10 +1,7 @@
 //! A customer's question, answered by the word that holds under the epoch of the customer's route.
 
 use bytes::Bytes;
-use hyper::{
-    HeaderMap, Method, Response, StatusCode, Uri,
-    header::{self, HeaderValue},
-};
+use hyper::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use serde::Serialize;
 
 use super::{
@@ -18,7 +15,10 @@ use crate::{
         reports::{Feature, PATH, Report},
         sabotage::Sabotage,
     },
-    platform::{actor::locked, compute::holder::Holder},
+    platform::{
+        actor::locked,
+        compute::{holder::Holder, own::closing},
+    },
 };
 
 /// The name of what is asked for, if the question is one for reports.
@@ -96,16 +96,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
-/// An answer; the connection is closed with it, since a refused request may not have been read to its end.
 fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
     let (status, body) = match serde_json::to_vec(body) {
         Ok(body) => (status, Bytes::from(body)),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()),
     };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
+    closing(status, "application/json", body)
 }

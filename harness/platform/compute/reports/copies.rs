@@ -1,6 +1,11 @@
 //! Reporting copies: made when Power BI reporting is offered, made anew every so often, removed where it is offered no more.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use tokio::time::{MissedTickBehavior, interval};
@@ -11,7 +16,7 @@ use super::{
 };
 use crate::{
     api::{
-        EnvironmentId, Epoch,
+        EnvironmentId,
         reports::{AccountFigures, Feature, Report},
     },
     os::files,
@@ -35,33 +40,35 @@ pub async fn keep_copies(holder: Arc<Holder>) {
 }
 
 async fn make_anew(holder: &Holder, environment: EnvironmentId, word: Word) {
-    if let Err(why) = make(holder, &environment, word.epoch, &word).await {
+    let made = match figures::compute(holder, &environment, word.epoch, &word).await {
+        Ok((begun, figures)) => holder.reports.keep_copy(&environment, begun, &figures),
+        Err(why) => Err(why),
+    };
+    if let Err(why) = made {
         tracing::debug!(%environment, why, "the reporting copy is not made anew");
     }
-}
-
-/// Makes an environment's reporting copy.
-///
-/// # Errors
-/// What stands in the way, as a person reads it.
-pub(super) async fn make(
-    holder: &Holder,
-    environment: &EnvironmentId,
-    epoch: Epoch,
-    word: &Word,
-) -> Result<(), String> {
-    let (begun, figures) = figures::compute(holder, environment, epoch, word).await?;
-    let reports = &holder.reports;
-    // The moment goes with the file: nobody may read the one of before with the other's age.
-    let mut taken = locked(&reports.taken);
-    files::write_json(&reports.copy(environment), &figures).map_err(|error| format!("the reporting copy: {error}"))?;
-    taken.insert(environment.clone(), begun);
-    Ok(())
 }
 
 impl Reports {
     fn copy(&self, environment: &EnvironmentId) -> PathBuf {
         self.copies.join(format!("{environment}.json"))
+    }
+
+    /// Takes these figures for the reporting copy, whose snapshot was begun then.
+    ///
+    /// # Errors
+    /// What stands in the way, as a person reads it.
+    pub(super) fn keep_copy(
+        &self,
+        environment: &EnvironmentId,
+        begun: Instant,
+        figures: &[AccountFigures],
+    ) -> Result<(), String> {
+        // The moment goes with the file: nobody may read the one of before with the other's age.
+        let mut taken = locked(&self.taken);
+        files::write_json(&self.copy(environment), &figures).map_err(|error| format!("the reporting copy: {error}"))?;
+        taken.insert(environment.clone(), begun);
+        Ok(())
     }
 
     /// What the reporting copy holds.

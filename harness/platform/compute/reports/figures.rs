@@ -12,7 +12,7 @@ use super::words::Word;
 use crate::{
     api::{EnvironmentId, Epoch, reports::AccountFigures, route::Door},
     clients::postgres,
-    platform::compute::holder::Holder,
+    platform::{compute::holder::Holder, tables},
 };
 
 /// How long the database may take to let the service in.
@@ -22,15 +22,6 @@ const SUMS_WITHIN: Duration = Duration::from_secs(10);
 
 /// One snapshot for all the tables, and nothing can be written in it.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-
-/// Every table, out of the system's own, that has both columns. Partitions are read through their parent.
-const TABLES: &str = "
-    SELECT format('%I.%I', n.nspname, c.relname)
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
-       AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
-       AND 2 = (SELECT count(*) FROM pg_attribute a
-                 WHERE a.attrelid = c.oid AND a.attname IN ('account', 'amount') AND NOT a.attisdropped)";
 
 /// Computes every account's figures now; the moment before the snapshot comes back with them.
 ///
@@ -57,7 +48,8 @@ pub(super) async fn compute(
 
 async fn sums(connection: &mut PgConnection) -> sqlx::Result<Vec<AccountFigures>> {
     sqlx::raw_sql(BEGIN).execute(&mut *connection).await?;
-    let tables: Vec<(String,)> = sqlx::query_as(TABLES).fetch_all(&mut *connection).await?;
+    let tables: Vec<(String,)> =
+        sqlx::query_as(AssertSqlSafe(tables::with_columns("account", "amount"))).fetch_all(&mut *connection).await?;
     let mut accounts: BTreeMap<i64, (u64, i64)> = BTreeMap::new();
     for (table,) in tables {
         // The name is quoted by the database itself.

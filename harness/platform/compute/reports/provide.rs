@@ -1,7 +1,7 @@
 //! Taking a word on features: what it offers is made out of this region's SQL before it is taken.
 
 use super::{
-    copies, figures,
+    figures,
     words::{Word, WordError},
 };
 use crate::{
@@ -23,13 +23,15 @@ pub async fn provide(
     let word = Word { epoch, operation, provision };
     let reports = &holder.reports;
     reports.check(environment, &word).map_err(refused)?;
-    if word.why_not(Feature::FinancialReporting).is_none() {
-        let (_, figures) = figures::compute(holder, environment, epoch, &word).await.map_err(Refused::failed)?;
-        tracing::info!(%environment, epoch = epoch.0, accounts = figures.len(), "Financial Reporting is made");
+    let has_copy = word.why_not(Feature::PowerBi).is_none();
+    if has_copy || word.why_not(Feature::FinancialReporting).is_none() {
+        let (begun, figures) = figures::compute(holder, environment, epoch, &word).await.map_err(Refused::failed)?;
+        tracing::info!(%environment, epoch = epoch.0, accounts = figures.len(), "figures are made");
+        if has_copy {
+            reports.keep_copy(environment, begun, &figures).map_err(Refused::failed)?;
+        }
     }
-    if word.why_not(Feature::PowerBi).is_none() {
-        copies::make(holder, environment, epoch, &word).await.map_err(Refused::failed)?;
-    } else {
+    if !has_copy {
         reports.remove_copy(environment).map_err(|error| Refused::failed(error.to_string()))?;
     }
     reports.take(environment, word).map_err(refused)?;

@@ -18,7 +18,7 @@ use crate::{
         reports::Feature,
         role::Policy,
     },
-    platform::core::{Exposed, OperationKind, Outcome, Record},
+    platform::core::{Exposed, OperationKind, Outcome, Record, Refused},
 };
 
 /// The longest that anything may take to be put in order, in the world's milliseconds.
@@ -286,32 +286,12 @@ impl World {
 
     /// As [`World::insist`], of the conversion of `sales`.
     fn insist_on_conversion(&mut self) {
-        for _ in 0..500 {
-            if self.has_begun(OperationKind::Convert) {
-                return;
-            }
-            if self.core.is_some() {
-                // What the answer was, the journal says.
-                let _ = convert(self, "sales");
-            }
-            self.run_until(self.now + 200, |_| false);
-        }
-        panic!("the order is not taken: {:?}", convert(self, "sales").err());
+        self.insist_until(|world| world.has_begun(OperationKind::Convert), |world| convert(world, "sales").err());
     }
 
     /// As [`World::insist`], of a support ticket for `sales`.
     fn insist_on_ticket(&mut self) {
-        for _ in 0..500 {
-            if self.has_begun(OperationKind::SupportTicket) {
-                return;
-            }
-            if self.core.is_some() {
-                // What the answer was, the journal says.
-                let _ = ticket(self, "sales");
-            }
-            self.run_until(self.now + 200, |_| false);
-        }
-        panic!("the order is not taken: {:?}", ticket(self, "sales").err());
+        self.insist_until(|world| world.has_begun(OperationKind::SupportTicket), |world| ticket(world, "sales").err());
     }
 
     /// As [`World::insist`], of exposure.
@@ -320,17 +300,21 @@ impl World {
         let is_taken = |world: &World| {
             world.journal.iter().any(|record| matches!(record, Record::Exposed { exposed, .. } if *exposed == wanted))
         };
+        self.insist_until(is_taken, |world| expose(world, "sales", granted).err());
+    }
+
+    fn insist_until(&mut self, is_taken: impl Fn(&World) -> bool, send: impl Fn(&mut World) -> Option<Refused>) {
         for _ in 0..500 {
             if is_taken(self) {
                 return;
             }
             if self.core.is_some() {
                 // What the answer was, the journal says.
-                let _ = expose(self, "sales", granted);
+                let _ = send(self);
             }
             self.run_until(self.now + 200, |_| false);
         }
-        panic!("the order is not taken");
+        panic!("the order is not taken: {:?}", send(self));
     }
 
     fn has_told(&self, name: &str) -> bool {

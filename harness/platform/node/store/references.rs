@@ -8,20 +8,14 @@ use std::{
 use super::{Listing, Store, StoreError, Version};
 use crate::{
     api::control::FileReference,
-    platform::node::postgres::{PostgresError, Session},
+    platform::{
+        node::postgres::{PostgresError, Session},
+        tables,
+    },
 };
 
 /// How long reading one table's references may take.
 const TABLE_WITHIN: Duration = Duration::from_secs(60);
-
-/// Every table, out of the system's own, that has both columns. Partitions are read through their parent.
-const TABLES: &str = "
-    SELECT format('%I.%I', n.nspname, c.relname)
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
-       AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
-       AND 2 = (SELECT count(*) FROM pg_attribute a
-                 WHERE a.attrelid = c.oid AND a.attname IN ('object_key', 'version_id') AND NOT a.attisdropped)";
 
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -53,7 +47,8 @@ impl From<Vec<Version>> for Key {
 /// # Errors
 /// [`PostgresError`].
 pub async fn references(session: &mut Session) -> Result<BTreeSet<FileReference>, PostgresError> {
-    let tables: Vec<(String,)> = session.all("look for references", TABLES.to_owned(), TABLE_WITHIN).await?;
+    let tables: Vec<(String,)> =
+        session.all("look for references", tables::with_columns("object_key", "version_id"), TABLE_WITHIN).await?;
     let mut references = BTreeSet::new();
     for (table,) in tables {
         let sql = format!(
