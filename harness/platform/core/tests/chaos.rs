@@ -36,7 +36,7 @@ pub struct Chaos {
     pub repeated: u32,
     /// Clocks run apart by up to 1 %.
     pub drift: bool,
-    /// Journal writes at which control is killed: before the write, or after it and before anything is performed.
+    /// Journal writes at which somebody is killed.
     pub kills: BTreeMap<usize, Kill>,
     /// Links that carry nothing in a span of time, one way.
     pub cuts: Vec<Cut>,
@@ -94,8 +94,12 @@ impl Default for Chaos {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kill {
+    /// Control, before the write is durable.
     BeforeWrite,
+    /// Control, once it is durable and before anything is performed.
     AfterWrite,
+    /// A region's node, as the write becomes durable: it is started anew and knows what is on its disk alone.
+    Node(usize),
 }
 
 #[derive(Debug, Clone, Copy)]

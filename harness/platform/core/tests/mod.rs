@@ -3,6 +3,7 @@
 mod cases;
 mod chaos;
 mod converting;
+mod crashes;
 mod exhaustive;
 mod features;
 mod guarded;
@@ -10,6 +11,7 @@ mod guarding;
 mod orders;
 mod planned;
 mod questions;
+mod races;
 mod random;
 mod regions;
 mod stores;

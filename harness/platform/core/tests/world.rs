@@ -331,8 +331,10 @@ impl World {
                 if kill != Some(Kill::BeforeWrite) {
                     self.write(records);
                 }
-                if kill.is_some() {
-                    return self.kill_control();
+                match kill {
+                    Some(Kill::BeforeWrite | Kill::AfterWrite) => return self.kill_control(),
+                    Some(Kill::Node(region)) => self.restart_node(region),
+                    None => {}
                 }
             } else {
                 self.perform(effect);
