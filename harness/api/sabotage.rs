@@ -88,6 +88,8 @@ sabotages! {
         caught by "dataverse.unplanned.declared";
     NeverDeclare "never-declare": "a lost region is never declared",
         caught by "dataverse.unplanned.switched";
+    DeployUnlicensed "deploy-unlicensed": "environments are deployed for tenants that have no licence for them",
+        caught by "dataverse.deploy.licensed";
     DeployWithoutReplica "deploy-without-replica": "a deployment is answered though there is no replica",
         caught by "dataverse.replica.at-deployment";
     ReplayLate "replay-late": "standbys replay commits six seconds late",

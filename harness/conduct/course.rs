@@ -6,11 +6,11 @@ use futures_util::future::{join_all, try_join_all};
 use tokio::{
     sync::{Mutex, broadcast, mpsc},
     task::JoinHandle,
-    time::{Instant, interval, sleep},
+    time::{interval, sleep},
 };
 
 use super::{
-    DrillError, claims, converge, due,
+    DrillError, claims, converge, deploy, due,
     folder::Layout,
     notices::Receiver,
     observe::Observer,
@@ -29,7 +29,7 @@ use crate::{
         operation::{EnvironmentIndex, Side},
         plan::Plan,
     },
-    plane::{Plane, PlaneError, ReferencePlane},
+    plane::{Plane, ReferencePlane},
     testbed::Testbed,
     workload::{
         self, Gauge, Load, LoadSpec, Rates, Stall,
@@ -39,8 +39,6 @@ use crate::{
 
 /// Longest wait for the roles to have found one another.
 const READY: Duration = Duration::from_secs(20);
-/// Longest wait for a deployment.
-const DEPLOY: Duration = Duration::from_secs(60);
 /// Bound of each of the first writes.
 const PREPARE: Duration = Duration::from_secs(10);
 /// Longest wait for the observation of the last switch.
@@ -64,8 +62,10 @@ impl Course {
         let plane: Arc<dyn Plane> = Arc::new(ReferencePlane::new(control.port, &control.token));
         plane.ready(READY).await?;
         let receiver = self.receive_notices(plane.as_ref()).await?;
-        let (targets, took_s): (Vec<_>, Vec<_>) = self.deploy(plane.as_ref()).await?.into_iter().unzip();
-        let endpoints: Arc<Vec<Endpoints>> = Arc::new(targets.iter().map(|target| target.endpoints.clone()).collect());
+        let reached = deploy::all(&self.plan, plane.as_ref(), &self.recorder).await?;
+        let (endpoints, took_s): (Vec<Endpoints>, Vec<f64>) = reached.into_iter().unzip();
+        let targets = self.targets(&endpoints);
+        let endpoints = Arc::new(endpoints);
 
         let journal = Arc::new(ledger::Writer::create(&self.layout.ledger()).map_err(DrillError::io("the ledger"))?);
         let orders: Orders = Arc::new(Mutex::default());
@@ -154,25 +154,14 @@ impl Course {
         Ok(receiver)
     }
 
-    async fn deploy(&self, plane: &dyn Plane) -> Result<Vec<(workload::Target, f64)>, DrillError> {
-        let kinds: Vec<_> = self.plan.environments.iter().map(|environment| environment.kind).collect();
-        plane.license(&kinds).await?;
+    fn targets(&self, endpoints: &[Endpoints]) -> Vec<workload::Target> {
         let regions = [self.plan.regions.primary.clone(), self.plan.regions.secondary.clone()];
-        let deploy = |(environment, index)| {
-            let regions = regions.clone();
-            async move {
-                let environment: &crate::model::plan::EnvironmentPlan = environment;
-                let ordered = Instant::now();
-                let deployed = plane.deploy(&environment.id, environment.kind, &regions[0], DEPLOY).await?;
-                let took_s = ordered.elapsed().as_secs_f64();
-                let endpoints = deployed.endpoints;
-                Ok::<_, PlaneError>((
-                    workload::Target { environment: EnvironmentIndex(index), endpoints, regions },
-                    took_s,
-                ))
-            }
+        let target = |(endpoints, index): (&Endpoints, u16)| workload::Target {
+            environment: EnvironmentIndex(index),
+            endpoints: endpoints.clone(),
+            regions: regions.clone(),
         };
-        Ok(try_join_all(self.plan.environments.iter().zip(0..).map(deploy)).await?)
+        endpoints.iter().zip(0..).map(target).collect()
     }
 
     /// Makes the tables and the first writes, and looks for them in the secondary.

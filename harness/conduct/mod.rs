@@ -5,6 +5,7 @@
 //! - [`drill`]: what users of the library call.
 //! - [`trials`]: one drill again and again, several side by side.
 //! - `course`: the phases of a run, in order.
+//! - `deploy`: how its environments come to be.
 //! - `timeline`: its steps: trigger, act, wait; `triggers`: those by what the examiner measures itself.
 //! - `watch`: what the platform says, and the observation of every switch.
 //! - `observe`: readings of the stores, past the platform.
@@ -29,6 +30,7 @@ mod prefill;
 mod claims;
 mod converge;
 mod course;
+mod deploy;
 mod due;
 mod exec;
 mod notices;

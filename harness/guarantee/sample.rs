@@ -12,7 +12,7 @@ use crate::{
     },
     model::{
         RunTime,
-        event::{Event, What},
+        event::{Event, UnlicensedAnswer, What},
         fault::{Fault, FaultRecord},
         measure::{
             Books, Counts, EventMeasures, Gap, Interruptions, Lag, Measures, OldSideAsked, Phase, RecoveryPoint,
@@ -44,6 +44,8 @@ impl Run {
     /// A failover that keeps every promise.
     pub fn good() -> Self {
         let events = vec![
+            Event { at: at(0.4), what: refused_unlicensed(0) },
+            Event { at: at(0.4), what: refused_unlicensed(1) },
             Event { at: at(2.0), what: deployed(0) },
             Event { at: at(2.0), what: deployed(1) },
             Event { at: at(10.0), what: What::Fault(outage(10.0, None)) },
@@ -183,6 +185,11 @@ pub(crate) fn notice(environment: u16) -> What {
 
 pub(crate) fn started(id: &str) -> What {
     What::Step { id: id.to_owned(), state: StepState::Started, detail: String::new() }
+}
+
+fn refused_unlicensed(environment: u16) -> What {
+    let answer = UnlicensedAnswer::Refused("no licence for it".to_owned());
+    What::OrderedUnlicensed { environment: EnvironmentIndex(environment), answer }
 }
 
 fn deployed(environment: u16) -> What {

@@ -15,7 +15,7 @@ use crate::{
         environment::EnvironmentKind,
     },
     model::{
-        event::What,
+        event::{UnlicensedAnswer, What},
         fault::{Fault, FaultRecord, WebhookMode},
         measure::{Finding, Gap, Integrity},
         operation::{EnvironmentIndex, Side},
@@ -303,6 +303,23 @@ fn replicas_are_there_when_deployment_is_answered() {
     check(id, Violated, |run| seen(run, Some(true), Some(false)));
     check(id, Violated, |run| seen(run, None, Some(false)));
     check(id, Inconclusive, |run| seen(run, Some(true), None));
+    check(id, Inconclusive, |run| run.events.retain(|event| !matches!(event.what, What::Deployed { .. })));
+}
+
+#[test]
+fn without_its_licence_a_deployment_is_refused_and_with_it_done() {
+    let id = "dataverse.deploy.licensed";
+    let answered = |run: &mut Run, given: UnlicensedAnswer| {
+        for event in &mut run.events {
+            if let What::OrderedUnlicensed { answer, .. } = &mut event.what {
+                *answer = given.clone();
+            }
+        }
+    };
+    check(id, Held, |_| {});
+    check(id, Violated, |run| answered(run, UnlicensedAnswer::Deployed));
+    check(id, Inconclusive, |run| answered(run, UnlicensedAnswer::Unknown("no answer".to_owned())));
+    check(id, Inconclusive, |run| run.events.retain(|event| !matches!(event.what, What::OrderedUnlicensed { .. })));
     check(id, Inconclusive, |run| run.events.retain(|event| !matches!(event.what, What::Deployed { .. })));
 }
 

@@ -168,6 +168,13 @@ pub enum What {
         /// How far.
         detail: String,
     },
+    /// The deployment of a production environment was ordered while its tenant had licences for every other product alone.
+    OrderedUnlicensed {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// What came of it.
+        answer: UnlicensedAnswer,
+    },
     /// Deployment of an environment was answered as done; what the examiner then saw of its replicas.
     Deployed {
         /// Environment.
@@ -236,6 +243,18 @@ pub enum What {
     Problem(String),
     /// Clean-up could not end something.
     CleanUpIncomplete(String),
+}
+
+/// What came of a deployment that lacked its licence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnlicensedAnswer {
+    /// It was refused, with the platform's reason.
+    Refused(String),
+    /// It was deployed all the same.
+    Deployed,
+    /// Nobody knows: why.
+    Unknown(String),
 }
 
 /// Phases of a run.

@@ -77,6 +77,8 @@ pub enum Rule {
     Loss,
     /// The longest interruption of any access.
     Interruption,
+    /// Without the licence it is not deployed, with it it is.
+    Licensed,
     /// Both replicas were there when deployment was answered.
     Replica,
     /// There is no replica, and no failover, until it is converted; then there is.

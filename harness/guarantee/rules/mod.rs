@@ -9,6 +9,7 @@ mod integrity;
 mod interruption;
 mod lag;
 mod left_behind;
+mod licensed;
 mod loss;
 mod no_replica;
 mod notice;
