@@ -8,7 +8,10 @@ use geodrill::{
     model::operation::Side,
 };
 
-use crate::support::{alone, drill};
+use crate::{
+    share::share,
+    support::{beside, drill},
+};
 
 async fn held(text: &str) -> anyhow::Result<Finished> {
     Ok(drill(Drill::from_text("conversion.yaml", text, &std::env::temp_dir())?).run().await?.assert_held())
@@ -37,10 +40,12 @@ expect:
     )
 }
 
+const KILLED_AT: [&str; 4] = ["preparing-replica", "creating-replica", "returning-files", "protecting"];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversion_is_done_though_control_dies_in_it() -> anyhow::Result<()> {
-    let _turn = alone().await;
-    for step in ["preparing-replica", "creating-replica", "returning-files", "protecting"] {
+    let _turn = beside().await;
+    for step in share("conversions with control killed", &KILLED_AT, 1) {
         let finished = held(&killed_at(step)).await?;
         assert_eq!(finished.measures.regions.len(), 1, "{step}: it ended protected\n{}", finished.human());
     }
@@ -66,7 +71,7 @@ EXPECT
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversion_that_cannot_be_done_leaves_nothing_and_can_be_done_later() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let finished = held(&UNDONE.replace("EXPECT", "expect:")).await?;
     assert!(finished.measures.regions.is_empty(), "nothing is protected\n{}", finished.human());
     let later = "  - { heal: cut }\n  - { id: upgrade, within: 120s, operate: { convert: { environment: talk } } }\n  \
@@ -111,7 +116,7 @@ expect:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_converted_is_failed_over_and_back_as_any_production_environment() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let finished = held(LOST).await?;
     let told = finished.human();
     let to: Vec<_> = finished.measures.events.iter().filter_map(|event| event.to).collect();

@@ -9,7 +9,10 @@ use geodrill::{
     model::operation::{EnvironmentIndex, Side},
 };
 
-use crate::support::{alone, drill};
+use crate::{
+    share::share,
+    support::{beside, drill},
+};
 
 /// A standby that stops receiving before the log is handed over: the switch can but be given up.
 const STALLED: &str = r#"
@@ -53,8 +56,8 @@ async fn check(step: &str, outcome: &str) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_that_can_be_done_is_done_though_control_dies_before_or_after_the_point_of_no_return()
 -> anyhow::Result<()> {
-    let _turn = alone().await;
-    for step in ["notifying", "handing-over", "promoting", "opening"] {
+    let _turn = beside().await;
+    for step in share("switches with control killed", &["notifying", "handing-over", "promoting", "opening"], 1) {
         check(step, "completed").await?;
     }
     Ok(())
@@ -62,8 +65,8 @@ async fn a_switch_that_can_be_done_is_done_though_control_dies_before_or_after_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_that_cannot_be_done_is_undone_though_control_dies_in_it_or_in_its_undoing() -> anyhow::Result<()> {
-    let _turn = alone().await;
-    for step in ["handing-over", "restoring"] {
+    let _turn = beside().await;
+    for step in share("undone switches with control killed", &["handing-over", "restoring"], 1) {
         check(step, "aborted").await?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 
 use geodrill::conduct::Drill;
 
-use crate::support::{alone, drill};
+use crate::support::{beside, drill};
 
 const SCENARIO: &str = r#"
 geodrill: 1
@@ -32,7 +32,7 @@ expect:
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_is_proven_and_healed_and_a_crash_past_the_point_of_no_return_only_goes_forward()
 -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let finished = drill(Drill::from_text("faults.yaml", SCENARIO, &std::env::temp_dir())?).run().await?.assert_held();
     let told = finished.human();
     let proven = |step: &str| {

@@ -9,12 +9,12 @@ use geodrill::{
 use crate::{
     lab::status,
     stage::Stage,
-    support::{alone, drill},
+    support::{beside, drill},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn features_are_gone_in_the_secondary_one_comes_by_ticket_and_all_are_back_at_home() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let finished = drill(Drill::shipped("finops-features")?).run().await?.assert_held();
     let told = finished.human();
     let figures = |period: &FeaturePeriod| (period.right, period.wrong);
@@ -71,7 +71,7 @@ expect:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_outlives_the_control_plane() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let text = Drill::from_text("ticket.yaml", KILLED, &std::env::temp_dir())?;
     let finished: Finished = drill(text).run().await?.assert_held();
     let last = |feature: Feature| {
@@ -84,7 +84,7 @@ async fn a_ticket_outlives_the_control_plane() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_is_opened_by_hand() {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let stage = Stage::set().await;
     let environments = ["--environment", "books:finops-production", "--environment", "sales:dataverse-production"];
     stage.expect(0, &[&["up", "--load", "10/s"][..], &environments].concat());

@@ -18,10 +18,10 @@ use tokio::{
     time::sleep,
 };
 
-use crate::support::{alone, drill};
+use crate::support::{beside, drill};
 
 async fn held(name: &str, text: &str) -> anyhow::Result<Finished> {
-    let _turn = alone().await;
+    let _turn = beside().await;
     Ok(drill(Drill::from_text(name, text, &std::env::temp_dir())?).run().await?.assert_held())
 }
 
@@ -164,7 +164,7 @@ async fn careless_door(run: PathBuf) -> io::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_is_not_fenced_is_found_by_asking_it() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let drill = drill(Drill::from_text("unfenced.yaml", UNFENCED, &std::env::temp_dir())?);
     let door = tokio::spawn(careless_door(drill.folder().to_owned()));
     let finished = drill.run().await?.assert(Verdict::Violated);

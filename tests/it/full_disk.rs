@@ -6,7 +6,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
-use crate::support::{alone, geodrill};
+use crate::support::{beside, geodrill};
 
 /// A mounted file system; unmounted when dropped.
 struct Small {
@@ -61,7 +61,7 @@ expect:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_room_nothing_is_switched_and_nothing_is_lost() {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let small = Small::mount(900);
     let scenario = std::env::temp_dir().join(format!("full-disk-{}.yaml", std::process::id()));
     let all = small.folder.join("all");

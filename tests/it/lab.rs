@@ -16,7 +16,7 @@ use nix::{
 
 use crate::{
     stage::{Stage, mode},
-    support::{alone, geodrill},
+    support::{beside, geodrill},
 };
 
 fn lab(stage: &Stage) -> LabFile {
@@ -37,7 +37,7 @@ fn faults(stage: &Stage) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lab_stands_is_entered_broken_healed_switched_and_ended() {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let stage = Stage::set().await;
     let no_lab = stage.expect(4, &["status"]);
     assert!(no_lab.contains("geodrill up"), "{no_lab}");
@@ -136,7 +136,7 @@ async fn a_lab_stands_is_entered_broken_healed_switched_and_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lab_whose_host_is_killed_is_gone_and_said_to_be() {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let stage = Stage::set().await;
     stage.expect(0, &["up"]);
     let (code, out, _) = stage.call(&["status", "--format", "json"]);
@@ -153,7 +153,7 @@ async fn a_lab_whose_host_is_killed_is_gone_and_said_to_be() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_while_a_lab_comes_up_undoes_it() {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let stage = Stage::set().await;
     let mut up = stage.command().arg("up").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
     let lines = BufReader::new(up.stderr.take().expect("piped")).lines();
@@ -172,7 +172,7 @@ const KEPT: &str = "geodrill: 1\nname: kept\nenvironments: [ { id: sales, kind: 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kept_run_stands_is_judged_again_as_before_and_is_ended() {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let stage = Stage::set().await;
     let file = stage.runs().with_file_name("kept.yaml");
     fs::write(&file, KEPT).expect("written");
@@ -213,7 +213,7 @@ const GUARDED: &str = "geodrill: 1\nname: guarded\nenvironments: [ { id: sales, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn past_an_enforced_bound_a_failover_wants_its_loss_accepted() {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let stage = Stage::set().await;
     let file = stage.runs().with_file_name("guarded.yaml");
     fs::write(&file, GUARDED).expect("written");
@@ -258,7 +258,7 @@ fn a_plan_is_drawn_with_what_each_step_touches() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_replica_is_upgraded_by_hand_and_then_switched() {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let stage = Stage::set().await;
     stage.expect(0, &["up", "--environment", "talk:dataverse-teams", "--load", "10/s"]);
     let planned = ["failover", "--planned", "--environment", "talk", "--wait"];
@@ -275,7 +275,7 @@ async fn what_has_no_replica_is_upgraded_by_hand_and_then_switched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sabotaged_platform_is_not_kept_standing() {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let stage = Stage::set().await;
     for sabotage in ["skip-fence", "no-notice"] {
         let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("scenarios/sabotage/{sabotage}.yaml"));

@@ -1,6 +1,6 @@
 //! SIGKILL of the runner, at any moment: ten seconds later no process, port or folder of ours is left but the run's.
 //!
-//! `GEODRILL_KILLS` says how many moments are tried (5 if it does not), `GEODRILL_KILL_SEED` repeats a series.
+//! `GEODRILL_KILLS` says how many moments are tried (3 if it does not), `GEODRILL_KILL_SEED` repeats a series.
 
 use std::{
     fs::{self, File},
@@ -63,7 +63,7 @@ fn kill(run: &mut Child) {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_sigkill_at_any_moment_nothing_is_left_but_the_runs_folder() {
     let _turn = alone().await;
-    let kills = number("GEODRILL_KILLS").unwrap_or(5);
+    let kills = number("GEODRILL_KILLS").unwrap_or(3);
     let seed = number("GEODRILL_KILL_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     println!("{kills} kills, seed {seed}");
     let mut state = seed;

@@ -25,6 +25,7 @@ mod program;
 mod races;
 mod repetitions;
 mod sabotage;
+mod share;
 mod shipped;
 mod stage;
 mod support;

@@ -6,7 +6,7 @@ use geodrill::{
     model::operation::{EnvironmentIndex, Side},
 };
 
-use crate::support::{alone, drill};
+use crate::support::{beside, drill};
 
 const SCENARIO: &str = r#"
 geodrill: 1
@@ -32,7 +32,7 @@ expect:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_environment_that_fails_its_gate_stays_and_the_other_goes() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = beside().await;
     let finished = drill(Drill::from_text("partial.yaml", SCENARIO, &std::env::temp_dir())?).run().await?.assert_held();
     let told = finished.human();
     for (environment, to) in [(EnvironmentIndex(0), None), (EnvironmentIndex(1), Some(Side(1)))] {

@@ -9,10 +9,10 @@ use geodrill::{
     },
 };
 
-use crate::support::{alone, drill};
+use crate::support::{beside, drill};
 
 async fn held(name: &str, text: &str) -> anyhow::Result<Finished> {
-    let _turn = alone().await;
+    let _turn = beside().await;
     Ok(drill(Drill::from_text(name, text, &std::env::temp_dir())?).run().await?.assert_held())
 }
 

@@ -1,8 +1,8 @@
 //! Platforms that are broken on purpose, each in one way, are found out by the id that has to find them; and a platform that is
 //! whole raises no alarm under the very same drills.
 //!
-//! `GEODRILL_SABOTAGES` names those that are to be tried (otherwise all are), `GEODRILL_HEALTHY` says how many drills of the whole
-//! platform are run, and `GEODRILL_SEED` from where in their round.
+//! `GEODRILL_SABOTAGES` names those that are to be tried (otherwise a share is), `GEODRILL_HEALTHY` says how many drills of the
+//! whole platform are run, and `GEODRILL_SEED` from where in their round.
 
 use std::{fs, path::PathBuf, time::Instant};
 
@@ -13,21 +13,24 @@ use geodrill::{
     model::verdict::Verdict,
 };
 
-use crate::support::{alone, drill};
+use crate::{
+    share::share,
+    support::{beside, drill},
+};
 
 /// Drills of the whole platform, where nothing says how many: a share, since each takes as long as its sabotaged twin.
-const HEALTHY: usize = 3;
+const HEALTHY: usize = 2;
 
 /// Tried at most so often: what a broken platform does is partly chance, such as whether anything is under way when it matters.
 const TRIES: usize = 2;
 
-/// How many are tried side by side; none of their verdicts hangs on a second.
-const AT_ONCE: usize = 2;
+/// How many are tried, where nothing says which.
+const SHARE: usize = 7;
 
 /// What is tried.
 fn chosen() -> Vec<Sabotage> {
     let named = match std::env::var("GEODRILL_SABOTAGES") {
-        Err(_) => return Sabotage::ALL.to_vec(),
+        Err(_) => return share("sabotaged platforms", Sabotage::ALL, SHARE),
         Ok(named) => named,
     };
     let find = |name: &str| Sabotage::ALL.iter().copied().find(|one| one.as_str() == name.trim());
@@ -68,6 +71,7 @@ fn caught(finished: &Finished, sabotage: Sabotage) -> Option<String> {
 /// Tries one until it is caught, and says what was seen; what was seen last if it was not.
 async fn attempt(sabotage: Sabotage) -> anyhow::Result<Result<String, String>> {
     let mut seen = String::new();
+    let _turn = beside().await;
     for nth in 1..=TRIES {
         let began = Instant::now();
         let finished = run(&format!("{sabotage}.yaml"), &text_of(sabotage)).await?;
@@ -83,8 +87,8 @@ async fn attempt(sabotage: Sabotage) -> anyhow::Result<Result<String, String>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_broken_platform_is_found_out_by_the_id_that_has_to() -> anyhow::Result<()> {
-    let _turn = alone().await;
-    let mut attempts = stream::iter(chosen()).map(attempt).buffer_unordered(AT_ONCE);
+    // None of their verdicts hangs on a second.
+    let mut attempts = stream::iter(chosen()).map(attempt).buffer_unordered(usize::MAX);
     let mut missed = Vec::new();
     while let Some(attempt) = attempts.next().await {
         match attempt? {
@@ -112,7 +116,7 @@ async fn the_whole_platform_raises_no_alarm_under_the_same_drills() -> anyhow::R
     let seed = number("GEODRILL_SEED").unwrap_or_default();
     let (began, mut false_alarms, mut held) = (Instant::now(), Vec::new(), 0);
     for number in 0..count {
-        let _turn = alone().await;
+        let _turn = beside().await;
         let sabotage = all[(seed + number) % all.len()];
         let (began, text) = (Instant::now(), whole(sabotage));
         let finished = run(&format!("whole-{sabotage}.yaml"), &text).await?;

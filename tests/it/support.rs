@@ -4,7 +4,7 @@ use std::{fmt::Write, path::PathBuf, sync::OnceLock};
 
 use assert_cmd::Command;
 use geodrill::{conduct::Drill, model::measure::EventMeasures};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The program under test.
 pub fn program() -> PathBuf {
@@ -23,11 +23,25 @@ pub fn drill(drill: Drill) -> Drill {
     drill.role_binary(program())
 }
 
-/// One drill at a time: side by side on few processors they hold one another up, and a run whose examiner stalls is
-/// inconclusive, as it must be.
-pub async fn alone() -> MutexGuard<'static, ()> {
-    static TURN: OnceLock<Mutex<()>> = OnceLock::new();
-    TURN.get_or_init(Mutex::default).lock().await
+/// One drill and no other: side by side on few processors they hold one another up, and what hangs on a second is then not
+/// what it would be.
+pub async fn alone() -> SemaphorePermit<'static> {
+    turns(processors()).await
+}
+
+/// As many drills at a time as there are processors: for those of which nothing is asserted that hangs on a second.
+pub async fn beside() -> SemaphorePermit<'static> {
+    turns(1).await
+}
+
+async fn turns(count: u32) -> SemaphorePermit<'static> {
+    static TURNS: OnceLock<Semaphore> = OnceLock::new();
+    let turns = TURNS.get_or_init(|| Semaphore::new(usize::try_from(processors()).expect("a few")));
+    turns.acquire_many(count).await.expect("it is never closed")
+}
+
+fn processors() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
 }
 
 /// A program of `examples/`. `cargo test` builds them before any test runs; a narrower call does not, and it is built here.

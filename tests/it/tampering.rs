@@ -11,7 +11,10 @@ use geodrill::{
     },
 };
 
-use crate::support::{alone, drill, example};
+use crate::{
+    share::share,
+    support::{beside, drill, example},
+};
 
 /// Whether the last event's counts are as they must be; the second argument says how many of a kind were altered.
 type Check = fn(&EventMeasures, &dyn Fn(&str) -> u64) -> bool;
@@ -112,8 +115,9 @@ const CONTROL: EnvironmentIndex = EnvironmentIndex(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_alteration_is_called_by_its_name_and_counted() -> anyhow::Result<()> {
-    for case in &CASES {
-        let _turn = alone().await;
+    let all: Vec<usize> = (0..CASES.len()).collect();
+    for case in share("alterations", &all, 3).into_iter().map(|nth| &CASES[nth]) {
+        let _turn = beside().await;
         let finished = run(case).await?;
         let told = finished.human();
         let what = format!("{:?}\n{told}", case.alterations);
