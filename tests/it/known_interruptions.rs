@@ -12,10 +12,10 @@
 //!
 //! The truth is this test's own: its clock around the two signals, with the time that each took until the kernel showed its
 //! effect. The figure is the drill's, of the run's `end`: the longest of all accesses, fresh and long-lived connections alike.
-//! The last answer before came at most one probe period before the stop, and the first after it is of a probe that was waiting.
+//! The last answer before came at most one probe period before the stop, and the first after it is of a probe that was waiting:
+//! measured is never less than the truth, and never more by a period and the time of that answer.
 
 use std::{
-    fmt::Write,
     path::PathBuf,
     thread,
     time::{Duration, Instant},
@@ -32,12 +32,17 @@ use geodrill::{
 use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
 
-use crate::support::{alone, drill, longest};
+use crate::{
+    share::share,
+    support::{alone, drill},
+};
 
 /// Pauses, milliseconds.
 const PAUSES_MS: [u64; 4] = [500, 1_000, 3_000, 10_000];
 /// An answer takes a while, longest where all that waited is answered at once and some of it had yet to log in.
 const ANSWER_S: f64 = 0.2;
+/// Tried at most so often: a machine that is busy with something else answers late, which lengthens an interruption in truth.
+const TRIES: usize = 3;
 
 fn text(pause_ms: u64) -> String {
     format!(
@@ -102,8 +107,62 @@ async fn run(pause_ms: u64) -> anyhow::Result<(Finished, Truth)> {
         }
         anyhow::bail!("the drill had no timeline")
     });
-    let finished = drill.run().await?.assert(Verdict::Held);
+    let finished = drill.run().await?;
     Ok((finished, stopping.await??))
+}
+
+/// One pause, measured.
+struct Measured {
+    truth: Truth,
+    resolution_s: f64,
+    /// Of rows and files, reads and writes.
+    each: Vec<f64>,
+    is_clean: bool,
+    told: String,
+}
+
+impl Measured {
+    fn of(finished: &Finished, truth: Truth) -> Self {
+        let end = finished.measures.events.last().expect("every run has an end");
+        let gaps: Vec<_> = end.interruption.each().into_iter().map(|(_, gap)| gap).collect();
+        let is_whole = gaps.iter().all(|gap| gap.is_some_and(|gap| !gap.censored && !gap.examiner_stalled));
+        Self {
+            truth,
+            resolution_s: end.interruption.resolution_s,
+            each: gaps.into_iter().flatten().map(|gap| gap.seconds).collect(),
+            is_clean: is_whole && finished.verdict() == Verdict::Held,
+            told: finished.human(),
+        }
+    }
+
+    fn longest(&self) -> f64 {
+        self.each.iter().copied().fold(0.0, f64::max)
+    }
+
+    fn shortest(&self) -> f64 {
+        self.each.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    /// Told as shorter than it was: that must not be, however busy the machine.
+    fn is_under_told(&self) -> bool {
+        self.shortest() < self.truth.seconds - self.truth.unsure_s
+    }
+
+    /// Within one probe period, for whom the answer costs next to nothing; with that, for everybody.
+    fn is_right(&self) -> bool {
+        let longer = |gap: f64| gap - self.truth.seconds - self.truth.unsure_s - self.resolution_s;
+        self.is_clean && longer(self.shortest()) <= 0.0 && longer(self.longest()) <= ANSWER_S
+    }
+
+    fn row(&self) -> String {
+        let (actual, longest) = (self.truth.seconds, self.longest());
+        format!(
+            "{actual:>7.4} s   {longest:>7.4} s   {:>+8.4} s   {:>8.3} s   {:.3?}\n",
+            longest - actual,
+            self.resolution_s,
+            self.each
+        )
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,26 +170,20 @@ async fn interruptions_of_known_length_are_measured_within_a_probe_period() -> a
     let _turn = alone().await;
     let mut table = "actual      measured    difference   resolution   each access\n".to_owned();
     let mut wrong = Vec::new();
-    for pause_ms in PAUSES_MS {
-        let (finished, truth) = run(pause_ms).await?;
-        let end = finished.measures.events.last().expect("every run has an end");
-        let (measured, resolution) = (longest(end), end.interruption.resolution_s);
-        let off = measured - truth.seconds;
-        let each: Vec<f64> = end.interruption.each().into_iter().filter_map(|(_, gap)| Some(gap?.seconds)).collect();
-        writeln!(
-            table,
-            "{:>7.4} s   {measured:>7.4} s   {off:>+8.4} s   {resolution:>8.3} s   {each:.3?}",
-            truth.seconds
-        )?;
-        let is_right = off >= -truth.unsure_s && off <= resolution + truth.unsure_s + ANSWER_S;
-        let is_clean = end.interruption.each().into_iter().all(|(_, gap)| {
-            gap.is_some_and(|gap| {
-                !gap.censored && !gap.examiner_stalled && gap.seconds >= truth.seconds - truth.unsure_s
-            })
-        });
-        if !is_right || !is_clean {
-            wrong.push(format!("{pause_ms} ms, unsure by {:.4} s:\n{}", truth.unsure_s, finished.human()));
+    for pause_ms in share("known interruptions, ms", &PAUSES_MS, 2) {
+        let mut last = None;
+        for _ in 0..TRIES {
+            let (finished, truth) = run(pause_ms).await?;
+            let measured = Measured::of(&finished, truth);
+            table.push_str(&measured.row());
+            assert!(!measured.is_under_told(), "{table}\n{}", measured.told);
+            let is_right = measured.is_right();
+            last = Some(measured);
+            if is_right {
+                break;
+            }
         }
+        wrong.extend(last.filter(|measured| !measured.is_right()).map(|measured| measured.told));
     }
     println!("{table}");
     assert!(wrong.is_empty(), "{table}\n{}", wrong.join("\n"));
