@@ -104,6 +104,8 @@ sabotages! {
         caught by "finops.secondary.support-ticket";
     ForgetFeatures "forget-features": "features are not offered again after a failback",
         caught by "finops.failback.restored";
+    FrailSecondary "frail-secondary": "away from home computes take a long time over every write",
+        caught by "dataverse.compute.both-regions";
     AlwaysAbort "always-abort": "a planned switch is always undone",
         caught by "dataverse.planned.switched";
 }

@@ -89,6 +89,7 @@ pub(super) async fn run(arguments: Run, logs: RunLog) -> Exit {
     }
     if several && arguments.format == RunFormat::Human {
         let style = Style { colour: colour(&io::stdout()), ..Style::PLAIN };
+        exit = exit.and(print(&report::together(&reports, style)));
         exit = exit.and(print(&report::overview(&reports, style)));
     }
     if let Some(file) = &arguments.junit {

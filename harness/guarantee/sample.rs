@@ -16,6 +16,7 @@ use crate::{
         fault::{Fault, FaultRecord},
         measure::{
             Books, Counts, EventMeasures, Gap, Interruptions, Lag, Measures, OldSideAsked, Phase, RecoveryPoint,
+            Served, Service,
         },
         operation::{EnvironmentIndex, Side, Store},
         plan::{
@@ -201,6 +202,12 @@ fn deployed(environment: u16) -> What {
     }
 }
 
+/// A hundred a second before, and so many after.
+pub(crate) fn served(after: f64) -> Served {
+    let service = |acked_per_s, p99_s| Service { acked_per_s, p99_s: Some(p99_s) };
+    Served { before: service(100.0, 0.02), after: service(after, 0.03) }
+}
+
 /// A failover with some loss, all of it explained by what was held back.
 fn switch(environment: u16) -> EventMeasures {
     let gap = |seconds| Some(Gap { seconds, ..Gap::default() });
@@ -250,6 +257,7 @@ fn switch(environment: u16) -> EventMeasures {
             phase("first_ack", 0.1, false),
         ],
         back_to_rate_s: Some(0.4),
+        served: Some(served(100.0)),
     }
 }
 
@@ -274,6 +282,7 @@ fn end(environment: u16) -> EventMeasures {
         old_side: None,
         phases: Vec::new(),
         back_to_rate_s: None,
+        served: None,
         ..switch(environment)
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{
     overall,
-    sample::{Run, SALES, at, notice, outage, started},
+    sample::{Run, SALES, at, notice, outage, served, started},
     set::{self, promises, sets},
 };
 use crate::{
@@ -321,6 +321,23 @@ fn without_its_licence_a_deployment_is_refused_and_with_it_done() {
     check(id, Inconclusive, |run| answered(run, UnlicensedAnswer::Unknown("no answer".to_owned())));
     check(id, Inconclusive, |run| run.events.retain(|event| !matches!(event.what, What::OrderedUnlicensed { .. })));
     check(id, Inconclusive, |run| run.events.retain(|event| !matches!(event.what, What::Deployed { .. })));
+}
+
+#[test]
+fn the_other_region_takes_the_load_and_of_a_lost_regions_processors_nothing_follows() {
+    let id = "dataverse.compute.both-regions";
+    let after = |run: &mut Run, kind, rate: Option<f64>| {
+        let event = run.failover();
+        (event.kind, event.served) = (Some(kind), rate.map(served));
+    };
+    check(id, Held, |run| after(run, SwitchKind::Planned, Some(95.0)));
+    check(id, Held, |run| after(run, SwitchKind::Failback, Some(130.0)));
+    check(id, Inconclusive, |run| after(run, SwitchKind::Planned, Some(94.0)));
+    check(id, Violated, |run| after(run, SwitchKind::Planned, Some(79.0)));
+    check(id, Inconclusive, |run| after(run, SwitchKind::Unplanned, Some(100.0)));
+    check(id, Violated, |run| after(run, SwitchKind::Unplanned, Some(79.0)));
+    check(id, Inconclusive, |run| after(run, SwitchKind::Planned, None));
+    check(id, Inconclusive, |run| run.failover().switched = None);
 }
 
 /// `sales` as Dataverse for Teams whose failover was refused at 5 s; the region is never lost.

@@ -134,6 +134,29 @@ pub struct EventMeasures {
     pub phases: Vec<Phase>,
     /// Seconds from the first acknowledgement of the new side until 95 % of the rate before was served again.
     pub back_to_rate_s: Option<f64>,
+    /// The offered load before and after; `None`: there was no switch, or too short a stretch before or after it.
+    #[serde(default)]
+    pub served: Option<Served>,
+}
+
+/// What customers were served of the offered load on either side of a switch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Served {
+    /// Up to five seconds before its cause.
+    pub before: Service,
+    /// The best three seconds after the first acknowledged write of the new side.
+    pub after: Service,
+}
+
+/// The service of one stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Acknowledged operations of the load, a second.
+    pub acked_per_s: f64,
+    /// The 99th percentile of the time from sending to acknowledgement, seconds; `null`: nothing was acknowledged.
+    pub p99_s: Option<f64>,
 }
 
 /// How the side that served before a switch answered when it was asked past the edge, from the new side's first

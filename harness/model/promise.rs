@@ -79,6 +79,8 @@ pub enum Rule {
     Interruption,
     /// Without the licence it is not deployed, with it it is.
     Licensed,
+    /// The other region takes the offered load.
+    Carries,
     /// Both replicas were there when deployment was answered.
     Replica,
     /// There is no replica, and no failover, until it is converted; then there is.

@@ -9,7 +9,7 @@ use crate::{
     api::{reports::Feature, sabotage::Sabotage},
     model::{
         claim::{ClaimCounts, Claimant, Spread},
-        measure::{Counts, OldSideAsked},
+        measure::{Counts, OldSideAsked, Served},
         operation::Store,
         verdict::Verdict,
     },
@@ -208,6 +208,8 @@ pub struct EventRow {
     pub claimed_phases: Vec<String>,
     /// Seconds until 95 % of the rate before was served again.
     pub back_to_rate_s: Option<f64>,
+    /// The offered load before and after; `null`: there was no switch, or too short a stretch before or after it.
+    pub served: Option<Served>,
 }
 
 /// A salvage list beside what was lost.

@@ -11,7 +11,10 @@ use super::{
     features::features,
     human_claims::claims,
 };
-use crate::model::verdict::Verdict;
+use crate::model::{
+    measure::{Served, Service},
+    verdict::Verdict,
+};
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +147,9 @@ fn event_block(out: &mut String, event: &EventRow, style: Style) {
     if let Some(back) = event.back_to_rate_s {
         line(out, format!("  back to rate  {} after the first acknowledgement", seconds(back)));
     }
+    if let Some(Served { before, after }) = event.served {
+        line(out, format!("  served        {} before, {} after", service(before), service(after)));
+    }
     if let Some(salvage) = &event.salvage {
         let wrong =
             if salvage.examples.is_empty() { String::new() } else { format!(": {}", salvage.examples.join(", ")) };
@@ -213,6 +219,11 @@ fn interruption(event: &EventRow) -> String {
     format!("{at_least}{} worst: {} (resolution {resolution})", seconds(worst), parts.join(", "))
 }
 
+fn service(service: Service) -> String {
+    let p99 = service.p99_s.map_or_else(|| "–".to_owned(), seconds);
+    format!("{:.1}/s (99 % within {p99})", service.acked_per_s)
+}
+
 fn switched(event: &EventRow) -> String {
     match event.switched_s {
         Some(at) => format!("{} after the cause", seconds(at - event.began_s)),
@@ -263,7 +274,7 @@ fn guarantees(out: &mut String, report: &Report, style: Style) {
 }
 
 /// One line a row, and below it why it is not simply held.
-fn table(out: &mut String, title: &str, rows: &[&GuaranteeRow], style: Style) {
+pub(super) fn table(out: &mut String, title: &str, rows: &[&GuaranteeRow], style: Style) {
     if rows.is_empty() {
         return;
     }

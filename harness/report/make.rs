@@ -190,6 +190,7 @@ fn event_row(plan: &Plan, event: &EventMeasures) -> EventRow {
         phases_s: event.phases.iter().map(|phase| (phase.name.clone(), phase.seconds)).collect(),
         claimed_phases: event.phases.iter().filter(|phase| phase.claim).map(|phase| phase.name.clone()).collect(),
         back_to_rate_s: event.back_to_rate_s,
+        served: event.served,
     }
 }
 

@@ -5,6 +5,7 @@
 //! - `features`: what customers were answered of features;
 //! - [`junit()`]: the same for whoever shows test results;
 //! - [`human()`]: what a tired engineer reads in ten seconds;
+//! - [`together()`]: every guarantee once, of several drills;
 //! - [`trials`]: the same of one scenario run again and again.
 //!
 //! Keys are only ever added to the contract. A figure that is the platform's own word stands under `claims` and
@@ -18,6 +19,7 @@ mod human_claims;
 mod junit;
 mod make;
 mod schema;
+mod together;
 pub mod trials;
 
 #[cfg(test)]
@@ -28,3 +30,4 @@ pub use human::{Style, human, overview};
 pub use junit::junit;
 pub use make::RunInfo;
 pub use schema::schema;
+pub use together::together;

@@ -4,9 +4,9 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use super::{Report, RunInfo, Style, human, junit, schema};
+use super::{Report, RunInfo, Style, human, junit, schema, together};
 use crate::{
-    api::control::PlatformEvent,
+    api::{control::PlatformEvent, sabotage::Sabotage},
     guarantee::{
         overall,
         sample::{Run, SALES},
@@ -143,4 +143,20 @@ fn the_committed_schema_is_the_generated_one() {
 fn junit_fails_what_is_violated_errs_on_what_is_open_and_passes_what_was_wanted() {
     let xml = junit(&[report(&failover()), report(&tampered())]).unwrap();
     insta::assert_snapshot!("junit", xml);
+}
+
+#[test]
+fn of_several_drills_every_guarantee_is_told_once_by_the_drill_that_says_most() {
+    let (good, bad) = (report(&failover()), report(&tampered()));
+    let told = together(&[bad.clone(), good.clone()], Style::PLAIN);
+    let rows = |id: &str| told.lines().filter(|line| line.contains(id)).map(str::to_owned).collect::<Vec<_>>();
+    let [loss] = &rows("dataverse.unplanned.loss")[..] else { panic!("{told}") };
+    assert!(loss.contains("held") && loss.contains(&good.scenario), "{told}");
+    let [zone] = &rows("dataverse.zone.availability")[..] else { panic!("{told}") };
+    assert!(zone.contains("inconclusive") && !zone.contains(&good.scenario), "{told}");
+    assert!(told.contains("guarantees in 2 drills"), "{told}");
+    // A broken platform says nothing of a whole one.
+    let broken = Report { sabotage: Some(Sabotage::SkipFence), ..good };
+    assert!(together(&[bad, broken], Style::PLAIN).contains("guarantees in 1 drill:"));
+    assert_eq!(together(&[], Style::PLAIN), "");
 }

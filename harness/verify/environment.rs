@@ -19,7 +19,7 @@ use super::{
     readings::{self, books},
     recovery,
     rows::Rows,
-    salvage,
+    salvage, service,
     timeline::{self, Ack, Switch},
     versions::{Dangling, Versions},
     writes::Writes,
@@ -202,6 +202,7 @@ impl Subject<'_, '_> {
             old_side: old_side.asked.filter(|_| switch.kind.is_some()),
             phases: phases::phases(self.input, self.environment, switch),
             back_to_rate_s: rate::back_to_rate(self.acks, switch),
+            served: service::served(self.acks, switch),
         };
         if switch.kind.is_none() {
             let Final { second, compared } = last();

@@ -8,7 +8,7 @@
 //!   of the books; `passes` compares the two final ones, `regions` both sides of what ended protected (`finals`: both of them, before the ledger is known), `salvage` a
 //!   platform's list with what a switch lost.
 //! - `claims`: what servers and platform said of replication, and how far they were off.
-//! - `recovery`, `interruption`, `phases`, `rate`, `lag` are the times; `client_reads` judges what reads returned, `old_side`
+//! - `recovery`, `interruption`, `phases`, `rate`, `service`, `lag` are the times; `client_reads` judges what reads returned, `old_side`
 //!   what was answered by the side that had served before.
 //!
 //! - `features`: what customers were answered of features; `figures`: whether a report holds what was acknowledged.
@@ -44,6 +44,7 @@ mod recovery;
 mod regions;
 mod rows;
 mod salvage;
+mod service;
 mod timeline;
 mod versions;
 mod writes;

@@ -16,6 +16,8 @@ pub(super) struct Ack {
     pub is_write: bool,
     /// Of the offered load, not of a probe.
     pub is_load: bool,
+    /// Microseconds from its sending to the answer.
+    pub took_us: u32,
 }
 
 /// Every acknowledgement of an environment to its customers, in the order of time. What is asked of the old side past the edge
@@ -28,7 +30,8 @@ pub(super) fn acks(input: &Input<'_>, environment: EnvironmentIndex) -> Vec<Ack>
             && let Told::Ok { side, .. } = outcome.told
         {
             let is_load = matches!(intent.lane, Lane::Writer(_));
-            acks.push(Ack { at: outcome.at, side, is_write: intent.kind.is_write(), is_load });
+            let took_us = u32::try_from(outcome.at.since(intent.sent).as_micros()).unwrap_or(u32::MAX);
+            acks.push(Ack { at: outcome.at, side, is_write: intent.kind.is_write(), is_load, took_us });
         }
     }
     acks.sort_by_key(|ack| ack.at);

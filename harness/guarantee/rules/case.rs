@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    condition, declared, features, interruption, lag, left_behind, licensed, loss, no_replica, notice, replica,
-    restored, switched,
+    carries, condition, declared, features, interruption, lag, left_behind, licensed, loss, no_replica, notice,
+    replica, restored, switched,
 };
 use crate::{
     api::control::{Scope, SwitchKind},
@@ -76,6 +76,7 @@ impl Case<'_> {
             Some(Rule::Loss) => loss::rule(self),
             Some(Rule::Interruption) => interruption::rule(self),
             Some(Rule::Licensed) => licensed::rule(self),
+            Some(Rule::Carries) => carries::rule(self),
             Some(Rule::Replica) => replica::rule(self),
             Some(Rule::NoReplica) => no_replica::rule(self),
             Some(Rule::Lag) => lag::rule(self),

@@ -203,6 +203,7 @@ impl Permits {
         match self.sabotage {
             Some(Sabotage::PermitNeverExpires) => reply.grants.iter_mut().for_each(never_ends),
             Some(Sabotage::AcceptStaleEpoch) => reply.refused.clear(),
+            Some(Sabotage::FrailSecondary) => reply.grants.iter_mut().for_each(frail_once_switched),
             _ => {}
         }
         let stamp = self.stamps.entry(from).or_insert(reply.stamp);
@@ -257,6 +258,12 @@ impl Permits {
 
 fn never_ends(grant: &mut Grant) {
     grant.lifetime_ms = u64::try_from(FOR_EVER.as_millis()).unwrap_or(u64::MAX);
+}
+
+fn frail_once_switched(grant: &mut Grant) {
+    if grant.epoch > Epoch::FIRST {
+        grant.pace_ms = 400;
+    }
 }
 
 impl Entry {

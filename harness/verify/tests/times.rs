@@ -311,6 +311,32 @@ fn back_to_rate_is_the_first_second_that_carries_what_was_carried_before() {
     assert_eq!(switch.acked_before, 500);
     let back = switch.back_to_rate_s.unwrap();
     assert!((0.9..1.01).contains(&back), "{back}");
+    let served = switch.served.expect("there are five seconds before it and three after");
+    assert!((served.before.acked_per_s - 100.0).abs() < 1.0, "{served:?}");
+    assert!((served.after.acked_per_s - 100.0).abs() < 1.0, "{served:?}");
+}
+
+#[test]
+fn what_a_side_serves_that_cannot_carry_the_load_is_its_best_stretch_and_no_short_one_is_told() {
+    let mut world = World::new();
+    world.now = 0;
+    let write = |world: &mut World, at: u64| {
+        world.now = at;
+        world.write(1, OpKind::Create, &format!("k{at}"), false, Answer::Ok);
+    };
+    (0..6000).step_by(10).for_each(|at| write(&mut world, at));
+    world.now = 6000;
+    world.fail_over("failover-1", 0, 0);
+    (7000..9000).step_by(50).for_each(|at| write(&mut world, at));
+    (9000..13_000).step_by(25).for_each(|at| write(&mut world, at));
+    world.now = 13_000;
+    world.fail_over("failover-2", 0, 1);
+    (13_500..15_000).step_by(10).for_each(|at| write(&mut world, at));
+    let measures = world.finish().verify();
+    let served = event(&measures, "failover-1").served.expect("long enough");
+    assert!((served.after.acked_per_s - 40.0).abs() < 1.0, "{served:?}");
+    assert!(served.after.p99_s.is_some_and(|p99| p99 < 0.1), "{served:?}");
+    assert_eq!(event(&measures, "failover-2").served, None, "less than three seconds after it");
 }
 
 #[test]
