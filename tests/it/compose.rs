@@ -82,7 +82,7 @@ fn number(name: &str) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_sigkill_no_container_network_or_volume_is_left() {
     let _turn = alone().await;
-    let kills = number("GEODRILL_KILLS").unwrap_or(3);
+    let kills = number("GEODRILL_KILLS").unwrap_or(2);
     for round in 0..kills {
         let stage = Stage::set().await;
         let moment = Duration::from_millis(rand::random::<u64>() % COURSE_MS);

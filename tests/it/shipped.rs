@@ -6,8 +6,9 @@ use geodrill::{
     conduct::{Drill, DrillError, Finished},
     model::{SwitchKind, measure::EventMeasures, operation::Side, verdict::Verdict},
 };
+use tokio::sync::SemaphorePermit;
 
-use crate::support::{alone, drill};
+use crate::support::{alone, beside, drill};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn baseline_loses_nothing_and_interrupts_nobody() -> anyhow::Result<()> {
@@ -22,7 +23,7 @@ async fn baseline_loses_nothing_and_interrupts_nobody() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unplanned_failover_loses_what_was_held_back_and_is_held() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = turn().await;
     let finished = drill(shipped("unplanned-failover")?).run().await?.assert_held();
     let switches: Vec<_> = finished.measures.events.iter().filter(|event| event.switched.is_some()).collect();
     assert_eq!(switches.len(), 2, "{}", finished.human());
@@ -59,7 +60,7 @@ async fn an_outage_shorter_than_the_grace_causes_no_failover() -> anyhow::Result
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tampering_is_found() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = turn().await;
     let finished = drill(shipped("tampered")?).run().await?.assert_held();
     let violated = finished.report.guarantees.iter().filter(|judged| judged.verdict == Verdict::Violated);
     assert!(violated.count() > 0, "{}", finished.human());
@@ -68,7 +69,7 @@ async fn tampering_is_found() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn planned_failover_loses_nothing() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = turn().await;
     let finished = drill(shipped("planned-failover")?).run().await?.assert_held();
     let moved = events(&finished, "move");
     assert_eq!(moved.len(), 2, "{}", finished.human());
@@ -84,7 +85,7 @@ async fn planned_failover_loses_nothing() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failback_follows_a_divergence_and_what_was_lost_is_what_was_salvaged() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = turn().await;
     let finished = drill(shipped("failback")?).run().await?.assert_held();
     let told = finished.human();
     let [lost] = &events(&finished, "failover-1")[..] else { panic!("one failover\n{told}") };
@@ -99,7 +100,7 @@ async fn failback_follows_a_divergence_and_what_was_lost_is_what_was_salvaged() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_round_trip_loses_nothing_either_way() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = turn().await;
     let finished = drill(shipped("round-trip")?).run().await?.assert_held();
     for (id, to) in [("there", Side(1)), ("back", Side(0))] {
         for event in events(&finished, id) {
@@ -119,7 +120,7 @@ async fn the_failover_of_one_environment_is_not_noticed_by_the_other() -> anyhow
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_without_their_object_are_marked_and_whole_again_after_the_return() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = turn().await;
     let finished = drill(shipped("file-backlog")?).run().await?.assert_held();
     let told = finished.human();
     let [lost] = &events(&finished, "failover-1")[..] else { panic!("one failover\n{told}") };
@@ -135,7 +136,7 @@ async fn rows_without_their_object_are_marked_and_whole_again_after_the_return()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_receiver_aborts_a_planned_failover_without_harm() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = turn().await;
     let finished = drill(shipped("aborted-failover")?).run().await?.assert_held();
     let told = finished.human();
     let [attempt] = &events(&finished, "move")[..] else { panic!("one attempt\n{told}") };
@@ -147,7 +148,7 @@ async fn a_stalled_receiver_aborts_a_planned_failover_without_harm() -> anyhow::
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_keeps_its_clients_alone_answers_nobody_after_the_switch() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = turn().await;
     let finished = drill(shipped("partition-split-brain")?).run().await?.assert_held();
     let told = finished.human();
     let [lost] = &events(&finished, "failover-1")[..] else { panic!("one failover\n{told}") };
@@ -173,7 +174,7 @@ async fn losing_control_for_ten_permits_moves_nobody_and_stops_no_write() -> any
 
 #[tokio::test(flavor = "multi_thread")]
 async fn teams_has_no_replica_and_upgraded_to_production_loses_nothing_of_before() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = turn().await;
     let finished = drill(shipped("teams-upgrade")?).run().await?.assert_held();
     let told = finished.human();
     let [moved] = &events(&finished, "move")[..] else { panic!("one switch\n{told}") };
@@ -198,7 +199,7 @@ async fn what_has_no_replica_stays_where_it_is_and_is_served() -> anyhow::Result
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_operators_at_once_one_is_served_and_the_others_are_refused() -> anyhow::Result<()> {
-    let _turn = alone().await;
+    let _turn = turn().await;
     let finished = drill(shipped("two-operators")?).run().await?.assert_held();
     let told = finished.human();
     for (id, to) in [("first", Side(1)), ("back", Side(0))] {
@@ -222,6 +223,14 @@ fn shipped(name: &str) -> Result<Drill, DrillError> {
 }
 
 /// The events of one id, of every environment.
+/// A turn of a drill that hangs on no second. In containers, which take more of a machine, it is alone all the same.
+async fn turn() -> SemaphorePermit<'static> {
+    match std::env::var("GEODRILL_TESTBED").as_deref() {
+        Ok("compose") => alone().await,
+        _ => beside().await,
+    }
+}
+
 fn events<'a>(finished: &'a Finished, id: &str) -> Vec<&'a EventMeasures> {
     finished.measures.events.iter().filter(|event| event.id == id).collect()
 }
