@@ -9,6 +9,7 @@
 //! | `GET /v1/environments/{id}/dangling` | → `Dangling` |
 //! | `POST /v1/conversions` | `Conversion` → `OperationView` (202) |
 //! | `POST /v1/support-tickets` | `SupportTicket` → `OperationView` (202) |
+//! | `POST /v1/backups`, `POST /v1/restores` | `BackUp`, `Restore` → `OperationView` (202) |
 //! | `PUT /v1/environments/{id}/exposure` | `Exposure` → `Exposure` |
 //! | `GET /v1/environments/{id}/salvage` | → `Salvage` |
 //! | `GET /v1/status` | → `Status` |
@@ -81,6 +82,22 @@ pub struct Conversion {
 #[serde(deny_unknown_fields)]
 pub struct SupportTicket {
     /// Which; of a kind that has features.
+    pub environment: EnvironmentId,
+}
+
+/// Backs an environment up: rows and files of one moment, in which nobody is let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackUp {
+    /// Which; of a kind that has no replica.
+    pub environment: EnvironmentId,
+}
+
+/// Puts an environment's last back-up in the place of what it holds, which is given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// Which; of a kind that has no replica.
     pub environment: EnvironmentId,
 }
 
@@ -266,11 +283,17 @@ impl PlatformEvent {
 }
 
 /// The names of events, in the order in which they may come; scenarios may wait for any of them.
-pub const EVENT_NAMES: [&str; 40] = [
+pub const EVENT_NAMES: [&str; 46] = [
     "environment.deployed",
     "environment.converting",
     "environment.converted",
     "environment.not-converted",
+    "environment.backing-up",
+    "environment.backed-up",
+    "environment.not-backed-up",
+    "environment.restoring",
+    "environment.restored",
+    "environment.not-restored",
     "region.suspected",
     "region.cleared",
     "region.declared",
@@ -310,7 +333,7 @@ pub const EVENT_NAMES: [&str; 40] = [
 ];
 
 /// The names of an operation's steps, as [`EnvironmentStep::step`] and the journal have them; scenarios may wait for any.
-pub const STEP_NAMES: [&str; 24] = [
+pub const STEP_NAMES: [&str; 28] = [
     "creating-primary",
     "preparing-replica",
     "creating-replica",
@@ -334,6 +357,10 @@ pub const STEP_NAMES: [&str; 24] = [
     "replicating-back",
     "returning-files",
     "protecting",
+    "quieting",
+    "backing-up",
+    "putting-back",
+    "reopening",
     "withdrawing",
 ];
 

@@ -132,6 +132,18 @@ pub enum Action {
         /// The switch away from this side was one without loss: nothing may exist only here.
         clean: bool,
     },
+    /// On the primary's side, clients already cut off by the compute: copies rows and files into a back-up of this number. Done
+    /// when all of it is durable; a repeat of what is done changes nothing.
+    BackUp {
+        /// The back-up's number.
+        backup: u64,
+    },
+    /// On the primary's side, clients already cut off by the compute: puts a back-up in the place of what is there, rows and files
+    /// with their version ids. Of the restore of an operation that is done a repeat changes nothing, whenever it comes.
+    PutBack {
+        /// The back-up's number.
+        backup: u64,
+    },
     /// On the live side: copies these versions, with their ids, out of the other region's store.
     RepairFiles {
         /// Which.
@@ -166,6 +178,8 @@ impl Action {
             Self::Rejoin { .. } => "rejoin",
             Self::AllowFilesReplication { .. } => "allow-files-replication",
             Self::ReturnFiles { .. } => "return-files",
+            Self::BackUp { .. } => "back-up",
+            Self::PutBack { .. } => "put-back",
             Self::RepairFiles { .. } => "repair-files",
         }
     }

@@ -104,6 +104,8 @@ sabotages! {
         caught by "finops.secondary.support-ticket";
     ForgetFeatures "forget-features": "features are not offered again after a failback",
         caught by "finops.failback.restored";
+    RestoreRowsAlone "restore-rows-alone": "a restore puts back rows and leaves files as they are",
+        caught by "dataverse.nonproduction.backup";
     FrailSecondary "frail-secondary": "away from home computes take a long time over every write",
         caught by "dataverse.compute.both-regions";
     AlwaysAbort "always-abort": "a planned switch is always undone",

@@ -115,6 +115,9 @@ impl Walk<'_> {
             | Action::Operate(_)
             | Action::Convert(_)
             | Action::Ticket(_)
+            | Action::BackUp(_)
+            | Action::Destroy(_)
+            | Action::Restore(_)
             | Action::Exec { .. }
             | Action::Parallel(_) => Some(Duration::ZERO),
         };
@@ -210,6 +213,9 @@ fn does(step: &Step) -> String {
         Action::Operate(order) => format!("order {:?} of {:?}", order.kind, order.scope).to_lowercase(),
         Action::Convert(id) => format!("convert {id} to production"),
         Action::Ticket(id) => format!("open a support ticket for {id}"),
+        Action::BackUp(id) => format!("back {id} up"),
+        Action::Destroy(id) => format!("destroy all that {id} holds, as its customer"),
+        Action::Restore(id) => format!("restore {id} from its last back-up"),
         Action::Exec { command, .. } => format!("run {}", command.join(" ")),
         Action::Pause(pause) => format!("pause {:.1} s", pause.as_secs_f64()),
         Action::Parallel(steps) => {

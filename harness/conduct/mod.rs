@@ -6,6 +6,7 @@
 //! - [`trials`]: one drill again and again, several side by side.
 //! - `course`: the phases of a run, in order.
 //! - `deploy`: how its environments come to be.
+//! - `destroy`: what a customer does to all that is there.
 //! - `timeline`: its steps: trigger, act, wait; `triggers`: those by what the examiner measures itself.
 //! - `watch`: what the platform says, and the observation of every switch.
 //! - `observe`: readings of the stores, past the platform.
@@ -31,6 +32,7 @@ mod claims;
 mod converge;
 mod course;
 mod deploy;
+mod destroy;
 mod due;
 mod exec;
 mod notices;

@@ -150,6 +150,21 @@ pub(super) async fn held(
     Ok(read::list_files(port, &endpoints.bucket, &testbed.auditor().s3, LOOK).await?.len())
 }
 
+/// How many tables and object versions (delete markers included) a region holds of an environment.
+pub(super) async fn contents(
+    testbed: &dyn Testbed,
+    region: &Region,
+    id: &EnvironmentId,
+    endpoints: &Endpoints,
+) -> Result<(usize, usize), String> {
+    let mut connection = connect(testbed, region, id, endpoints).await?;
+    let (tables,): (i64,) = sqlx::query_as("select count(*) from pg_tables where schemaname = 'public'")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(|error| postgres::code(&error))?;
+    Ok((usize::try_from(tables).unwrap_or(0), held(testbed, region, id, endpoints).await?))
+}
+
 /// Whether the other region follows the one that serves: its standby streams, on the timeline that is served.
 /// `regions`: the one that serves, and the other.
 pub(super) async fn follows(

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    due, exec,
+    destroy, due, exec,
     observe::Observer,
     recorder::{Recorder, deadline},
     replica,
@@ -243,6 +243,9 @@ impl Timeline {
             Action::Operate(order) => self.operate(step, order, limit).await,
             Action::Convert(id) => self.convert(step, id, limit).await,
             Action::Ticket(id) => self.ticket(step, id, limit).await,
+            Action::BackUp(id) => self.back_up(step, id, limit).await,
+            Action::Destroy(id) => self.destroy(id).await,
+            Action::Restore(id) => self.restore(step, id, limit).await,
             Action::Exec { command, timeout } => {
                 let variables = exec::environment(&self.plan, self.testbed.as_ref(), &self.endpoints);
                 let log = self.testbed.folder().join("logs").join(format!("exec-{}.log", step.id));
@@ -363,6 +366,43 @@ impl Timeline {
         let told = self.ended(step, operation, limit).await?;
         if step.outcome == WantedOutcome::Completed {
             self.recorder.say(What::TicketDone { environment });
+        }
+        Ok(told)
+    }
+
+    async fn back_up(&self, step: &Step, id: &EnvironmentId, limit: Instant) -> Result<String, String> {
+        let environment = self.index(id)?;
+        let ordered = Instant::now();
+        let operation = match self.plane.back_up(id).await {
+            Ok(operation) => operation,
+            Err(error) => return not_taken(step, error),
+        };
+        let told = self.ended(step, operation, limit).await?;
+        if step.outcome == WantedOutcome::Completed {
+            self.recorder.say(What::BackedUp { environment, took_s: ordered.elapsed().as_secs_f64() });
+        }
+        Ok(told)
+    }
+
+    async fn destroy(&self, id: &EnvironmentId) -> Result<String, String> {
+        let environment = self.index(id)?;
+        let endpoints = &self.endpoints[usize::from(environment.0)];
+        let region = self.plane.active(id).await.map_err(|error| error.to_string())?;
+        let told = destroy::all(self.testbed.as_ref(), &region, id, endpoints).await?;
+        self.recorder.say(What::Destroyed { environment });
+        Ok(told)
+    }
+
+    async fn restore(&self, step: &Step, id: &EnvironmentId, limit: Instant) -> Result<String, String> {
+        let environment = self.index(id)?;
+        let ordered = Instant::now();
+        let operation = match self.plane.restore(id).await {
+            Ok(operation) => operation,
+            Err(error) => return not_taken(step, error),
+        };
+        let told = self.ended(step, operation, limit).await?;
+        if step.outcome == WantedOutcome::Completed {
+            self.recorder.say(What::Restored { environment, took_s: ordered.elapsed().as_secs_f64() });
         }
         Ok(told)
     }

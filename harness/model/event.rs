@@ -218,6 +218,25 @@ pub enum What {
         /// Environment.
         environment: EnvironmentIndex,
     },
+    /// The platform says that a back-up is made.
+    BackedUp {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// Seconds from the order to the answer.
+        took_s: f64,
+    },
+    /// All that an environment held was destroyed; the auditor found nothing left.
+    Destroyed {
+        /// Environment.
+        environment: EnvironmentIndex,
+    },
+    /// The platform says that it is restored from its last back-up.
+    Restored {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// Seconds from the order to the answer.
+        took_s: f64,
+    },
     /// What was looked for of a replica of an environment that is promised none: its stores in the other region, and anything
     /// in its own that leads there.
     ReplicaSought {

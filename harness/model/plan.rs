@@ -257,6 +257,12 @@ pub enum Action {
     Convert(EnvironmentId),
     /// Opens a support ticket with the platform for this environment.
     Ticket(EnvironmentId),
+    /// Orders the platform to back this environment up.
+    BackUp(EnvironmentId),
+    /// Destroys all that this environment holds, as its customer.
+    Destroy(EnvironmentId),
+    /// Orders the platform to restore this environment from its last back-up.
+    Restore(EnvironmentId),
     /// Runs a user's command; exit code other than 0 makes the run inconclusive.
     Exec {
         /// Program and arguments.

@@ -87,6 +87,8 @@ pub enum Rule {
     NoReplica,
     /// For how long what has no replica was not served, production being served from the other region.
     LeftBehind,
+    /// Destroyed and restored from its back-up, it is what it was.
+    BackUp,
     /// The largest replication lag.
     Lag,
     /// The home region was back, and in step, before traffic went back to it.

@@ -83,6 +83,12 @@ pub trait Plane: Send + Sync {
     /// Opens a support ticket for an environment; the number of the operation comes back.
     fn ticket<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>>;
 
+    /// Orders a back-up of an environment; the number of the operation comes back.
+    fn back_up<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>>;
+
+    /// Orders that an environment be restored from its last back-up; the number of the operation comes back.
+    fn restore<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>>;
+
     /// Waits up to `within` for an operation's end: its state and the platform's reason.
     fn outcome<'a>(
         &'a self,

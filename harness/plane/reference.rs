@@ -10,8 +10,9 @@ use crate::{
     api::{
         EnvironmentId, Region,
         control::{
-            Conversion, Dangling, Deploy, EnvironmentStatus, Events, Failover, FileReference, Health, OperationState,
-            OperationView, PlatformEvent, Salvage, Status, Subscription, SupportTicket, Tenant,
+            BackUp, Conversion, Dangling, Deploy, EnvironmentStatus, Events, Failover, FileReference, Health,
+            OperationState, OperationView, PlatformEvent, Restore, Salvage, Status, Subscription, SupportTicket,
+            Tenant,
         },
         environment::{EnvironmentKind, EnvironmentPhase, EnvironmentView},
     },
@@ -190,6 +191,20 @@ impl Plane for ReferencePlane {
         Box::pin(async move {
             let order = SupportTicket { environment: id.clone() };
             Ok(self.http.post::<OperationView>("/v1/support-tickets", &order, PROMPT).await?.id)
+        })
+    }
+
+    fn back_up<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>> {
+        Box::pin(async move {
+            let order = BackUp { environment: id.clone() };
+            Ok(self.http.post::<OperationView>("/v1/backups", &order, PROMPT).await?.id)
+        })
+    }
+
+    fn restore<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>> {
+        Box::pin(async move {
+            let order = Restore { environment: id.clone() };
+            Ok(self.http.post::<OperationView>("/v1/restores", &order, PROMPT).await?.id)
         })
     }
 

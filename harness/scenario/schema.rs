@@ -180,7 +180,7 @@ fn operations(catalogue: &Catalogue) -> Value {
     let available = catalogue.operations.iter().filter(|(_, availability)| *availability == Availability::Now);
     let operations: Map<String, Value> = available
         .map(|(name, _)| {
-            let required = if matches!(*name, "convert" | "support_ticket") { "environment" } else { "scope" };
+            let required = if timeline::order_fields(name) == ["environment"] { "environment" } else { "scope" };
             let operation = closed(timeline::order_fields(name), &[required], |field| match field {
                 "scope" => json!({ "enum": timeline::SCOPES }),
                 "region" | "environment" => reference("name"),

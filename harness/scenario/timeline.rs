@@ -41,6 +41,8 @@ const FAILOVER_FIELDS: [&str; 4] = ["scope", "region", "environments", "accept_d
 const PLANNED_FIELDS: [&str; 3] = ["scope", "region", "environments"];
 /// Fields of an order for one environment.
 const FOR_ONE_FIELDS: [&str; 1] = ["environment"];
+/// Operations that copy an environment that has no replica, destroy it, and put the copy in its place.
+const KEEPING: [&str; 3] = ["back_up", "destroy", "restore"];
 /// Scopes of an operation.
 pub(super) const SCOPES: [&str; 2] = ["region", "environment"];
 
@@ -54,7 +56,7 @@ const STEPS_MAX: usize = 256;
 pub(super) fn order_fields(operation: &str) -> &'static [&'static str] {
     match operation {
         "failover" => &FAILOVER_FIELDS,
-        "convert" | "support_ticket" => &FOR_ONE_FIELDS,
+        "convert" | "support_ticket" | "back_up" | "destroy" | "restore" => &FOR_ONE_FIELDS,
         _ => &PLANNED_FIELDS,
     }
 }
@@ -70,6 +72,7 @@ pub(super) struct Outline {
     heals: Option<String>,
     /// It orders a switch.
     pub switches: bool,
+    keeps: bool,
     quiesced: bool,
     /// The step that holds this one among others side by side.
     inside: Option<usize>,
@@ -157,8 +160,11 @@ fn outline(item: &Node, unnamed: String, inside: Option<usize>) -> Outline {
         action: ACTIONS.into_iter().find(|action| field(action).is_some()).map(str::to_owned),
         holds: field("for").is_some() || field("inject").is_some_and(|fault| peek(fault, "control.crash").is_some()),
         heals: field("heal").and_then(text),
-        switches: field("operate")
-            .is_some_and(|order| peek(order, "convert").is_none() && peek(order, "support_ticket").is_none()),
+        switches: field("operate").is_some_and(|order| {
+            ["convert", "support_ticket"].iter().chain(&KEEPING).all(|other| peek(order, other).is_none())
+        }),
+        keeps: field("operate").is_some_and(|order| KEEPING.iter().any(|keeping| peek(order, keeping).is_some()))
+            && field("outcome").and_then(text).as_deref() != Some("refused"),
         quiesced,
         inside,
     }
@@ -179,6 +185,11 @@ fn check_outlines(outlines: &[Outline], sink: &mut Sink<'_>) {
         }
     }
     let outlines: Vec<&Outline> = outlines.iter().filter(|step| step.inside.is_none()).collect();
+    for step in outlines.iter().filter(|step| step.keeps && !step.quiesced) {
+        let what = "what is written between a back-up and a restore is given up, and would count as lost";
+        let help = "take this step after the last write: `when: { phase: quiesced }`";
+        sink.error_with(&step.span, what, Some(help.to_owned()));
+    }
     let first = outlines.iter().position(|step| step.quiesced).unwrap_or(outlines.len());
     if let Some(step) = outlines[first..].iter().find(|step| !step.quiesced) {
         let help = "load stops after the last ordinary step: move it before the first step of `phase: quiesced`";
@@ -415,6 +426,9 @@ impl<'d> Decoder<'d, '_, '_> {
         if name == "support_ticket" {
             return self.ticket(value, outcome);
         }
+        if KEEPING.contains(&name) {
+            return self.keep(name, value, outcome);
+        }
         let (what, kind) = match name {
             "planned_failover" => ("`planned_failover`", SwitchKind::Planned),
             "failback" => ("`failback`", SwitchKind::Failback),
@@ -445,6 +459,19 @@ impl<'d> Decoder<'d, '_, '_> {
             help: "name an environment that has features, or want it `outcome: refused`",
         };
         self.for_one(node, "`support_ticket`", outcome, &cannot).map(Action::Ticket)
+    }
+
+    fn keep(&mut self, name: &str, node: &Node, outcome: Option<WantedOutcome>) -> Option<Action> {
+        let cannot = Cannot {
+            of: |kind| kind.has_replica(),
+            why: "which its replica protects",
+            help: "name an environment that has no replica, or want it `outcome: refused`",
+        };
+        match name {
+            "back_up" => self.for_one(node, "`back_up`", outcome, &cannot).map(Action::BackUp),
+            "destroy" => self.for_one(node, "`destroy`", None, &cannot).map(Action::Destroy),
+            _ => self.for_one(node, "`restore`", outcome, &cannot).map(Action::Restore),
+        }
     }
 
     /// The environment that an order names.

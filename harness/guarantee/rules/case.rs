@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    carries, condition, declared, features, interruption, lag, left_behind, licensed, loss, no_replica, notice,
-    replica, restored, switched,
+    back_up, carries, condition, declared, features, interruption, lag, left_behind, licensed, loss, no_replica,
+    notice, replica, restored, switched,
 };
 use crate::{
     api::control::{Scope, SwitchKind},
@@ -79,6 +79,7 @@ impl Case<'_> {
             Some(Rule::Carries) => carries::rule(self),
             Some(Rule::Replica) => replica::rule(self),
             Some(Rule::NoReplica) => no_replica::rule(self),
+            Some(Rule::BackUp) => back_up::rule(self),
             Some(Rule::Lag) => lag::rule(self),
             Some(Rule::LeftBehind) => left_behind::rule(self),
             Some(Rule::Condition) => condition::rule(self),

@@ -1,6 +1,7 @@
 //! Rules: from evidence to a ruling, one a file. A rule says what the evidence alone shows; that a run as a whole proves
 //! nothing (an unproven fault, uneven books) is laid over it by [`super::judge`].
 
+mod back_up;
 mod carries;
 mod case;
 mod condition;

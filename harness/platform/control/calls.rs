@@ -110,9 +110,12 @@ fn within(action: &Action) -> Duration {
         }
         // Full listings of both stores: minutes where there are many objects.
         Action::PreflightPrimary | Action::PreflightStandby => Duration::from_secs(300),
-        Action::Secure { .. } | Action::Rejoin { .. } | Action::ReturnFiles { .. } | Action::RepairFiles { .. } => {
-            Duration::from_secs(300)
-        }
+        Action::Secure { .. }
+        | Action::Rejoin { .. }
+        | Action::ReturnFiles { .. }
+        | Action::RepairFiles { .. }
+        | Action::BackUp { .. }
+        | Action::PutBack { .. } => Duration::from_secs(300),
     }
 }
 

@@ -75,6 +75,8 @@ impl Driver {
                     Order::Deploy { order, credentials } => Event::DeployOrdered { ask, order, credentials },
                     Order::Conversion(order) => Event::ConversionOrdered { ask, order },
                     Order::Ticket(order) => Event::TicketOrdered { ask, order },
+                    Order::BackUp(order) => Event::BackUpOrdered { ask, order },
+                    Order::Restore(order) => Event::RestoreOrdered { ask, order },
                     Order::Failover(order) => Event::FailoverOrdered { ask, order },
                     Order::Exposure { environment, order } => Event::ExposureOrdered { ask, environment, order },
                 }

@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     api::{
         EnvironmentId,
-        control::{Conversion, Deploy, Exposure, Failover, SupportTicket, Tenant},
+        control::{BackUp, Conversion, Deploy, Exposure, Failover, Restore, SupportTicket, Tenant},
         permit::{Credentials, PermitReply, PermitRequest},
     },
     platform::core::{Core, Event, OrderAnswer, Refused},
@@ -60,6 +60,8 @@ pub(super) enum Order {
     Deploy { order: Deploy, credentials: Box<Credentials> },
     Conversion(Conversion),
     Ticket(SupportTicket),
+    BackUp(BackUp),
+    Restore(Restore),
     Failover(Failover),
     Exposure { environment: EnvironmentId, order: Exposure },
 }

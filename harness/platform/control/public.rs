@@ -84,6 +84,14 @@ pub(super) async fn ticket(State(desk): State<Desk>, bytes: Bytes) -> Result<Acc
     accepted(desk.inbox.order(Order::Ticket(body(&bytes)?)).await?)
 }
 
+pub(super) async fn back_up(State(desk): State<Desk>, bytes: Bytes) -> Result<Accepted, Refuse> {
+    accepted(desk.inbox.order(Order::BackUp(body(&bytes)?)).await?)
+}
+
+pub(super) async fn restore(State(desk): State<Desk>, bytes: Bytes) -> Result<Accepted, Refuse> {
+    accepted(desk.inbox.order(Order::Restore(body(&bytes)?)).await?)
+}
+
 pub(super) async fn failover(State(desk): State<Desk>, bytes: Bytes) -> Result<Accepted, Refuse> {
     accepted(desk.inbox.order(Order::Failover(body(&bytes)?)).await?)
 }

@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::{http::Desk, public};
 use crate::api::{
     control::{
-        Conversion, Dangling, Deploy, Events, Exposure, Failover, Health, Notice, OperationView, Salvage, Status,
-        Subscription, SupportTicket, Tenant,
+        BackUp, Conversion, Dangling, Deploy, Events, Exposure, Failover, Health, Notice, OperationView, Restore,
+        Salvage, Status, Subscription, SupportTicket, Tenant,
     },
     environment::EnvironmentView,
 };
@@ -98,6 +98,10 @@ pub(super) fn calls() -> Vec<Call> {
         Call::order::<SupportTicket>("/v1/support-tickets", "ticket", post(public::ticket)).says(
             "Restores, of an environment that is served away from its home, what can be restored there: done once it is offered.",
         ),
+        Call::order::<BackUp>("/v1/backups", "back-up", post(public::back_up))
+            .says("Backs an environment up that has no replica: done once rows and files of one moment are copied."),
+        Call::order::<Restore>("/v1/restores", "restore", post(public::restore))
+            .says("Puts an environment's last back-up in the place of what it holds: done once customers are served from it."),
         Call::get::<Vec<EnvironmentView>>("/v1/environments", "environments", get(public::environments))
             .says("Every environment, by name, with its credentials."),
         Call::get::<EnvironmentView>("/v1/environments/{id}", "environment", get(public::environment))

@@ -59,6 +59,11 @@ pub(super) fn effect(
             Some(Step::CatchingUp { end }) => (peer, Action::AwaitLog { end: end.clone(), within_ms }),
             _ => return None,
         },
+        Part::BackUp => (active, Action::BackUp { backup: environment.task.as_ref()?.operation }),
+        Part::PutBack => match step {
+            Some(Step::PuttingBack { backup }) => (active, Action::PutBack { backup: *backup }),
+            _ => return None,
+        },
         Part::Secure => (peer, Action::Secure { fork: environment.fork? }),
         Part::Rejoin => (peer, Action::Rejoin { fork: environment.fork? }),
         Part::AllowFiles => (peer, Action::AllowFilesReplication { source: active.clone() }),

@@ -3,7 +3,7 @@
 use super::effect::{AskId, CallId};
 use crate::api::{
     EnvironmentId,
-    control::{Conversion, Deploy, Exposure, Failover, SupportTicket, Tenant},
+    control::{BackUp, Conversion, Deploy, Exposure, Failover, Restore, SupportTicket, Tenant},
     node::Answer,
     permit::{Credentials, PermitRequest},
     route::EdgeReport,
@@ -71,6 +71,20 @@ pub enum Event {
         ask: AskId,
         /// The order.
         order: SupportTicket,
+    },
+    /// A back-up is ordered.
+    BackUpOrdered {
+        /// Names the answer.
+        ask: AskId,
+        /// The order.
+        order: BackUp,
+    },
+    /// A restore is ordered.
+    RestoreOrdered {
+        /// Names the answer.
+        ask: AskId,
+        /// The order.
+        order: Restore,
     },
     /// A failover is ordered.
     FailoverOrdered {

@@ -101,6 +101,8 @@ impl Core {
             Event::DeployOrdered { ask, order, credentials } => self.order_deploy(&mut turn, ask, order, *credentials),
             Event::ConversionOrdered { ask, order } => self.order_conversion(&mut turn, ask, &order.environment),
             Event::TicketOrdered { ask, order } => self.order_ticket(&mut turn, ask, &order.environment),
+            Event::BackUpOrdered { ask, order } => self.order_back_up(&mut turn, ask, &order.environment),
+            Event::RestoreOrdered { ask, order } => self.order_restore(&mut turn, ask, &order.environment),
             Event::FailoverOrdered { ask, order } => self.order_failover(&mut turn, ask, &order),
             Event::ExposureOrdered { ask, environment, order } => {
                 self.order_exposure(&mut turn, ask, &environment, order);

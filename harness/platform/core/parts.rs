@@ -44,6 +44,8 @@ pub(super) enum Part {
     AllowFiles,
     ReturnFiles,
     RepairFiles,
+    BackUp,
+    PutBack,
     /// A route repeated for an edge that lost it; belongs to no step.
     Level,
     /// The second grantor told again after an undone failover; belongs to no step.
@@ -113,6 +115,10 @@ pub(super) fn of(environment: &Environment, kind: OperationKind, step: &Step) ->
         Step::ReplicatingBack => vec![Part::Files],
         Step::ReturningFiles => vec![Part::ReturnFiles],
         Step::Protecting { .. } => vec![Part::Allow],
+        Step::Quieting => vec![Part::Drain],
+        Step::BackingUp => vec![Part::BackUp],
+        Step::PuttingBack { .. } => vec![Part::PutBack],
+        Step::Reopening { .. } => vec![Part::Resume, Part::Renew],
     };
     match step {
         // Fenced and cut, it must be told to go on.

@@ -231,6 +231,10 @@ pub enum OperationKind {
     Deploy,
     /// Makes a production environment of one that is none.
     Convert,
+    /// Copies an environment that has no replica.
+    BackUp,
+    /// Puts a back-up in the place of what an environment holds.
+    Restore,
     /// Restores, of an environment that is served away from home, what can be restored there.
     SupportTicket,
     /// Switches environments to the other region, giving up the old side.
@@ -249,6 +253,8 @@ impl OperationKind {
         match self {
             Self::Deploy => "deploy",
             Self::Convert => "convert",
+            Self::BackUp => "back-up",
+            Self::Restore => "restore",
             Self::SupportTicket => "support-ticket",
             Self::UnplannedFailover => "failover",
             Self::PlannedFailover => "planned-failover",
@@ -331,6 +337,20 @@ pub enum Step {
         /// What the live side lacks.
         gaps: Vec<FileReference>,
     },
+    /// Back-up and restore: the compute takes nothing new and ends what is under way.
+    Quieting,
+    /// Back-up: rows and files are copied.
+    BackingUp,
+    /// Restore: a back-up is put in the place of what is there.
+    PuttingBack {
+        /// Its number.
+        backup: u64,
+    },
+    /// Back-up and restore: customers are let in again.
+    Reopening {
+        /// Why it was given up, if it was.
+        why: Option<String>,
+    },
     /// Convert, undone: what was made of a replica is removed.
     Withdrawing {
         /// Why the conversion is given up.
@@ -365,6 +385,10 @@ impl Step {
             Self::ReplicatingBack => "replicating-back",
             Self::ReturningFiles => "returning-files",
             Self::Protecting { .. } => "protecting",
+            Self::Quieting => "quieting",
+            Self::BackingUp => "backing-up",
+            Self::PuttingBack { .. } => "putting-back",
+            Self::Reopening { .. } => "reopening",
             Self::Withdrawing { .. } => "withdrawing",
         }
     }

@@ -80,6 +80,8 @@ pub struct Environment {
     pub salvaged: Option<Salvaged>,
     /// What it offers beside its stores.
     pub features: Features,
+    /// The numbers of its back-ups, the last one last.
+    pub backups: Vec<u64>,
 }
 
 /// What a return found on the returning side alone.
@@ -238,7 +240,7 @@ impl State {
         entry.begun |= matches!(step, Step::Notifying { .. });
         environment.phase = match entry.kind {
             OperationKind::Deploy => EnvironmentPhase::Deploying,
-            OperationKind::Convert => EnvironmentPhase::Unprotected,
+            OperationKind::Convert | OperationKind::BackUp | OperationKind::Restore => EnvironmentPhase::Unprotected,
             _ if step.is_return() => EnvironmentPhase::Unprotected,
             _ => EnvironmentPhase::Switching,
         };
@@ -292,7 +294,9 @@ impl State {
                 environment.protected = kind.has_replica();
                 environment.why = (!kind.has_replica()).then(|| format!("environments of kind {kind} have no replica"));
             }
-            (Outcome::Completed, OperationKind::Convert | OperationKind::Return) | (Outcome::Aborted, _) => {}
+            (Outcome::Completed, OperationKind::BackUp) => environment.backups.push(operation),
+            (Outcome::Completed, OperationKind::Convert | OperationKind::Return | OperationKind::Restore)
+            | (Outcome::Aborted, _) => {}
             (Outcome::Completed, _) => {
                 environment.why = Some(format!("no replica streams since the switch to {}", environment.active));
             }
@@ -327,6 +331,7 @@ impl Environment {
             switched_ms: None,
             salvaged: None,
             features: Features::default(),
+            backups: Vec::new(),
             given,
         }
     }

@@ -42,6 +42,12 @@ impl Core {
         match (&task.step, task.kind) {
             // What is being undone is undone, however long it takes.
             (Step::Withdrawing { .. }, _) => {}
+            // What has begun to be put back is put back; and customers are let in again.
+            (Step::PuttingBack { .. } | Step::Reopening { .. }, _) => {}
+            (step, OperationKind::BackUp | OperationKind::Restore) => {
+                let why = Some(format!("{}: {why}", step.name()));
+                self.enter(turn, id, task.operation, Step::Reopening { why });
+            }
             (step, OperationKind::Convert) => self.withdraw(turn, id, &task, format!("{}: {why}", step.name())),
             (step, _) if step.is_return() => self.fail_return(turn, id, &task, why),
             (Step::Undoing { why } | Step::Restoring { why }, _) => self.abort(turn, id, task.operation, why.clone()),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    files, handover,
+    back_up, files, handover,
     postgres::{PostgresError, Session},
     preflight, replica, returning,
     shared::{Node, Supervised},
@@ -124,6 +124,8 @@ pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, Comma
             let _bucket = supervised.bucket.lock().await;
             files::return_files(node, &environment, clean).await
         }
+        Action::BackUp { backup } => back_up::back_up(node, &environment, backup).await,
+        Action::PutBack { backup } => back_up::put_back(node, &environment, operation, backup).await,
         Action::RepairFiles { references } => files::repair(node, &environment, references).await,
     }
 }
@@ -274,7 +276,7 @@ pub(super) fn known(node: &Node, environment: &EnvironmentId) -> Result<Arc<Supe
         .ok_or_else(|| CommandError::NotNow("there is no cluster of this environment here".to_owned()))
 }
 
-fn spec(node: &Node, environment: &EnvironmentId) -> Result<Spec, CommandError> {
+pub(super) fn spec(node: &Node, environment: &EnvironmentId) -> Result<Spec, CommandError> {
     let record = node.durable.record(environment);
     record.spec.ok_or_else(|| CommandError::NotNow("there is no cluster of this environment here".to_owned()))
 }

@@ -12,8 +12,17 @@ use super::{
 pub(super) const POSTGRES_MAJOR_MIN: u32 = 15;
 
 /// Everything that is run of Postgres.
-const POSTGRES_PROGRAMS: [&str; 7] =
-    ["postgres", "initdb", "pg_ctl", "pg_basebackup", "pg_rewind", "pg_controldata", "pg_waldump"];
+const POSTGRES_PROGRAMS: [&str; 9] = [
+    "postgres",
+    "initdb",
+    "pg_ctl",
+    "pg_basebackup",
+    "pg_rewind",
+    "pg_controldata",
+    "pg_waldump",
+    "pg_dump",
+    "pg_restore",
+];
 
 /// A search: what was found, and where one looked, with what was wrong there.
 pub(super) struct Search {

@@ -78,33 +78,37 @@ pub async fn copy_anew(from: &Client, to: &Client, bucket: &str, key: &str, vers
     put.map(drop).map_err(|error| StoreError::Call { what: "put a copy", why: classify(&error) })
 }
 
+/// A bucket of a store.
+#[derive(Clone, Copy)]
+pub struct At<'a> {
+    /// The store, by somebody who may.
+    pub client: &'a Client,
+    /// The bucket.
+    pub bucket: &'a str,
+}
+
 /// Brings a version with its id, content, ETag, metadata and time.
 ///
 /// # Errors
 /// [`StoreError`]; the source may have lost it since.
-pub async fn bring_version(
-    from: &Client,
-    to: &Client,
-    bucket: &str,
-    key: &str,
-    version: &str,
-) -> Result<(), StoreError> {
-    let mtime = mtime(from, bucket, key, version).await?;
-    let got = from.get_object().bucket(bucket).key(key).version_id(version).customize();
+pub async fn bring_version(from: At<'_>, to: At<'_>, key: &str, version: &str) -> Result<(), StoreError> {
+    let mtime = mtime(from.client, from.bucket, key, version).await?;
+    let got = from.client.get_object().bucket(from.bucket).key(key).version_id(version).customize();
     let got = got
         .mutate_request(unproxied)
         .send()
         .await
         .map_err(|error| StoreError::Call { what: "read a version", why: classify(&error) })?;
     let tags = match got.tag_count() {
-        Some(1..) => Some(tags(from, bucket, key, version).await?),
+        Some(1..) => Some(tags(from.client, from.bucket, key, version).await?),
         _ => None,
     };
     let etag = got.e_tag().unwrap_or_default().trim_matches('"').to_owned();
     let id = version.to_owned();
     let put = to
+        .client
         .put_object()
-        .bucket(bucket)
+        .bucket(to.bucket)
         .key(key)
         .set_content_type(got.content_type)
         .set_content_encoding(got.content_encoding)
@@ -144,15 +148,9 @@ pub async fn bring_version(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn bring_marker(
-    from: &Client,
-    to: &Client,
-    bucket: &str,
-    key: &str,
-    version: &str,
-) -> Result<(), StoreError> {
-    let mtime = mtime(from, bucket, key, version).await?;
-    remove(to, bucket, key, version, Some(mtime)).await
+pub async fn bring_marker(from: At<'_>, to: At<'_>, key: &str, version: &str) -> Result<(), StoreError> {
+    let mtime = mtime(from.client, from.bucket, key, version).await?;
+    remove(to.client, to.bucket, key, version, Some(mtime)).await
 }
 
 /// Removes a version, or a marker, as replication would.

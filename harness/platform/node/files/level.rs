@@ -8,7 +8,7 @@ use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     compare::{Comparison, Source},
-    copy::{Held, bring_marker, bring_version, held},
+    copy::{At, Held, bring_marker, bring_version, held},
     peer::Peer,
     preflight::{reachable, spec},
 };
@@ -144,9 +144,10 @@ impl Work {
                 Ok(Done::Removed)
             }
             _ => {
+                let at = |client| At { client, bucket: &self.bucket };
                 let brought = match delete_marker {
-                    true => bring_marker(&self.live, &self.own, &self.bucket, &key, &id).await,
-                    false => bring_version(&self.live, &self.own, &self.bucket, &key, &id).await,
+                    true => bring_marker(at(&self.live), at(&self.own), &key, &id).await,
+                    false => bring_version(at(&self.live), at(&self.own), &key, &id).await,
                 };
                 match brought {
                     Ok(()) => Ok(Done::Copied),
@@ -185,12 +186,13 @@ pub async fn repair(
             operation: AccountOperation::Put,
         };
         let (bucket, key, id) = (&spec.bucket, object_key, version_id);
+        let at = |client| At { client, bucket };
         if locked(&account.ledger).is_purged(&entry) || held(own, bucket, key, id).await? != Held::Nothing {
             continue;
         }
         match held(there, bucket, key, id).await? {
-            Held::Version => bring_version(there, own, bucket, key, id).await?,
-            Held::Marker => bring_marker(there, own, bucket, key, id).await?,
+            Held::Version => bring_version(at(there), at(own), key, id).await?,
+            Held::Marker => bring_marker(at(there), at(own), key, id).await?,
             Held::Nothing => {
                 return Err(StoreError::Order(format!("version {id} of {key} is in neither store")).into());
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     checker::Account,
-    copy::{Held, bring_marker, bring_purge, bring_version, copy_anew, held},
+    copy::{At, Held, bring_marker, bring_purge, bring_version, copy_anew, held},
     peer::Peer,
 };
 use crate::{
@@ -81,6 +81,7 @@ async fn try_look(
     }
     let own = node.store.root();
     let here = held(own, bucket, key, version).await?;
+    let at = |client| At { client, bucket };
     match (entry.operation, here) {
         // Gone here as well, whoever removed it.
         (AccountOperation::Put | AccountOperation::Mark, Held::Nothing) => return Ok(found == Held::Nothing),
@@ -88,8 +89,8 @@ async fn try_look(
             copy_anew(own, there, bucket, key, version).await?;
             return Ok(true);
         }
-        (AccountOperation::Put, _) => bring_version(own, there, bucket, key, version).await?,
-        (AccountOperation::Mark, _) => bring_marker(own, there, bucket, key, version).await?,
+        (AccountOperation::Put, _) => bring_version(at(own), at(there), key, version).await?,
+        (AccountOperation::Mark, _) => bring_marker(at(own), at(there), key, version).await?,
         // Here it is gone whatever the store says: it keeps a hidden trace of what it has still to remove there. Ids do not
         // come again.
         (AccountOperation::Purge, _) => bring_purge(there, bucket, key, version).await?,

@@ -11,6 +11,7 @@
 //! | [`spool`], [`compare`] | version listings of both stores, streamed in the order of keys, and what differs |
 //! | [`preflight`], [`gate`] | before and in a planned switch |
 //! | [`secure`], [`level`] | a region's return: salvage, then equal listings; repairs of the live side |
+//! | [`mirror`] | one bucket made equal to another of the same store |
 //! | [`pulse`] | whether the own store answers |
 
 mod checker;
@@ -20,6 +21,7 @@ mod gate;
 mod ledger;
 mod level;
 mod look;
+mod mirror;
 mod peer;
 mod preflight;
 mod pulse;
@@ -31,5 +33,6 @@ mod tests;
 pub use checker::{Files, run, take};
 pub use gate::await_files;
 pub use level::{repair, return_files};
+pub use mirror::mirror;
 pub use preflight::{preflight_primary, preflight_standby};
 pub use secure::secure;

@@ -7,6 +7,7 @@
 mod cluster;
 mod control;
 mod create;
+mod dump;
 mod helper;
 mod log;
 mod place;

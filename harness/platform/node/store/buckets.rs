@@ -22,13 +22,11 @@ use crate::{
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 impl Store {
-    /// Makes the bucket, versioned, with the customers' user and (where a replica is promised) the user with which the
-    /// other region writes into it. What is there already is kept. Done when the customers' key reads the bucket.
+    /// Makes a versioned bucket that root alone reaches. What is there already is kept.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn make_bucket(&self, spec: &Spec) -> Result<(), StoreError> {
-        let bucket = &spec.bucket;
+    pub async fn make_plain_bucket(&self, bucket: &str) -> Result<(), StoreError> {
         // The store says that it is ready before it is: a real call decides.
         poll::until("the store to make a bucket", READY_WITHIN, Duration::from_millis(50), || async {
             match self.own.create_bucket().bucket(bucket).send().await {
@@ -39,13 +37,18 @@ impl Store {
         })
         .await?;
         let versioned = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-        self.own
-            .put_bucket_versioning()
-            .bucket(bucket)
-            .versioning_configuration(versioned)
-            .send()
-            .await
-            .map_err(|error| StoreError::Call { what: "turn versioning on", why: classify(&error) })?;
+        let turned = self.own.put_bucket_versioning().bucket(bucket).versioning_configuration(versioned).send().await;
+        turned.map(drop).map_err(|error| StoreError::Call { what: "turn versioning on", why: classify(&error) })
+    }
+
+    /// Makes the bucket, versioned, with the customers' user and (where a replica is promised) the user with which the
+    /// other region writes into it. What is there already is kept. Done when the customers' key reads the bucket.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn make_bucket(&self, spec: &Spec) -> Result<(), StoreError> {
+        let bucket = &spec.bucket;
+        self.make_plain_bucket(bucket).await?;
         let customers = self.make_user(&spec.credentials.s3, format!("{bucket}-app"), app_policy(bucket));
         match spec.credentials.files_replication.get(&self.peer).filter(|_| spec.kind.has_replica()) {
             Some(source) => {

@@ -1,0 +1,70 @@
+//! One bucket made equal to another of the same store: every version and delete marker with its own id, and none besides.
+
+use std::sync::Arc;
+
+use aws_sdk_s3::Client;
+use tokio::task::JoinSet;
+
+use super::{
+    compare::{Comparison, Source},
+    copy::{At, bring_marker, bring_purge, bring_version},
+};
+use crate::platform::node::store::{Listing, StoreError, Version};
+
+/// Versions brought or removed side by side.
+const SIDE_BY_SIDE_MAX: usize = 12;
+
+struct Buckets {
+    client: Client,
+    from: String,
+    to: String,
+}
+
+/// Makes `to` equal to `from`; nobody may write to either meanwhile. How many versions and markers were brought or removed.
+///
+/// # Errors
+/// [`StoreError`]; a repeat goes on with what is left.
+pub async fn mirror(client: &Client, from: &str, to: &str) -> Result<u64, StoreError> {
+    let buckets = Arc::new(Buckets { client: client.clone(), from: from.to_owned(), to: to.to_owned() });
+    let listing = |bucket: &str| Source::Store(Listing::new(client, bucket));
+    let mut comparison = Comparison::new(listing(to), listing(from));
+    let (mut under_way, mut changed) = (JoinSet::new(), 0);
+    while let Some(found) = comparison.next().await? {
+        if let Some(unlike) = found.unlike.first() {
+            let Version { object_key, version_id, .. } = unlike;
+            return Err(StoreError::Order(format!("version {version_id} of {object_key} has another content in {to}")));
+        }
+        let strays = found.left.into_iter().map(|version| (version, false));
+        for (version, is_wanted) in strays.chain(found.right.into_iter().map(|version| (version, true))) {
+            while under_way.len() >= SIDE_BY_SIDE_MAX
+                && let Some(done) = under_way.join_next().await
+            {
+                settled(done)?;
+            }
+            changed += 1;
+            let buckets = Arc::clone(&buckets);
+            under_way.spawn(async move { buckets.settle(&version, is_wanted).await });
+        }
+    }
+    while let Some(done) = under_way.join_next().await {
+        settled(done)?;
+    }
+    Ok(changed)
+}
+
+fn settled(done: Result<Result<(), StoreError>, tokio::task::JoinError>) -> Result<(), StoreError> {
+    done.map_err(|error| StoreError::Order(format!("a version was not brought: {error}")))?
+}
+
+impl Buckets {
+    async fn settle(&self, version: &Version, is_wanted: bool) -> Result<(), StoreError> {
+        let at = |bucket| At { client: &self.client, bucket };
+        let (from, to) = (at(&self.from), at(&self.to));
+        let Version { object_key: key, version_id: id, delete_marker, .. } = version;
+        match (is_wanted, delete_marker) {
+            (false, _) => bring_purge(to.client, to.bucket, key, id).await,
+            (true, true) => bring_marker(from, to, key, id).await,
+            (true, false) => bring_version(from, to, key, id).await,
+        }
+    }
+}
