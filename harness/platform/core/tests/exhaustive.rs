@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     chaos::{Chaos, Kill},
     guarding::expose,
-    questions::{convert, order, ticket},
+    questions::{convert, keep, order, ticket},
     world::{EAST, WEST, World, environment},
 };
 use crate::{
@@ -48,11 +48,14 @@ pub(super) enum Protocol {
     Guarded,
     /// The same, but an operator grants exposure, and ends it.
     Exposed,
+    /// Of an environment that has no replica: what was written after the back-up is given up with the restore.
+    BackedUp,
+    Restored,
     /// Features: gone with the failover, one of them restored by a support ticket, all back with the failback.
     Ticket,
 }
 
-pub(super) const ALL: [Protocol; 13] = [
+pub(super) const ALL: [Protocol; 15] = [
     Protocol::Deploy,
     Protocol::DeployAlone,
     Protocol::Converted,
@@ -65,6 +68,8 @@ pub(super) const ALL: [Protocol; 13] = [
     Protocol::OldSideDies,
     Protocol::Guarded,
     Protocol::Exposed,
+    Protocol::BackedUp,
+    Protocol::Restored,
     Protocol::Ticket,
 ];
 
@@ -75,7 +80,9 @@ impl Protocol {
 
     fn kind(self) -> EnvironmentKind {
         match self {
-            Self::DeployAlone | Self::Converted | Self::NotConverted => EnvironmentKind::DataverseTeams,
+            Self::DeployAlone | Self::Converted | Self::NotConverted | Self::BackedUp | Self::Restored => {
+                EnvironmentKind::DataverseTeams
+            }
             Self::Ticket => EnvironmentKind::FinopsProduction,
             _ => EnvironmentKind::DataverseProduction,
         }
@@ -168,6 +175,18 @@ impl Protocol {
                 world.insist_on_exposure(false);
                 world.until("guarded again", |world| world.has_told("guard.resumed"));
             }
+            Self::BackedUp => {
+                world.insist_on_keeping(false);
+                world.until("backed up", |world| world.has_told("environment.backed-up"));
+            }
+            Self::Restored => {
+                world.insist_on_keeping(false);
+                world.until("backed up", |world| world.has_told("environment.backed-up"));
+                let now = world.now;
+                world.until("served", |world| world.last_ack_ms("sales") > now);
+                world.insist_on_keeping(true);
+                world.until("restored", |world| world.has_told("environment.restored"));
+            }
             Self::Ticket => {
                 world.until("offered", |world| world.offers(EAST, "sales") == Some(Feature::ALL.to_vec()));
                 world.lose(EAST);
@@ -181,7 +200,7 @@ impl Protocol {
                 world.until("ended", |world| world.has_ended(OperationKind::Failback));
             }
         }
-        let is_alone = matches!(self, Self::DeployAlone | Self::NotConverted);
+        let is_alone = matches!(self, Self::DeployAlone | Self::NotConverted | Self::BackedUp | Self::Restored);
         world.until(
             "in order",
             |world| if is_alone { world.is_alone_in_order() } else { world.is_in_order(self.names()) },
@@ -195,7 +214,7 @@ impl Protocol {
         for ((id, operation, kind), (outcome, has_switched)) in &outcomes {
             let expected = match kind {
                 OperationKind::Deploy | OperationKind::Return => continue,
-                OperationKind::SupportTicket => Outcome::Completed,
+                OperationKind::SupportTicket | OperationKind::BackUp | OperationKind::Restore => Outcome::Completed,
                 OperationKind::Convert if self == Self::Converted => Outcome::Completed,
                 _ if *has_switched => Outcome::Completed,
                 _ => Outcome::Aborted,
@@ -205,7 +224,9 @@ impl Protocol {
         let lost: usize = self.names().iter().map(|name| world.lost(name)).sum();
         match self {
             Self::Deploy => assert_eq!(switched, 0),
-            Self::DeployAlone | Self::NotConverted => assert_eq!((switched, lost), (0, 0)),
+            Self::DeployAlone | Self::NotConverted | Self::BackedUp | Self::Restored => {
+                assert_eq!((switched, lost), (0, 0));
+            }
             Self::Converted | Self::Planned => assert_eq!((switched, lost), (1, 0)),
             Self::PlannedTwo => assert_eq!((switched, lost), (2, 0)),
             // Where a crash has kept everybody from writing there is nothing that a stalled receiver could lack.
@@ -292,6 +313,12 @@ impl World {
     /// As [`World::insist`], of a support ticket for `sales`.
     fn insist_on_ticket(&mut self) {
         self.insist_until(|world| world.has_begun(OperationKind::SupportTicket), |world| ticket(world, "sales").err());
+    }
+
+    /// As [`World::insist`], of a back-up of `sales`, or of its restore.
+    fn insist_on_keeping(&mut self, restores: bool) {
+        let wanted = if restores { OperationKind::Restore } else { OperationKind::BackUp };
+        self.insist_until(|world| world.has_begun(wanted), |world| keep(world, "sales", restores).err());
     }
 
     /// As [`World::insist`], of exposure.

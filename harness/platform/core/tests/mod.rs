@@ -8,6 +8,7 @@ mod exhaustive;
 mod features;
 mod guarded;
 mod guarding;
+mod keeping;
 mod orders;
 mod planned;
 mod questions;

@@ -10,7 +10,8 @@ use crate::{
     api::{
         Epoch,
         control::{
-            Conversion, Deploy, Failover, OperationView, PlatformEvent, Scope, SupportTicket, SwitchKind, Tenant,
+            BackUp, Conversion, Deploy, Failover, OperationView, PlatformEvent, Restore, Scope, SupportTicket,
+            SwitchKind, Tenant,
         },
         environment::{EnvironmentKind, Login, Product},
         permit::{Credentials, SqlRole},
@@ -136,6 +137,18 @@ pub fn ticket(world: &mut World, name: &str) -> Result<OrderAnswer, Refused> {
     let before = world.answers.len();
     let order = SupportTicket { environment: environment(name) };
     world.step(Event::TicketOrdered { ask: AskId(u64::MAX), order });
+    let answers = world.answers.split_off(before);
+    answers.into_iter().next().unwrap_or_else(|| Err(Refused::not_now("no answer")))
+}
+
+/// Orders a back-up, or a restore; a control plane that is killed by it answers nothing.
+pub fn keep(world: &mut World, name: &str, restores: bool) -> Result<OrderAnswer, Refused> {
+    let before = world.answers.len();
+    let (ask, environment) = (AskId(u64::MAX), environment(name));
+    world.step(match restores {
+        true => Event::RestoreOrdered { ask, order: Restore { environment } },
+        false => Event::BackUpOrdered { ask, order: BackUp { environment } },
+    });
     let answers = world.answers.split_off(before);
     answers.into_iter().next().unwrap_or_else(|| Err(Refused::not_now("no answer")))
 }

@@ -40,6 +40,10 @@ pub(super) struct Stores {
     /// The number of the last command that stopped it or made it run.
     order: u64,
     promoted: Option<(Epoch, Fork)>,
+    /// Rows and files of each back-up; `None`: customers were let in while it was made.
+    backups: BTreeMap<u64, Option<(Vec<u64>, BTreeSet<u64>)>>,
+    /// The last operation that put one back.
+    restored_by: u64,
     /// What was salvaged under which epoch.
     secured: Option<(Epoch, u64)>,
 }
@@ -301,7 +305,24 @@ impl World {
         let is_stalled = self.is_stalled();
         let stores = self.stores[index].entry(id.clone()).or_default();
         let is_old = command.operation < stores.order;
+        let stopped = self.computes[index].get(id).and_then(|state| state.stopped);
+        let is_quiet = stopped.is_some_and(|stopped| stopped >= command.epoch);
         match &command.action {
+            Action::BackUp { backup } => {
+                let copy = is_quiet.then(|| (stores.log.clone(), stores.files.clone()));
+                stores.backups.entry(*backup).or_insert(copy);
+            }
+            // Customers have been let in since.
+            Action::PutBack { .. } if command.operation <= stores.restored_by => {}
+            Action::PutBack { backup } => {
+                assert!(is_quiet, "{id} is restored while customers are let in");
+                let copy = stores.backups.get(backup).cloned().expect("control knows of no back-up that was not made");
+                let (log, files) = copy.expect("a back-up that counts is of one moment");
+                if let Some(customer) = self.customers.get_mut(id) {
+                    customer.acked.retain(|write, _| log.contains(write));
+                }
+                (stores.log, stores.files, stores.restored_by) = (log, files, command.operation);
+            }
             Action::CreatePrimary(spec) => {
                 stores.sql = Some(SqlRole::Primary);
                 stores.timeline = 1;

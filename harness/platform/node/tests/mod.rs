@@ -3,6 +3,7 @@
 mod back;
 mod converted;
 mod diverged;
+mod kept;
 mod late;
 mod stage;
 mod there;
