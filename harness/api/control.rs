@@ -435,6 +435,9 @@ pub struct EnvironmentStatus {
     /// What it offers beside its stores; empty where its kind offers nothing.
     #[serde(default)]
     pub features: Vec<FeatureStatus>,
+    /// The number of its last back-up.
+    #[serde(default)]
+    pub last_back_up: Option<u64>,
 }
 
 /// The data-loss guard of one environment.

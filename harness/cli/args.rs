@@ -111,6 +111,15 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  \
         geodrill ticket --environment books --wait")]
     Ticket(Ticket),
+    /// Orders the platform of a lab to back up an environment that has no replica.
+    #[command(after_help = "Examples:\n  \
+        geodrill back-up --environment test --wait")]
+    BackUp(Kept),
+    /// Orders the platform of a lab to put an environment's last back-up in the place of what it holds.
+    #[command(after_help = "Examples:\n  \
+        geodrill restore --environment test --wait\n\n\
+        What was written after the back-up is given up.")]
+    Restore(Kept),
     /// Lets an environment of a lab be written to although the data-loss guard withholds writes, or ends that.
     #[command(after_help = "Examples:\n  \
         geodrill expose --environment sales --accept-data-loss\n  \
@@ -322,6 +331,16 @@ pub(super) struct Convert {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Ticket {
+    /// The environment.
+    #[arg(long)]
+    pub(super) environment: String,
+    #[command(flatten)]
+    pub(super) order: Ordered,
+}
+
+/// Arguments of `back-up` and `restore`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Kept {
     /// The environment.
     #[arg(long)]
     pub(super) environment: String,

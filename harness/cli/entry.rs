@@ -49,6 +49,8 @@ fn perform(cli: Cli) -> Exit {
         Command::Failover(arguments) => on_runtime(operate::failover(arguments)),
         Command::Failback(arguments) => on_runtime(operate::failback(arguments)),
         Command::Convert(arguments) => on_runtime(operate::convert(arguments)),
+        Command::BackUp(arguments) => on_runtime(operate::back_up(arguments)),
+        Command::Restore(arguments) => on_runtime(operate::restore(arguments)),
         Command::Ticket(arguments) => on_runtime(operate::ticket(arguments)),
         Command::Expose(arguments) => on_runtime(operate::expose(arguments)),
         Command::Down(arguments) => on_runtime(down::down(arguments)),

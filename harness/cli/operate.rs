@@ -3,7 +3,7 @@
 use std::{fmt::Write, io, time::Duration};
 
 use super::{
-    args::{Convert, Expose, Failback, Failover, Format, Heal, Inject, Ordered, Ticket, Which},
+    args::{Convert, Expose, Failback, Failover, Format, Heal, Inject, Kept, Ordered, Ticket, Which},
     entry::{colour, complain, print},
     exit::Exit,
     progress,
@@ -93,6 +93,16 @@ pub(super) async fn failback(arguments: Failback) -> Exit {
 /// Orders an upgrade to production.
 pub(super) async fn convert(arguments: Convert) -> Exit {
     order(&arguments.order, &arguments.environment, async |lab, id| order_switch::convert(lab, id).await).await
+}
+
+/// Orders a back-up.
+pub(super) async fn back_up(arguments: Kept) -> Exit {
+    order(&arguments.order, &arguments.environment, async |lab, id| order_switch::back_up(lab, id).await).await
+}
+
+/// Orders a restore.
+pub(super) async fn restore(arguments: Kept) -> Exit {
+    order(&arguments.order, &arguments.environment, async |lab, id| order_switch::restore(lab, id).await).await
 }
 
 /// Opens a support ticket.

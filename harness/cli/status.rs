@@ -206,11 +206,12 @@ fn show_environment(text: &mut String, environment: &EnvironmentStatus) {
 
 /// What stands in for the active region if that is lost, as the platform says it.
 fn replica(environment: &EnvironmentStatus) -> String {
-    let EnvironmentStatus { kind, active, claims, phase, .. } = environment;
+    let EnvironmentStatus { kind, active, claims, phase, last_back_up, .. } = environment;
+    let back_up = last_back_up.map_or_else(|| "no back-up".to_owned(), |number| format!("last back-up: {number}"));
     let other = claims.iter().map(|claim| claim.region.as_str()).find(|region| *region != active.as_str());
     match (kind.has_replica(), kind.upgrades_to(), phase) {
-        (false, Some(to), _) => format!("none is promised until it is converted to {to}"),
-        (false, None, _) => "none is promised (non-production)".to_owned(),
+        (false, Some(to), _) => format!("none is promised until it is converted to {to}; {back_up}"),
+        (false, None, _) => format!("none is promised (non-production); {back_up}"),
         (true, _, EnvironmentPhase::Protected) => format!("in {}", other.unwrap_or("the other region")),
         (true, ..) => "NONE that could take over now".to_owned(),
     }
@@ -279,9 +280,9 @@ mod tests {
         check(
             "dataverse-teams",
             "unprotected",
-            "  replica  none is promised until it is converted to dataverse-production",
+            "  replica  none is promised until it is converted to dataverse-production; no back-up",
         );
-        check("finops-sandbox", "unprotected", "  replica  none is promised (non-production)");
+        check("finops-sandbox", "unprotected", "  replica  none is promised (non-production); no back-up");
     }
 
     #[test]

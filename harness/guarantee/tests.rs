@@ -17,7 +17,7 @@ use crate::{
     model::{
         event::{UnlicensedAnswer, What},
         fault::{Fault, FaultRecord, WebhookMode},
-        measure::{Finding, Gap, Integrity},
+        measure::{EventMeasures, Finding, Gap, Integrity},
         operation::{EnvironmentIndex, Side},
         plan::{Action, Order, Step, StepState, WantedOutcome},
         verdict::Verdict::{self, Held, Inconclusive, Reported, Violated},
@@ -338,6 +338,59 @@ fn the_other_region_takes_the_load_and_of_a_lost_regions_processors_nothing_foll
     check(id, Violated, |run| after(run, SwitchKind::Unplanned, Some(79.0)));
     check(id, Inconclusive, |run| after(run, SwitchKind::Planned, None));
     check(id, Inconclusive, |run| run.failover().switched = None);
+}
+
+#[test]
+fn backed_up_destroyed_and_restored_it_is_what_was_acknowledged() {
+    let kept = |kind: EnvironmentKind, bend: fn(&mut Run)| {
+        let mut run = Run::quiet();
+        run.plan.environments[0].kind = kind;
+        run.happened(20.0, What::BackedUp { environment: SALES, took_s: 1.0 });
+        run.happened(21.0, What::Destroyed { environment: SALES });
+        run.happened(22.0, What::Restored { environment: SALES, took_s: 1.0 });
+        bend(&mut run);
+        let id = match kind {
+            EnvironmentKind::DataverseSandbox => "dataverse.nonproduction.backup",
+            _ => "finops.nonproduction.data-movement",
+        };
+        let judged = run.judge();
+        judged
+            .into_iter()
+            .find(|one| one.id == id && one.environment.as_deref() == Some("sales"))
+            .expect("judged")
+            .verdict
+    };
+    let sandbox = EnvironmentKind::DataverseSandbox;
+    assert_eq!(kept(sandbox, |_| {}), Held);
+    assert_eq!(kept(sandbox, |run| end(run).sql.lost_create = 1), Violated);
+    assert_eq!(kept(sandbox, |run| end(run).files.lost_create = 1), Violated);
+    assert_eq!(kept(sandbox, |run| end(run).unobserved = Some("not read".to_owned())), Inconclusive);
+    assert_eq!(
+        kept(sandbox, |run| run.events.retain(|event| !matches!(event.what, What::BackedUp { .. }))),
+        Inconclusive
+    );
+    assert_eq!(
+        kept(sandbox, |run| run.events.retain(|event| !matches!(event.what, What::Destroyed { .. }))),
+        Inconclusive
+    );
+    assert_eq!(
+        kept(sandbox, |run| run.events.retain(|event| !matches!(event.what, What::Restored { .. }))),
+        Inconclusive
+    );
+    // What was destroyed before the back-up says nothing of it.
+    let early = |run: &mut Run| {
+        run.events.retain(|event| !matches!(event.what, What::Destroyed { .. }));
+        run.happened(19.0, What::Destroyed { environment: SALES });
+    };
+    assert_eq!(kept(sandbox, early), Inconclusive);
+    let finops = EnvironmentKind::FinopsSandbox;
+    assert_eq!(kept(finops, |_| {}), Inconclusive, "a copy from production is promised too");
+    assert_eq!(kept(finops, |run| end(run).sql.lost_create = 1), Violated);
+}
+
+fn end(run: &mut Run) -> &mut EventMeasures {
+    let mut events = run.measures.events.iter_mut();
+    events.find(|event| event.environment == SALES && event.kind.is_none()).expect("every run has an end")
 }
 
 /// `sales` as Dataverse for Teams whose failover was refused at 5 s; the region is never lost.

@@ -8,7 +8,10 @@ use super::LabFile;
 use crate::{
     api::{
         EnvironmentId,
-        control::{Conversion, Exposure, Failover, OperationState, OperationView, Scope, SupportTicket, SwitchKind},
+        control::{
+            BackUp, Conversion, Exposure, Failover, OperationState, OperationView, Restore, Scope, SupportTicket,
+            SwitchKind,
+        },
     },
     clients::http::{Http, HttpError},
 };
@@ -65,6 +68,22 @@ pub async fn convert(lab: &LabFile, environment: &EnvironmentId) -> Result<Opera
 /// [`OrderError`].
 pub async fn ticket(lab: &LabFile, environment: &EnvironmentId) -> Result<OperationView, OrderError> {
     Ok(http(lab).post("/v1/support-tickets", &SupportTicket { environment: environment.clone() }, PROMPT).await?)
+}
+
+/// Orders a back-up of an environment.
+///
+/// # Errors
+/// [`OrderError`].
+pub async fn back_up(lab: &LabFile, environment: &EnvironmentId) -> Result<OperationView, OrderError> {
+    Ok(http(lab).post("/v1/backups", &BackUp { environment: environment.clone() }, PROMPT).await?)
+}
+
+/// Orders that an environment be restored from its last back-up.
+///
+/// # Errors
+/// [`OrderError`].
+pub async fn restore(lab: &LabFile, environment: &EnvironmentId) -> Result<OperationView, OrderError> {
+    Ok(http(lab).post("/v1/restores", &Restore { environment: environment.clone() }, PROMPT).await?)
 }
 
 /// Grants exposure of an environment, or ends it.

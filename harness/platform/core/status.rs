@@ -66,6 +66,7 @@ impl Core {
             salvaged: environment.salvaged.as_ref().map_or(0, |salvaged| salvaged.rows + salvaged.objects),
             guard: self.guard_status(now_ms, id, environment),
             features: features::of(environment, &self.settings),
+            last_back_up: environment.backups.last().copied(),
         }
     }
 

@@ -279,6 +279,32 @@ fn a_support_ticket_is_for_what_has_features() {
 }
 
 #[test]
+fn a_back_up_is_of_what_has_no_replica_and_comes_after_the_last_write() {
+    let file = |step: &str| {
+        let environments = "[ { id: test, kind: dataverse-sandbox }, { id: sales, kind: dataverse-production } ]";
+        format!(
+            "geodrill: 1\nname: x\nenvironments: {environments}\ntimeline:\n  - {step}\n\
+             expect:\n  - {{ guarantee: dataverse.nonproduction.backup }}\n"
+        )
+    };
+    let of = |what: &str, name: &str| format!("operate: {{ {what}: {{ environment: {name} }} }}");
+    let wrong = |step: String| read("x.yaml", &file(&step)).unwrap_err().render(false);
+    let test: EnvironmentId = "test".parse().unwrap();
+    for (name, action) in [
+        ("back_up", Action::BackUp(test.clone())),
+        ("destroy", Action::Destroy(test.clone())),
+        ("restore", Action::Restore(test.clone())),
+    ] {
+        let quiesced = |id: &str| format!("{{ id: it, when: {{ phase: quiesced }}, {} }}", of(name, id));
+        assert_eq!(read("x.yaml", &file(&quiesced("test"))).unwrap().timeline[0].action, action);
+        assert!(wrong(quiesced("sales")).contains("which its replica protects"), "{name}");
+        assert!(wrong(format!("{{ {} }}", of(name, "test"))).contains("phase: quiesced"), "{name}");
+    }
+    // What is to be refused changes nothing.
+    read("x.yaml", &file(&format!("{{ outcome: refused, {} }}", of("back_up", "sales")))).unwrap();
+}
+
+#[test]
 fn colour_comes_only_when_asked() {
     let errors = read("x.yaml", "geodrill: 2").unwrap_err();
     assert!(!errors.render(false).contains('\u{1b}'));

@@ -51,7 +51,7 @@ fn what_was_written_after_a_back_up_is_given_up_by_its_restore_and_nothing_else_
 #[test]
 fn each_refusal_has_its_reason() {
     let mut world = deployed();
-    let why = |answer: Result<OrderAnswer, Refused>| answer.err().expect("refused").to_string();
+    let why = |answer: Result<OrderAnswer, Refused>| answer.err().map(|refused| refused.to_string()).expect("refused");
     assert!(why(keep(&mut world, "sales", false)).contains("its replica protects"));
     assert!(why(keep(&mut world, "nobody", false)).contains("no environment"));
     assert!(why(keep(&mut world, "talk", true)).contains("no back-up of `talk`"));

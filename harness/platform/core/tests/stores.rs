@@ -19,6 +19,9 @@ use crate::{
     platform::core::{CallFailure, CallId, Record},
 };
 
+/// Rows and files of one moment.
+type Copied = (Vec<u64>, BTreeSet<u64>);
+
 /// One environment's stores in one region, with what its node keeps durably.
 #[derive(Default, Clone)]
 pub(super) struct Stores {
@@ -41,7 +44,7 @@ pub(super) struct Stores {
     order: u64,
     promoted: Option<(Epoch, Fork)>,
     /// Rows and files of each back-up; `None`: customers were let in while it was made.
-    backups: BTreeMap<u64, Option<(Vec<u64>, BTreeSet<u64>)>>,
+    backups: BTreeMap<u64, Option<Copied>>,
     /// The last operation that put one back.
     restored_by: u64,
     /// What was salvaged under which epoch.
