@@ -3,7 +3,7 @@
 
 use super::{
     chaos::Chaos,
-    questions::{convert, credentials, order},
+    questions::{convert, credentials, keep, order},
     world::{EAST, WEST, World, environment, region},
 };
 use crate::{
@@ -204,4 +204,71 @@ fn a_conversion_and_a_failover_that_meet_are_both_whole_in_the_end() {
             }
         }
     }
+}
+
+#[test]
+fn a_back_up_or_a_restore_that_meets_a_failover_or_a_failback_is_done_and_so_is_the_switch() {
+    for (restores, kind) in [
+        (false, SwitchKind::Planned),
+        (true, SwitchKind::Planned),
+        (false, SwitchKind::Failback),
+        (true, SwitchKind::Failback),
+    ] {
+        for moment in 0..MOMENTS / 2 {
+            let mut world = deployed();
+            world.deploy_as(EnvironmentKind::DataverseTeams, &["talk"]);
+            run(&mut world, 2_000);
+            let told = |world: &World, name: &str| world.events("talk").iter().any(|event| event.name == name);
+            if restores {
+                assert!(is_taken(keep(&mut world, "talk", false)));
+                world.until("backed up", |world| told(world, "environment.backed-up"));
+            }
+            if kind == SwitchKind::Failback {
+                assert!(is_taken(order(&mut world, SwitchKind::Planned, Scope::Region(region(EAST)))));
+                settle(&mut world, &BOTH);
+                // The home region has to have been well for a while.
+                let dwell_ms = world.settings.timers.dwell_ms;
+                run(&mut world, 2 * dwell_ms);
+            }
+            let before = switches(&world, "sales");
+            assert!(is_taken(order(&mut world, kind, Scope::Region(region(EAST)))), "{kind:?}");
+            run(&mut world, moment * APART_MS);
+            assert!(is_taken(keep(&mut world, "talk", restores)), "{kind:?} after {moment}");
+            settle(&mut world, &BOTH);
+            let wanted = if restores { "environment.restored" } else { "environment.backed-up" };
+            world.until("kept", |world| told(world, wanted) && world.is_alone("talk").is_ok());
+            assert_eq!((switches(&world, "sales"), lost(&world)), (before + 1, 0), "{kind:?} after {moment}");
+        }
+    }
+}
+
+#[test]
+fn a_back_up_and_a_conversion_that_meet_are_served_one_after_the_other() {
+    let (mut taken, mut refused) = (0, 0);
+    for is_kept_first in [true, false] {
+        for moment in 0..MOMENTS {
+            let mut world = deployed();
+            world.deploy_as(EnvironmentKind::DataverseTeams, &["talk"]);
+            run(&mut world, 2_000);
+            let both = |world: &mut World, is_first: bool| match is_first == is_kept_first {
+                true => is_taken(keep(world, "talk", false)),
+                false => is_taken(convert(world, "talk")),
+            };
+            assert!(both(&mut world, true));
+            run(&mut world, moment * APART_MS);
+            let is_second = both(&mut world, false);
+            if is_second {
+                taken += 1
+            } else {
+                refused += 1
+            }
+            let is_converted = is_second || !is_kept_first;
+            settle(&mut world, if is_converted { &["books", "sales", "talk"] } else { &BOTH });
+            assert_eq!(lost(&world) + world.lost("talk"), 0, "{is_kept_first} after {moment}");
+            if !is_converted {
+                world.until("served", |world| world.is_alone("talk").is_ok());
+            }
+        }
+    }
+    assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused: both must be met");
 }
