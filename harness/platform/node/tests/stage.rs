@@ -33,6 +33,9 @@ use crate::{
     },
 };
 
+/// How long a permit of a test lives: long beside what a busy machine may hold a renewal up.
+pub const PERMIT_MS: u64 = 1_500;
+
 /// What the control plane of a test says.
 #[derive(Default)]
 pub struct Word {
@@ -94,7 +97,7 @@ impl Stage {
             control: control_port.into(),
             peer_node: other[0].into(),
             auditor: login("auditor"),
-            timers: Timers { permit_ms: 600, poll_ms: 100, ..Timers::default() },
+            timers: Timers { permit_ms: PERMIT_MS, poll_ms: 100, ..Timers::default() },
             sabotage: None,
         };
         let side = |config: NodeConfig| Side {
@@ -284,7 +287,7 @@ async fn grant(State(word): State<Arc<Mutex<Word>>>, Json(request): Json<PermitR
                 reply.grants.push(Grant {
                     environment,
                     epoch: *epoch,
-                    lifetime_ms: 600,
+                    lifetime_ms: PERMIT_MS,
                     exposure_ok: true,
                     pace_ms: 0,
                     slot: 0,

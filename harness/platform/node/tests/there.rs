@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::{
     log_in, number, run,
-    stage::{Side, Stage},
+    stage::{PERMIT_MS, Side, Stage},
     until_log_in,
 };
 use crate::{
@@ -103,7 +103,7 @@ async fn there_and_back_twice_nothing_is_lost_and_nothing_rewound() {
         come_back(&stage, from, to, operation + 1, round + 1, fork).await;
         // The returned side's permits alone keep the primary open.
         locked(&stage.word).grants = false;
-        tokio::time::sleep(Duration::from_millis(900)).await;
+        tokio::time::sleep(Duration::from_millis(PERMIT_MS + PERMIT_MS / 2)).await;
         app = log_in(&stage.side(to).config, "app").await.unwrap();
         locked(&stage.word).grants = true;
         assert_eq!(number(&mut app, "SELECT count(*) FROM pg_replication_slots WHERE active").await, 1);
