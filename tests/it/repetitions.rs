@@ -1,6 +1,6 @@
 //! Planned failover and failback again and again at 200 operations a second, in one testbed: nothing may ever be lost.
 //!
-//! `GEODRILL_REPETITIONS` says how many of each (5 unless set). No number of clean runs proves zero: with N of them the
+//! `GEODRILL_REPETITIONS` says how many of each (3 unless set). No number of clean runs proves zero: with N of them the
 //! rate of failure is below 3/N at 95 %.
 
 use std::fmt::Write;
@@ -13,7 +13,7 @@ use crate::support::{alone, drill, longest, there_and_back};
 const FLOOR_S: f64 = 0.054;
 /// The documented bound of a failback.
 const DOCUMENTED_S: f64 = 60.0;
-const REPETITIONS: usize = 5;
+const REPETITIONS: usize = 3;
 /// More steps than a scenario may have.
 const REPETITIONS_MAX: usize = 60;
 

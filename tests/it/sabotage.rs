@@ -25,7 +25,7 @@ const HEALTHY: usize = 2;
 const TRIES: usize = 2;
 
 /// How many are tried, where nothing says which.
-const SHARE: usize = 7;
+const SHARE: usize = 5;
 
 /// What is tried.
 fn chosen() -> Vec<Sabotage> {

@@ -175,7 +175,8 @@ async fn an_environment_is_deployed_fenced_promoted_and_its_old_side_never_start
     log_in(&stage.east.config, "app").await.unwrap();
     // The node stops too: within a lifetime the primary is fenced, its clients' sessions gone.
     let Answer::Stopped { wait_ms } = stage.west.order(2, 1, Action::StopGranting).await.unwrap() else { panic!() };
-    assert!((PERMIT_MS - 100..=PERMIT_MS + 106).contains(&wait_ms), "{wait_ms}");
+    // Clocks run apart by up to 1 %.
+    assert!((PERMIT_MS - 100..=PERMIT_MS + PERMIT_MS / 100 + 100).contains(&wait_ms), "{wait_ms}");
     stage.claimed("east", |claim| claim.sql == SqlRole::Fenced).await;
     log_in(&stage.east.config, "app").await.map(drop).unwrap_err();
     app.ping().await.unwrap_err();
