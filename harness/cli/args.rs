@@ -106,20 +106,20 @@ pub(super) enum Command {
     /// Orders the platform of a lab to upgrade Dataverse for Teams to production.
     #[command(after_help = "Examples:\n  \
         geodrill convert --environment talk --wait")]
-    Convert(Convert),
+    Convert(ForOne),
     /// Opens a support ticket with the platform of a lab: what can be restored of an environment away from its home.
     #[command(after_help = "Examples:\n  \
         geodrill ticket --environment books --wait")]
-    Ticket(Ticket),
+    Ticket(ForOne),
     /// Orders the platform of a lab to back up an environment that has no replica.
     #[command(after_help = "Examples:\n  \
         geodrill back-up --environment test --wait")]
-    BackUp(Kept),
+    BackUp(ForOne),
     /// Orders the platform of a lab to put an environment's last back-up in the place of what it holds.
     #[command(after_help = "Examples:\n  \
         geodrill restore --environment test --wait\n\n\
         What was written after the back-up is given up.")]
-    Restore(Kept),
+    Restore(ForOne),
     /// Lets an environment of a lab be written to although the data-loss guard withholds writes, or ends that.
     #[command(after_help = "Examples:\n  \
         geodrill expose --environment sales --accept-data-loss\n  \
@@ -320,27 +320,9 @@ pub(super) struct Failback {
     pub(super) which: Which,
 }
 
+/// Arguments of an order for one environment.
 #[derive(Debug, clap::Args)]
-pub(super) struct Convert {
-    /// The environment.
-    #[arg(long)]
-    pub(super) environment: String,
-    #[command(flatten)]
-    pub(super) order: Ordered,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Ticket {
-    /// The environment.
-    #[arg(long)]
-    pub(super) environment: String,
-    #[command(flatten)]
-    pub(super) order: Ordered,
-}
-
-/// Arguments of `back-up` and `restore`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Kept {
+pub(super) struct ForOne {
     /// The environment.
     #[arg(long)]
     pub(super) environment: String,

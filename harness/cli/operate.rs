@@ -3,7 +3,7 @@
 use std::{fmt::Write, io, time::Duration};
 
 use super::{
-    args::{Convert, Expose, Failback, Failover, Format, Heal, Inject, Kept, Ordered, Ticket, Which},
+    args::{Expose, Failback, Failover, ForOne, Format, Heal, Inject, Ordered, Which},
     entry::{colour, complain, print},
     exit::Exit,
     progress,
@@ -91,22 +91,22 @@ pub(super) async fn failback(arguments: Failback) -> Exit {
 }
 
 /// Orders an upgrade to production.
-pub(super) async fn convert(arguments: Convert) -> Exit {
+pub(super) async fn convert(arguments: ForOne) -> Exit {
     order(&arguments.order, &arguments.environment, async |lab, id| order_switch::convert(lab, id).await).await
 }
 
 /// Orders a back-up.
-pub(super) async fn back_up(arguments: Kept) -> Exit {
+pub(super) async fn back_up(arguments: ForOne) -> Exit {
     order(&arguments.order, &arguments.environment, async |lab, id| order_switch::back_up(lab, id).await).await
 }
 
 /// Orders a restore.
-pub(super) async fn restore(arguments: Kept) -> Exit {
+pub(super) async fn restore(arguments: ForOne) -> Exit {
     order(&arguments.order, &arguments.environment, async |lab, id| order_switch::restore(lab, id).await).await
 }
 
 /// Opens a support ticket.
-pub(super) async fn ticket(arguments: Ticket) -> Exit {
+pub(super) async fn ticket(arguments: ForOne) -> Exit {
     order(&arguments.order, &arguments.environment, async |lab, id| order_switch::ticket(lab, id).await).await
 }
 

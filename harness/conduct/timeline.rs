@@ -243,9 +243,9 @@ impl Timeline {
             Action::Operate(order) => self.operate(step, order, limit).await,
             Action::Convert(id) => self.convert(step, id, limit).await,
             Action::Ticket(id) => self.ticket(step, id, limit).await,
-            Action::BackUp(id) => self.back_up(step, id, limit).await,
+            Action::BackUp(id) => self.keep(step, id, false, limit).await,
             Action::Destroy(id) => self.destroy(id).await,
-            Action::Restore(id) => self.restore(step, id, limit).await,
+            Action::Restore(id) => self.keep(step, id, true, limit).await,
             Action::Exec { command, timeout } => {
                 let variables = exec::environment(&self.plan, self.testbed.as_ref(), &self.endpoints);
                 let log = self.testbed.folder().join("logs").join(format!("exec-{}.log", step.id));
@@ -370,16 +370,22 @@ impl Timeline {
         Ok(told)
     }
 
-    async fn back_up(&self, step: &Step, id: &EnvironmentId, limit: Instant) -> Result<String, String> {
+    /// Orders a back-up, or a restore.
+    async fn keep(&self, step: &Step, id: &EnvironmentId, restores: bool, limit: Instant) -> Result<String, String> {
         let environment = self.index(id)?;
         let ordered = Instant::now();
-        let operation = match self.plane.back_up(id).await {
+        let taken = if restores { self.plane.restore(id).await } else { self.plane.back_up(id).await };
+        let operation = match taken {
             Ok(operation) => operation,
             Err(error) => return not_taken(step, error),
         };
         let told = self.ended(step, operation, limit).await?;
         if step.outcome == WantedOutcome::Completed {
-            self.recorder.say(What::BackedUp { environment, took_s: ordered.elapsed().as_secs_f64() });
+            let took_s = ordered.elapsed().as_secs_f64();
+            self.recorder.say(match restores {
+                true => What::Restored { environment, took_s },
+                false => What::BackedUp { environment, took_s },
+            });
         }
         Ok(told)
     }
@@ -390,20 +396,6 @@ impl Timeline {
         let region = self.plane.active(id).await.map_err(|error| error.to_string())?;
         let told = destroy::all(self.testbed.as_ref(), &region, id, endpoints).await?;
         self.recorder.say(What::Destroyed { environment });
-        Ok(told)
-    }
-
-    async fn restore(&self, step: &Step, id: &EnvironmentId, limit: Instant) -> Result<String, String> {
-        let environment = self.index(id)?;
-        let ordered = Instant::now();
-        let operation = match self.plane.restore(id).await {
-            Ok(operation) => operation,
-            Err(error) => return not_taken(step, error),
-        };
-        let told = self.ended(step, operation, limit).await?;
-        if step.outcome == WantedOutcome::Completed {
-            self.recorder.say(What::Restored { environment, took_s: ordered.elapsed().as_secs_f64() });
-        }
         Ok(told)
     }
 

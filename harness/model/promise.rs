@@ -89,6 +89,8 @@ pub enum Rule {
     LeftBehind,
     /// Destroyed and restored from its back-up, it is what it was.
     BackUp,
+    /// The same of an export and an import, and of copies from production.
+    DataMovement,
     /// The largest replication lag.
     Lag,
     /// The home region was back, and in step, before traffic went back to it.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{Deployed, Plane, PlaneError};
@@ -63,6 +64,11 @@ impl ReferencePlane {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Gives an order; the number of the operation comes back.
+    async fn begin(&self, path: &str, order: impl Serialize + Sync) -> Result<u64, PlaneError> {
+        Ok(self.http.post::<OperationView>(path, &order, PROMPT).await?.id)
     }
 }
 
@@ -176,36 +182,24 @@ impl Plane for ReferencePlane {
         Box::pin(async move {
             let body =
                 Failover { kind: order.kind, scope: order.scope.clone(), accept_data_loss: order.accept_data_loss };
-            Ok(self.http.post::<OperationView>("/v1/failovers", &body, PROMPT).await?.id)
+            self.begin("/v1/failovers", body).await
         })
     }
 
     fn convert<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>> {
-        Box::pin(async move {
-            let order = Conversion { environment: id.clone() };
-            Ok(self.http.post::<OperationView>("/v1/conversions", &order, PROMPT).await?.id)
-        })
+        Box::pin(self.begin("/v1/conversions", Conversion { environment: id.clone() }))
     }
 
     fn ticket<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>> {
-        Box::pin(async move {
-            let order = SupportTicket { environment: id.clone() };
-            Ok(self.http.post::<OperationView>("/v1/support-tickets", &order, PROMPT).await?.id)
-        })
+        Box::pin(self.begin("/v1/support-tickets", SupportTicket { environment: id.clone() }))
     }
 
     fn back_up<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>> {
-        Box::pin(async move {
-            let order = BackUp { environment: id.clone() };
-            Ok(self.http.post::<OperationView>("/v1/backups", &order, PROMPT).await?.id)
-        })
+        Box::pin(self.begin("/v1/backups", BackUp { environment: id.clone() }))
     }
 
     fn restore<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>> {
-        Box::pin(async move {
-            let order = Restore { environment: id.clone() };
-            Ok(self.http.post::<OperationView>("/v1/restores", &order, PROMPT).await?.id)
-        })
+        Box::pin(self.begin("/v1/restores", Restore { environment: id.clone() }))
     }
 
     fn outcome<'a>(

@@ -420,14 +420,11 @@ impl<'d> Decoder<'d, '_, '_> {
         if !available(key, "operation", name, *availability, self.context, self.sink) {
             return None;
         }
-        if name == "convert" {
-            return self.convert(value, outcome);
-        }
-        if name == "support_ticket" {
-            return self.ticket(value, outcome);
-        }
-        if KEEPING.contains(&name) {
-            return self.keep(name, value, outcome);
+        match name {
+            "convert" => return self.convert(value, outcome),
+            "support_ticket" => return self.ticket(value, outcome),
+            _ if KEEPING.contains(&name) => return self.keep(name, value, outcome),
+            _ => {}
         }
         let (what, kind) = match name {
             "planned_failover" => ("`planned_failover`", SwitchKind::Planned),

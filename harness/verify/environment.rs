@@ -44,6 +44,7 @@ pub(super) fn verify(
     measures: &mut Measures,
 ) {
     let acks = timeline::acks(input, environment);
+    let load: Vec<Ack> = acks.iter().filter(|ack| ack.is_load).copied().collect();
     let switches = timeline::switches(input, environment, &acks);
     std::thread::scope(|scope| {
         // Each event's reading is fetched while the one before is judged, and the first while the writes are sorted.
@@ -58,6 +59,7 @@ pub(super) fn verify(
             probes: Probes::new(input, environment),
             writes: &writes,
             acks: &acks,
+            load: &load,
             switches: &switches,
             reads: &reads,
             stale: &stale,
@@ -91,6 +93,8 @@ struct Subject<'a, 'b> {
     environment: EnvironmentIndex,
     writes: &'b Writes<'a>,
     acks: &'b [Ack],
+    /// Those of the offered load.
+    load: &'b [Ack],
     switches: &'b [Switch],
     probes: Probes,
     reads: &'b [Read<'a>],
@@ -201,8 +205,8 @@ impl Subject<'_, '_> {
             unobserved,
             old_side: old_side.asked.filter(|_| switch.kind.is_some()),
             phases: phases::phases(self.input, self.environment, switch),
-            back_to_rate_s: rate::back_to_rate(self.acks, switch),
-            served: service::served(self.acks, switch),
+            back_to_rate_s: rate::back_to_rate(self.load, switch),
+            served: service::served(self.load, switch),
         };
         if switch.kind.is_none() {
             let Final { second, compared } = last();

@@ -6,7 +6,7 @@ use super::timeline::{Ack, Switch};
 use crate::model::RunTime;
 
 /// The time before a fault in which acknowledgements are counted.
-const BEFORE: Duration = Duration::from_secs(5);
+pub(super) const BEFORE: Duration = Duration::from_secs(5);
 
 /// The time over which a rate is reckoned after it.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -22,29 +22,28 @@ pub(super) fn acked_before(acks: &[Ack], began: RunTime) -> u64 {
     acks[after..until].iter().filter(|ack| ack.is_write).count() as u64
 }
 
-/// Seconds from the first acknowledgement of the new side to the first window that has 95 % of the rate before.
-pub(super) fn back_to_rate(acks: &[Ack], switch: &Switch) -> Option<f64> {
+/// Of the acknowledgements of the load: seconds from the first of the new side to the first window that has 95 % of the rate before.
+pub(super) fn back_to_rate(load: &[Ack], switch: &Switch) -> Option<f64> {
     let switched = switch.switched?;
-    let load: Vec<RunTime> = acks.iter().filter(|ack| ack.is_load).map(|ack| ack.at).collect();
-    let began = load.partition_point(|at| *at <= switch.began);
-    let from = switch.began.0.saturating_sub(RunTime::from_duration(BEFORE).0).max(load.first()?.0);
-    let before = &load[load.partition_point(|at| at.0 < from)..began];
+    let began = load.partition_point(|ack| ack.at <= switch.began);
+    let from = switch.began.0.saturating_sub(RunTime::from_duration(BEFORE).0).max(load.first()?.at.0);
+    let before = &load[load.partition_point(|ack| ack.at.0 < from)..began];
     let span = switch.began.since(RunTime(from)).as_secs_f64();
     if before.is_empty() || span <= 0.0 {
         return None;
     }
     let needed = SHARE * before.len() as f64 / span * WINDOW.as_secs_f64();
-    let start = load.partition_point(|at| *at < switched);
+    let start = load.partition_point(|ack| ack.at < switched);
     let mut end = start;
     // A window may begin at the switch or at any acknowledgement after it.
-    let starts = std::iter::once((start, switched)).chain((start..load.len()).map(|place| (place, load[place])));
+    let starts = std::iter::once((start, switched)).chain((start..load.len()).map(|place| (place, load[place].at)));
     for (place, at) in starts {
         if at >= switch.until {
             return None;
         }
         let until = at.plus(WINDOW);
         end = end.max(place);
-        while load.get(end).is_some_and(|next| *next < until) {
+        while load.get(end).is_some_and(|next| next.at < until) {
             end += 1;
         }
         if (end - place) as f64 >= needed {

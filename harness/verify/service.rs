@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
-use super::timeline::{Ack, Switch};
+use super::{
+    rate::BEFORE,
+    timeline::{Ack, Switch},
+};
 use crate::model::{
     RunTime,
     measure::{Served, Service},
 };
 
-/// The stretch before that is looked at, at most.
-const BEFORE: Duration = Duration::from_secs(5);
 /// How long the load takes to run evenly: at its beginning it makes up for the time that its connections took.
 const BEGINNING: Duration = Duration::from_secs(1);
 /// The stretch after.
@@ -20,10 +21,9 @@ const AFTER: Duration = Duration::from_secs(3);
 /// The shortest stretch before that says anything.
 const BEFORE_MIN: Duration = Duration::from_secs(2);
 
-/// Both stretches; `None` where there was no switch, or one of them is too short.
-pub(super) fn served(acks: &[Ack], switch: &Switch) -> Option<Served> {
+/// Both stretches, of the acknowledgements of the load; `None` where there was no switch, or one of them is too short.
+pub(super) fn served(load: &[Ack], switch: &Switch) -> Option<Served> {
     let switched = switch.switched?;
-    let load: Vec<Ack> = acks.iter().filter(|ack| ack.is_load).copied().collect();
     let (first, last) = (load.first()?.at, load.last()?.at);
     let from = RunTime(switch.began.0.saturating_sub(RunTime::from_duration(BEFORE).0)).max(first.plus(BEGINNING));
     let span = switch.began.since(from);

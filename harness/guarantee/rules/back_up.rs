@@ -4,10 +4,7 @@
 //! are held against the ledger, are of what was restored.
 
 use super::{Case, Ruling};
-use crate::{
-    api::environment::Product,
-    model::{RunTime, event::What, verdict::Verdict},
-};
+use crate::model::{RunTime, event::What, verdict::Verdict};
 
 pub(super) fn rule(case: &Case<'_>) -> Ruling {
     let first = |since: RunTime, is_it: &dyn Fn(&What) -> bool| {
@@ -42,9 +39,16 @@ pub(super) fn rule(case: &Case<'_>) -> Ruling {
     let mut found = case.evidence.measures.findings.iter().filter(|finding| finding.environment == own);
     match found.next() {
         Some(finding) => Ruling::violated(format!("after the restore: {}", finding.id.id())),
-        None if case.promise.product() == Some(Product::Finops) => Ruling::inconclusive(
+        None => Ruling::new(Verdict::Held).with_count(end.sql.acked + end.files.acked),
+    }
+}
+
+/// The same of an export and an import. A copy from production is promised as well, and is not tried yet.
+pub(super) fn movement(case: &Case<'_>) -> Ruling {
+    match rule(case) {
+        ruling if ruling.verdict == Verdict::Held => Ruling::inconclusive(
             "what was exported and imported is as acknowledged; a copy from production was not tried",
         ),
-        None => Ruling::new(Verdict::Held).with_count(end.sql.acked + end.files.acked),
+        ruling => ruling,
     }
 }

@@ -17,18 +17,14 @@ const SERVED: f64 = 0.95;
 const NOT_SERVED: f64 = 0.8;
 
 pub(super) fn rule(case: &Case<'_>) -> Ruling {
-    let switches: Vec<_> = case.evidence.events_of(case.index).filter(|event| event.switched.is_some()).collect();
-    if switches.is_empty() {
-        return Ruling::inconclusive("not exercised: nothing was switched");
-    }
-    let rulings = switches.into_iter().map(of);
+    let switches = case.evidence.events_of(case.index).filter(|event| event.switched.is_some());
     // The worst that was seen; proof in one switch is proof, where another says nothing.
     let rank = |ruling: &Ruling| match ruling.verdict {
         Verdict::Violated => 0,
         Verdict::Held => 1,
         Verdict::Inconclusive | Verdict::Reported => 2,
     };
-    rulings.min_by_key(rank).unwrap_or_else(|| Ruling::inconclusive("not exercised: nothing was switched"))
+    switches.map(of).min_by_key(rank).unwrap_or_else(|| Ruling::inconclusive("not exercised: nothing was switched"))
 }
 
 fn of(event: &EventMeasures) -> Ruling {

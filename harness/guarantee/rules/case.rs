@@ -80,6 +80,7 @@ impl Case<'_> {
             Some(Rule::Replica) => replica::rule(self),
             Some(Rule::NoReplica) => no_replica::rule(self),
             Some(Rule::BackUp) => back_up::rule(self),
+            Some(Rule::DataMovement) => back_up::movement(self),
             Some(Rule::Lag) => lag::rule(self),
             Some(Rule::LeftBehind) => left_behind::rule(self),
             Some(Rule::Condition) => condition::rule(self),

@@ -11,6 +11,7 @@
 use super::{
     effect::{AskId, Effect, Refused},
     machine::{Core, Turn},
+    orders::check_idle,
     record::{OperationKind, Outcome, Record, RegionStatus, Step},
     return_::{FAILING_MS_MAX, STEP_MS_MAX},
     state::Task,
@@ -50,20 +51,14 @@ impl Core {
 
     /// Whether an environment may be backed up or restored now.
     fn check_back_up(&self, id: &EnvironmentId) -> Result<(), Refused> {
-        let Some(environment) = self.state.environments.get(id) else {
-            return Err(Refused::unknown(format!("there is no environment `{id}`")));
-        };
+        let environment = self.known(id)?;
         let kind = environment.given.kind;
         if kind.has_replica() {
             return Err(Refused::not_allowed(format!(
                 "`{id}` is a {kind}, which its replica protects: back-up and restore are for what has none"
             )));
         }
-        if let Some(task) = &environment.task {
-            let (operation, what) = (task.operation, task.kind.name());
-            let state = if task.stalled { "has failed" } else { "is under way" };
-            return Err(Refused::not_now(format!("operation {operation} ({what}) {state} for `{id}`")));
-        }
+        check_idle(id, environment)?;
         if self.state.region(&environment.active) == RegionStatus::Declared {
             return Err(Refused::not_now(format!("region {} of `{id}` is declared lost", environment.active)));
         }

@@ -8,6 +8,7 @@
 use super::{
     effect::{AskId, Effect, Refused},
     machine::{Core, Turn},
+    orders::check_idle,
     record::{OperationKind, Outcome, Record, RegionStatus, Step},
     return_::{FAILING_MS_MAX, STEP_MS_MAX},
     state::Task,
@@ -29,9 +30,7 @@ impl Core {
 
     /// The kind that it would become.
     fn check_conversion(&self, now_ms: u64, id: &EnvironmentId) -> Result<EnvironmentKind, Refused> {
-        let Some(environment) = self.state.environments.get(id) else {
-            return Err(Refused::unknown(format!("there is no environment `{id}`")));
-        };
+        let environment = self.known(id)?;
         let (kind, tenant) = (environment.given.kind, &environment.given.tenant);
         let Some(to) = kind.upgrades_to() else {
             let why = match kind.has_replica() {
@@ -47,11 +46,7 @@ impl Core {
                 "tenant `{tenant}` has no licence for {product}: assign one first"
             )));
         }
-        if let Some(task) = &environment.task {
-            let (operation, what) = (task.operation, task.kind.name());
-            let state = if task.stalled { "has failed" } else { "is under way" };
-            return Err(Refused::not_now(format!("operation {operation} ({what}) {state} for `{id}`")));
-        }
+        check_idle(id, environment)?;
         for region in &self.settings.regions {
             if let Some(why) = self.unfit(now_ms, region) {
                 return Err(Refused::not_now(format!("region {region} is not fit for a replica of `{id}`: {why}")));

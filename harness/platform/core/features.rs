@@ -97,9 +97,7 @@ impl Core {
     }
 
     fn check_ticket(&self, id: &EnvironmentId) -> Result<(), Refused> {
-        let Some(environment) = self.state.environments.get(id) else {
-            return Err(Refused::unknown(format!("there is no environment `{id}`")));
-        };
+        let environment = self.known(id)?;
         let (kind, active) = (environment.given.kind, &environment.active);
         if kind.features().is_empty() {
             return Err(Refused::not_allowed(format!("`{id}` is a {kind}, which has no feature to restore")));

@@ -128,9 +128,7 @@ impl Core {
 
     /// Whether the order changes anything.
     fn check_exposure(&self, id: &EnvironmentId, order: Exposure) -> Result<bool, Refused> {
-        let Some(environment) = self.state.environments.get(id) else {
-            return Err(Refused::unknown(format!("there is no environment `{id}`")));
-        };
+        let environment = self.known(id)?;
         if self.settings.policy.guard.mode == GuardMode::Observe {
             return Err(Refused::not_allowed("the data-loss guard only observes: it withholds nothing"));
         }

@@ -63,6 +63,11 @@ impl Core {
         turn.effects.push(Effect::Answer { ask, result });
     }
 
+    /// The environment of this name.
+    pub(super) fn known(&self, id: &EnvironmentId) -> Result<&Environment, Refused> {
+        self.state.environments.get(id).ok_or_else(|| Refused::unknown(format!("there is no environment `{id}`")))
+    }
+
     fn check_deploy(&self, now_ms: u64, order: &Deploy) -> Result<u16, Refused> {
         let Deploy { id, kind, tenant, region } = order;
         let Some(peer) = self.settings.peer(region) else {
@@ -275,6 +280,14 @@ fn no_replica(id: &EnvironmentId, environment: &Environment) -> String {
         None => String::new(),
     };
     format!("`{id}` has no replica in the other region: environments of kind {kind} have none{until}")
+}
+
+/// Whether nothing is under way for an environment, nor has failed.
+pub(super) fn check_idle(id: &EnvironmentId, environment: &Environment) -> Result<(), Refused> {
+    let Some(task) = &environment.task else { return Ok(()) };
+    let (operation, what) = (task.operation, task.kind.name());
+    let state = if task.stalled { "has failed" } else { "is under way" };
+    Err(Refused::not_now(format!("operation {operation} ({what}) {state} for `{id}`")))
 }
 
 /// A failback goes on with a return under way.

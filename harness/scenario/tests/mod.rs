@@ -261,15 +261,17 @@ expect:
     }
 }
 
+/// A scenario of one step, of one environment and `sales`.
+fn beside_sales(environment: &str, step: &str, guarantee: &str) -> String {
+    format!(
+        "geodrill: 1\nname: x\nenvironments: [ {environment}, {{ id: sales, kind: dataverse-production }} ]\n\
+         timeline:\n  - {step}\nexpect:\n  - {{ guarantee: {guarantee} }}\n"
+    )
+}
+
 #[test]
 fn a_support_ticket_is_for_what_has_features() {
-    let file = |step: &str| {
-        let environments = "[ { id: books, kind: finops-production }, { id: sales, kind: dataverse-production } ]";
-        format!(
-            "geodrill: 1\nname: x\nenvironments: {environments}\ntimeline:\n  - {step}\n\
-             expect:\n  - {{ guarantee: finops.secondary.features }}\n"
-        )
-    };
+    let file = |step: &str| beside_sales("{ id: books, kind: finops-production }", step, "finops.secondary.features");
     let of = |name: &str| format!("operate: {{ support_ticket: {{ environment: {name} }} }}");
     let plan = read("x.yaml", &file(&format!("{{ id: ticket, {} }}", of("books")))).unwrap();
     assert_eq!(plan.timeline[0].action, Action::Ticket("books".parse().unwrap()));
@@ -280,13 +282,8 @@ fn a_support_ticket_is_for_what_has_features() {
 
 #[test]
 fn a_back_up_is_of_what_has_no_replica_and_comes_after_the_last_write() {
-    let file = |step: &str| {
-        let environments = "[ { id: test, kind: dataverse-sandbox }, { id: sales, kind: dataverse-production } ]";
-        format!(
-            "geodrill: 1\nname: x\nenvironments: {environments}\ntimeline:\n  - {step}\n\
-             expect:\n  - {{ guarantee: dataverse.nonproduction.backup }}\n"
-        )
-    };
+    let file =
+        |step: &str| beside_sales("{ id: test, kind: dataverse-sandbox }", step, "dataverse.nonproduction.backup");
     let of = |what: &str, name: &str| format!("operate: {{ {what}: {{ environment: {name} }} }}");
     let wrong = |step: String| read("x.yaml", &file(&step)).unwrap_err().render(false);
     let test: EnvironmentId = "test".parse().unwrap();

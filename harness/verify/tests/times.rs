@@ -292,18 +292,24 @@ fn claims_outside_what_was_measured_are_cut_to_it() {
     assert!((sum - 0.202).abs() < 1e-9, "{phases:?}");
 }
 
-#[test]
-fn back_to_rate_is_the_first_second_that_carries_what_was_carried_before() {
+fn write(world: &mut World, at: u64) {
+    world.now = at;
+    world.write(1, OpKind::Create, &format!("k{at}"), false, Answer::Ok);
+}
+
+/// A hundred writes a second until a failover at six seconds.
+fn failed_over_at_6_s() -> World {
     let mut world = World::new();
-    world.now = 0;
-    // 100 a second before; 20 a second for one second after the switch; then 100 again.
-    let write = |world: &mut World, at: u64| {
-        world.now = at;
-        world.write(1, OpKind::Create, &format!("k{at}"), false, Answer::Ok);
-    };
     (0..6000).step_by(10).for_each(|at| write(&mut world, at));
     world.now = 6000;
     world.fail_over("failover-1", 0, 0);
+    world
+}
+
+#[test]
+fn back_to_rate_is_the_first_second_that_carries_what_was_carried_before() {
+    // 100 a second before; 20 a second for one second after the switch; then 100 again.
+    let mut world = failed_over_at_6_s();
     (7000..8000).step_by(50).for_each(|at| write(&mut world, at));
     (8000..12000).step_by(10).for_each(|at| write(&mut world, at));
     let measures = world.finish().verify();
@@ -318,15 +324,7 @@ fn back_to_rate_is_the_first_second_that_carries_what_was_carried_before() {
 
 #[test]
 fn what_a_side_serves_that_cannot_carry_the_load_is_its_best_stretch_and_no_short_one_is_told() {
-    let mut world = World::new();
-    world.now = 0;
-    let write = |world: &mut World, at: u64| {
-        world.now = at;
-        world.write(1, OpKind::Create, &format!("k{at}"), false, Answer::Ok);
-    };
-    (0..6000).step_by(10).for_each(|at| write(&mut world, at));
-    world.now = 6000;
-    world.fail_over("failover-1", 0, 0);
+    let mut world = failed_over_at_6_s();
     (7000..9000).step_by(50).for_each(|at| write(&mut world, at));
     (9000..13_000).step_by(25).for_each(|at| write(&mut world, at));
     world.now = 13_000;

@@ -75,12 +75,6 @@ prop_compose! {
     }
 }
 
-/// Cases that are tried unless `GEODRILL_CASES` says how many.
-const CASES_DEFAULT: u32 = 60;
-
-/// From so many on the rare has to have come too.
-const ENOUGH: u32 = 200;
-
 static CASES: AtomicU32 = AtomicU32::new(0);
 static SWITCHED: AtomicU32 = AtomicU32::new(0);
 static WHOLE: AtomicU32 = AtomicU32::new(0);
@@ -182,9 +176,7 @@ fn check(chaos: Chaos, guard: GuardMode) {
 
 #[test]
 fn whatever_happens_one_region_serves_under_one_epoch_and_nothing_is_left_half_done() {
-    let cases =
-        std::env::var("GEODRILL_CASES").map_or(CASES_DEFAULT, |text| text.parse().expect("GEODRILL_CASES is a number"));
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
     let guard = || prop_oneof![Just(GuardMode::Observe), Just(GuardMode::Enforce)];
     proptest!(config, |(chaos in chaos(), guard in guard())| check(chaos, guard));
     let [cases, switched, aborted, whole, converted, not_converted, restored] =
@@ -196,12 +188,7 @@ fn whatever_happens_one_region_serves_under_one_epoch_and_nothing_is_left_half_d
         2 * cases + converted
     );
     assert!(whole > cases, "{whole} whole environments in {cases} cases are too few");
-    let rare = cases / 100;
-    assert!(switched > cases / 4, "the trouble was too small: {switched} switched");
-    assert!(converted > cases / 10, "{converted} conversions are too few");
-    assert!(cases < ENOUGH || restored > cases / 20, "{restored} support tickets are too few");
-    assert!(
-        cases < ENOUGH || (aborted > rare && not_converted > rare),
-        "{aborted} switches and {not_converted} conversions undone are too few"
-    );
+    assert!(switched > 50 && aborted > 5, "the trouble was too small: {switched} switched, {aborted} undone");
+    assert!(restored > 10, "{restored} support tickets are too few");
+    assert!(converted > 20 && not_converted > 2, "{converted} conversions, {not_converted} undone are too few");
 }

@@ -4,11 +4,12 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use aws_sdk_s3::Client;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::time::sleep;
 
 use super::{
     compare::{Comparison, Source},
     copy::{At, Held, bring_marker, bring_version, held},
+    crew::Crew,
     peer::Peer,
     preflight::{reachable, spec},
 };
@@ -30,8 +31,6 @@ use crate::{
     },
 };
 
-/// Versions brought or removed side by side.
-const SIDE_BY_SIDE_MAX: usize = 12;
 /// Full comparisons, at most: each leaves less to do than the one before.
 const ROUNDS_MAX: usize = 8;
 /// What is in flight arrives within this.
@@ -77,7 +76,7 @@ pub async fn return_files(node: &Node, environment: &EnvironmentId, clean: bool)
         let own = Source::Store(Listing::new(node.store.root(), &spec.bucket));
         let mut comparison = Comparison::new(own, Source::Store(Listing::new(live, &spec.bucket)));
         let work = Arc::new(work);
-        let (mut under_way, mut changed) = (JoinSet::new(), 0_u64);
+        let (mut crew, mut changed) = (Crew::new(), 0_u64);
         let mut note = |done: Done| match done {
             Done::Removed => (removed, changed) = (removed + 1, changed + 1),
             Done::Copied => (copied, changed) = (copied + 1, changed + 1),
@@ -91,17 +90,12 @@ pub async fn return_files(node: &Node, environment: &EnvironmentId, clean: bool)
             }
             let strays = found.left.into_iter().map(|version| (version, Need::Stray));
             for (version, need) in strays.chain(found.right.into_iter().map(|version| (version, Need::Bring))) {
-                while under_way.len() >= SIDE_BY_SIDE_MAX
-                    && let Some(done) = under_way.join_next().await
-                {
-                    note(settled(done)?);
-                }
                 let work = Arc::clone(&work);
-                under_way.spawn(async move { work.settle(version, need).await });
+                crew.begin(async move { work.settle(version, need).await }).await?.into_iter().for_each(&mut note);
             }
         }
-        while let Some(done) = under_way.join_next().await {
-            note(settled(done)?);
+        while let Some(done) = crew.next().await? {
+            note(done);
         }
         let seen = comparison.seen;
         tracing::info!(%environment, round, seen, removed, copied, gaps = gaps.len(), "files levelled");
@@ -110,10 +104,6 @@ pub async fn return_files(node: &Node, environment: &EnvironmentId, clean: bool)
         }
     }
     Err(StoreError::Order(format!("the stores are not level after {ROUNDS_MAX} comparisons")).into())
-}
-
-fn settled(done: Result<Result<Done, StoreError>, tokio::task::JoinError>) -> Result<Done, StoreError> {
-    done.map_err(|error| StoreError::Order(format!("a version was not levelled: {error}")))?
 }
 
 struct Work {

@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use aws_sdk_s3::Client;
-use tokio::task::JoinSet;
 
 use super::{
     compare::{Comparison, Source},
     copy::{At, bring_marker, bring_purge, bring_version},
+    crew::Crew,
 };
 use crate::platform::node::store::{Listing, StoreError, Version};
-
-/// Versions brought or removed side by side.
-const SIDE_BY_SIDE_MAX: usize = 12;
 
 struct Buckets {
     client: Client,
@@ -28,7 +25,7 @@ pub async fn mirror(client: &Client, from: &str, to: &str) -> Result<u64, StoreE
     let buckets = Arc::new(Buckets { client: client.clone(), from: from.to_owned(), to: to.to_owned() });
     let listing = |bucket: &str| Source::Store(Listing::new(client, bucket));
     let mut comparison = Comparison::new(listing(to), listing(from));
-    let (mut under_way, mut changed) = (JoinSet::new(), 0);
+    let (mut crew, mut changed) = (Crew::new(), 0);
     while let Some(found) = comparison.next().await? {
         if let Some(unlike) = found.unlike.first() {
             let Version { object_key, version_id, .. } = unlike;
@@ -36,24 +33,13 @@ pub async fn mirror(client: &Client, from: &str, to: &str) -> Result<u64, StoreE
         }
         let strays = found.left.into_iter().map(|version| (version, false));
         for (version, is_wanted) in strays.chain(found.right.into_iter().map(|version| (version, true))) {
-            while under_way.len() >= SIDE_BY_SIDE_MAX
-                && let Some(done) = under_way.join_next().await
-            {
-                settled(done)?;
-            }
             changed += 1;
             let buckets = Arc::clone(&buckets);
-            under_way.spawn(async move { buckets.settle(&version, is_wanted).await });
+            crew.begin(async move { buckets.settle(&version, is_wanted).await }).await?;
         }
     }
-    while let Some(done) = under_way.join_next().await {
-        settled(done)?;
-    }
+    while crew.next().await?.is_some() {}
     Ok(changed)
-}
-
-fn settled(done: Result<Result<(), StoreError>, tokio::task::JoinError>) -> Result<(), StoreError> {
-    done.map_err(|error| StoreError::Order(format!("a version was not brought: {error}")))?
 }
 
 impl Buckets {

@@ -17,6 +17,7 @@
 mod checker;
 mod compare;
 mod copy;
+mod crew;
 mod gate;
 mod ledger;
 mod level;
