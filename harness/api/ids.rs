@@ -78,6 +78,43 @@ name!(
     EnvironmentId
 );
 
+/// A zone of a region, counted from 1. What fails together with the rest of the region but not with the other zones: a
+/// compute, a node, a part of the file store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Zone(pub u8);
+
+impl Zone {
+    /// The first one: a region that is not divided has no other.
+    pub const FIRST: Zone = Zone(1);
+
+    /// All of so many.
+    pub fn all(count: u8) -> impl Iterator<Item = Zone> {
+        (1..=count).map(Zone)
+    }
+
+    /// Its place in a list of all of them.
+    pub fn index(self) -> usize {
+        usize::from(self.0.saturating_sub(1))
+    }
+
+    /// The site of a region's zone: the first one's bears the region's name.
+    pub fn site(self, region: &Region) -> String {
+        if self == Self::FIRST { region.to_string() } else { format!("{region}-{self}") }
+    }
+}
+
+impl Default for Zone {
+    fn default() -> Self {
+        Self::FIRST
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 /// The fencing number of an environment: it grows by one at every switch, and every actuator refuses a smaller one
 /// than it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]

@@ -19,4 +19,4 @@ pub mod sabotage;
 pub mod site;
 
 pub use address::Address;
-pub use ids::{EnvironmentId, Epoch, Region};
+pub use ids::{EnvironmentId, Epoch, Region, Zone};

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EnvironmentId, Epoch, Region, control::FileReference, environment::EnvironmentKind, guard::Limits,
+    EnvironmentId, Epoch, Region, Zone, control::FileReference, environment::EnvironmentKind, guard::Limits,
     permit::Credentials,
 };
 
@@ -21,6 +21,9 @@ pub struct Command {
     pub environment: EnvironmentId,
     /// The environment's epoch as the sender knows it.
     pub epoch: Epoch,
+    /// The zone of the other region in which its side of the environment is.
+    #[serde(default)]
+    pub peer_zone: Zone,
     /// What to do.
     pub action: Action,
 }
@@ -39,6 +42,26 @@ pub enum Action {
     /// rights, the key pair that writes into the bucket), and from now on the running account is verified there. Clients are
     /// served as before.
     PrepareReplica(Spec),
+    /// Makes a standby, within the region, of the primary in another zone, anew if what is there does not follow it; it is no
+    /// replica of the other region's. Done when it streams.
+    MakeZoneStandby {
+        /// What to make it from.
+        spec: Spec,
+        /// The zone of the primary.
+        source: Zone,
+    },
+    /// On the primary: nothing is acknowledged from now on that this zone's standby has not got on its disk; `None`: nobody is
+    /// waited for. Done when it has everything that was written before. Of two orders the later operation's holds.
+    Synchronize {
+        /// Whose standby.
+        zone: Option<Zone>,
+    },
+    /// On the other region's standby, after another zone has taken over: follows that one, as it is where it has not gone past the
+    /// fork, built anew where it has. Done when it streams. Answered with [`Answer::Rejoined`].
+    FollowZone {
+        /// Where the zone forked from the one before.
+        fork: Fork,
+    },
     /// Undoes [`Action::PrepareReplica`] and [`Action::ReplicateFiles`]: no rule, no slot, nothing is verified.
     WithdrawReplica(Spec),
     /// On the other side, undoes [`Action::CreateReplica`]: no cluster, no bucket, nothing may be granted. Refused (409) where
@@ -63,7 +86,7 @@ pub enum Action {
     StopGranting,
     /// On the old side, if it can be reached: locks clients out by HBA and ends their sessions.
     Fence,
-    /// On the secondary, `epoch` being the new one: cuts the receiver, waits until no further complete record exists
+    /// On the standby that takes over, `epoch` being the new one: cuts the receiver, waits until no further complete record exists
     /// past the replay position, promotes, checks the new timeline, opens to clients.
     Promote,
     /// On the secondary's store: disables the key pair with which the old side replicates into the bucket.
@@ -157,6 +180,9 @@ impl Action {
         match self {
             Self::CreatePrimary(_) => "create-primary",
             Self::CreateReplica(_) => "create-replica",
+            Self::MakeZoneStandby { .. } => "make-zone-standby",
+            Self::Synchronize { .. } => "synchronize",
+            Self::FollowZone { .. } => "follow-zone",
             Self::PrepareReplica(_) => "prepare-replica",
             Self::WithdrawReplica(_) => "withdraw-replica",
             Self::DropReplica(_) => "drop-replica",
@@ -285,7 +311,7 @@ pub enum Answer {
         /// Object versions and delete markers salvaged.
         objects: u64,
     },
-    /// Answer to [`Action::Rejoin`].
+    /// Answer to [`Action::Rejoin`] and [`Action::FollowZone`].
     Rejoined(Rejoin),
     /// Answer to [`Action::ReturnFiles`].
     FilesReturned {

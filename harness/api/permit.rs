@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EnvironmentId, Epoch, Region, environment::Login, guard::Stamp};
+use super::{EnvironmentId, Epoch, Region, Zone, environment::Login, guard::Stamp};
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,8 @@ pub struct PermitRequest {
     pub holder: Holder,
     /// The region of the holder.
     pub region: Region,
+    /// Its zone.
+    pub zone: Zone,
     /// Environments known to the holder with the highest epoch it has seen; may be empty (control answers with all
     /// that are the region's own; a node grants only what is named).
     pub known: Vec<(EnvironmentId, Epoch)>,

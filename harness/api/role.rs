@@ -11,7 +11,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Region, control::Deploy, environment::Login, guard::Guard, sabotage::Sabotage};
+use super::{Address, Region, Zone, control::Deploy, environment::Login, guard::Guard, sabotage::Sabotage};
 
 /// Printed by `geodrill role --handshake`; a runner refuses a role binary that answers with another one.
 pub const HANDSHAKE: &str = concat!("geodrill-role/1 ", env!("CARGO_PKG_VERSION"));
@@ -108,10 +108,10 @@ pub struct ControlConfig {
     pub api_token: String,
     /// Token among roles.
     pub internal_token: String,
-    /// Where (by the link `witness -> REGION / node`) each region's node is reached.
-    pub nodes: BTreeMap<Region, Address>,
-    /// Where (by the link `witness -> REGION / compute`) each region's compute is reached.
-    pub computes: BTreeMap<Region, Address>,
+    /// Where (by the link `witness -> SITE / node`) the node of each region's zones is reached.
+    pub nodes: BTreeMap<Region, Vec<Address>>,
+    /// Where (by the link `witness -> SITE / compute`) the compute of each region's zones is reached.
+    pub computes: BTreeMap<Region, Vec<Address>>,
     /// Where (by the link `witness -> edge / routes`) the edge takes routes.
     pub edge: Address,
     /// Customers' ports of each slot (of the links `client -> edge / …`), as published in `Endpoints`.
@@ -129,12 +129,14 @@ pub struct ControlConfig {
     pub sabotage: Option<Sabotage>,
 }
 
-/// A region's node.
+/// The node of a region's zone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeConfig {
     /// Its region.
     pub region: Region,
+    /// Its zone.
+    pub zone: Zone,
     /// The other region.
     pub peer: Region,
     /// Where it listens.
@@ -162,8 +164,8 @@ pub struct NodeConfig {
     pub slots: Vec<NodeSlot>,
     /// The control plane (by the link `REGION -> witness / control`).
     pub control: Address,
-    /// The other region's node (by the link `REGION -> PEER / node`).
-    pub peer_node: Address,
+    /// The nodes of the other region's zones (by the links `SITE -> PEER'S SITE / node`).
+    pub peer_nodes: Vec<Address>,
     /// The auditor's Postgres role: superuser by password over TCP, let in by every HBA the node writes, fenced or not.
     pub auditor: Login,
     /// Timers.
@@ -179,16 +181,19 @@ pub struct NodeConfig {
 pub struct NodeSlot {
     /// Port Postgres listens on, at the node's own address.
     pub postgres: u16,
-    /// The other region's Postgres (by the link `PEER -> REGION / sql`, named by the direction of the data).
-    pub source: Address,
+    /// The Postgres of every zone of both regions (by the link `ITS SITE -> SITE / sql`, named by the direction of the data);
+    /// the node's own one directly.
+    pub sources: BTreeMap<Region, Vec<Address>>,
 }
 
-/// A region's compute.
+/// The compute of a region's zone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ComputeConfig {
     /// Its region.
     pub region: Region,
+    /// Its zone.
+    pub zone: Zone,
     /// Where it listens for `/internal/ready` and control's commands.
     pub listen: SocketAddr,
     /// Where it takes SQL from the edge.
@@ -207,8 +212,8 @@ pub struct ComputeConfig {
     pub node: Address,
     /// The control plane (by the link `REGION -> witness / control`).
     pub control: Address,
-    /// The other region's node (by the link `REGION -> PEER / node`).
-    pub peer_node: Address,
+    /// The nodes of the other region's zones (by the links `SITE -> PEER'S SITE / node`).
+    pub peer_nodes: Vec<Address>,
     /// Timers.
     pub timers: Timers,
     /// The way in which the platform is broken on purpose; left out: it is whole.
@@ -228,8 +233,8 @@ pub struct EdgeConfig {
     pub internal_token: String,
     /// Ports it listens on for each slot's doors, at the address where it takes routes.
     pub doors: Vec<DoorPorts>,
-    /// Each region's compute (by the links `edge -> REGION / sql` and `… / files`).
-    pub computes: BTreeMap<Region, ComputeDoors>,
+    /// The compute of each region's zones (by the links `edge -> SITE / sql` and `… / files`).
+    pub computes: BTreeMap<Region, Vec<ComputeDoors>>,
     /// The control plane (by the link `edge -> witness / control`).
     pub control: Address,
     /// Timers.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EnvironmentId, Epoch, Region};
+use super::{EnvironmentId, Epoch, Region, Zone};
 
 /// `PUT /internal/route` at the edge (internal token). An epoch smaller than the highest durably seen is refused with
 /// 409. Connections of an older epoch are closed.
@@ -18,6 +18,9 @@ pub struct Route {
     pub slot: u16,
     /// Where its traffic goes.
     pub region: Region,
+    /// To which of the region's computes.
+    #[serde(default)]
+    pub zone: Zone,
 }
 
 /// Which store a door leads to.
@@ -60,8 +63,8 @@ pub struct Preamble {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EdgeReport {
-    /// Milliseconds since the region's compute last answered a health check; `None` if never.
-    pub silent_ms: Vec<(Region, Option<u64>)>,
+    /// Milliseconds since the compute of each zone of each region last answered a health check; `None` if never.
+    pub silent_ms: Vec<(Region, Zone, Option<u64>)>,
     /// Routes the edge holds, so that a restarted control plane or edge is brought level.
     pub routes: Vec<Route>,
 }

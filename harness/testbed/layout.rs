@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     api::{
-        Address, Region,
+        Address, Region, Zone,
         environment::Login,
         role::{
             ComputeConfig, ComputeDoors, ControlConfig, DoorPorts, EdgeConfig, NodeConfig, NodeSlot, Policy, Timers,
@@ -356,8 +356,8 @@ impl Layout {
             data: self.site("witness").join("data"),
             api_token: secrets.api_token.clone(),
             internal_token: secrets.internal_token.clone(),
-            nodes: self.by_region(|region| self.listen("witness", region, "node")),
-            computes: self.by_region(|region| self.listen("witness", region, "compute")),
+            nodes: self.by_region(|region| vec![self.listen("witness", region, "node")]),
+            computes: self.by_region(|region| vec![self.listen("witness", region, "compute")]),
             edge: self.listen("witness", "edge", "routes"),
             doors: doors
                 .map(|(sql, files)| DoorPorts {
@@ -382,9 +382,11 @@ impl Layout {
             data: self.site("edge").join("data"),
             internal_token: secrets.internal_token.clone(),
             doors: self.edge_doors.clone(),
-            computes: self.by_region(|region| ComputeDoors {
-                sql: self.listen("edge", region, "sql"),
-                files: self.listen("edge", region, "files"),
+            computes: self.by_region(|region| {
+                vec![ComputeDoors {
+                    sql: self.listen("edge", region, "sql"),
+                    files: self.listen("edge", region, "files"),
+                }]
             }),
             control: self.listen("edge", "witness", "control"),
             timers: settings.timers.clone(),
@@ -405,6 +407,7 @@ impl Layout {
         let sources = self.listens(p, r, "sql");
         Some(NodeConfig {
             region: region.clone(),
+            zone: Zone::FIRST,
             peer: peer.clone(),
             listen: self.bound(&own.node),
             data: self.site(r).join("n"),
@@ -420,10 +423,13 @@ impl Layout {
                 .postgres
                 .iter()
                 .zip(sources)
-                .map(|(postgres, source)| NodeSlot { postgres: postgres.port(), source })
+                .map(|(postgres, source)| NodeSlot {
+                    postgres: postgres.port(),
+                    sources: [(region.clone(), vec![postgres.clone()]), (peer.clone(), vec![source])].into(),
+                })
                 .collect(),
             control: self.listen(r, "witness", "control"),
-            peer_node: self.listen(r, p, "node"),
+            peer_nodes: self.listens(r, p, "node"),
             auditor: secrets.auditor_sql.clone(),
             timers: settings.timers.clone(),
             sabotage: settings.sabotage,
@@ -435,6 +441,7 @@ impl Layout {
         let (own, r) = (self.own.get(region)?, region.as_str());
         Some(ComputeConfig {
             region: region.clone(),
+            zone: Zone::FIRST,
             listen: self.bound(&own.compute),
             listen_sql: self.bound(&own.compute_sql),
             listen_files: self.bound(&own.compute_files),
@@ -444,7 +451,7 @@ impl Layout {
             files: self.listen(r, r, "files"),
             node: self.listen(r, r, "node"),
             control: self.listen(r, "witness", "control"),
-            peer_node: self.listen(r, self.peer(region).as_str(), "node"),
+            peer_nodes: self.listens(r, self.peer(region).as_str(), "node"),
             timers: settings.timers.clone(),
             sabotage: settings.sabotage,
         })
@@ -586,7 +593,7 @@ mod tests {
         let (timers, policy) = (Timers::default(), Policy::default());
         let settings = Settings { timers: &timers, policy: &policy, sabotage: None };
         let node = layout.node_config(&west, &secrets, &settings, &programs).unwrap();
-        assert_eq!(node.slots[1].source, named("east.west.sql.1").listen);
+        assert_eq!(node.slots[1].sources[&east], [named("east.west.sql.1").listen.clone()]);
         assert_eq!(
             node.files_targets,
             [named("west.east.files.0").listen.clone(), named("west.east.files.1").listen.clone()]

@@ -9,7 +9,7 @@ use std::{
 use tokio::{sync::watch, time::sleep_until};
 
 use crate::api::{
-    EnvironmentId, Epoch,
+    Address, EnvironmentId, Epoch, Zone,
     guard::Stamp,
     permit::{Grant, PermitReply},
     route::Door,
@@ -24,10 +24,18 @@ const FOR_EVER: Duration = Duration::from_secs(86_400);
 pub enum Grantor {
     /// The control plane.
     Control,
-    /// The other region's node.
-    Peer,
+    /// A node of the other region's.
+    Peer(Zone),
     /// A command that makes its receiver the owner stands for a permit until the first one arrives.
     Command,
+}
+
+impl Grantor {
+    /// All who are asked, and where each of them is.
+    pub fn all<'a>(control: &'a Address, peers: &'a [Address]) -> impl Iterator<Item = (Self, &'a Address)> {
+        let peers = peers.iter().zip(1..).map(|(address, zone)| (Self::Peer(Zone(zone)), address));
+        std::iter::once((Self::Control, control)).chain(peers)
+    }
 }
 
 /// Why something may not be passed.
@@ -343,7 +351,7 @@ mod tests {
     fn either_grantor_suffices_and_the_later_end_counts() {
         let t = Instant::now();
         let mut permits = Permits::default();
-        permits.take(Grantor::Peer, t + ms(300), granted(grant(1, 1000)), t + ms(310));
+        permits.take(Grantor::Peer(Zone::FIRST), t + ms(300), granted(grant(1, 1000)), t + ms(310));
         permits.take(Grantor::Control, t, granted(grant(1, 1000)), t + ms(320));
         assert_eq!(permits.terms(&sales()).until, Some(t + ms(1300)));
     }
@@ -363,7 +371,7 @@ mod tests {
         let mut permits = Permits::default();
         permits.take(Grantor::Control, t, granted(grant(1, 1000)), t);
         assert_eq!(permits.news(&refused(2)), BTreeMap::from([(sales(), Epoch(2))]));
-        permits.take(Grantor::Peer, t, refused(2), t);
+        permits.take(Grantor::Peer(Zone::FIRST), t, refused(2), t);
         let seen = Epoch(2);
         assert_eq!(
             permits.terms(&sales()).allow(Epoch(1), Door::Ro, t),
@@ -387,11 +395,11 @@ mod tests {
         assert_eq!(permits.terms(&sales()).allow(Epoch(1), Door::Rw, t + ms(5)), Err(Denied::Exposed));
         // The other grantor knows more.
         let slowed = Grant { pace_ms: 40, ..grant(1, 1000) };
-        permits.take(Grantor::Peer, t + ms(10), granted(slowed), t + ms(10));
+        permits.take(Grantor::Peer(Zone::FIRST), t + ms(10), granted(slowed), t + ms(10));
         assert_eq!(permits.terms(&sales()).allow(Epoch(1), Door::Rw, t + ms(20)), Ok(t + ms(1010)));
         assert_eq!(permits.terms(&sales()).pace, ms(40));
         // Now it withholds too; what it has let pass before it takes back with that.
-        permits.take(Grantor::Peer, t + ms(260), granted(withheld()), t + ms(270));
+        permits.take(Grantor::Peer(Zone::FIRST), t + ms(260), granted(withheld()), t + ms(270));
         let terms = permits.terms(&sales());
         assert_eq!(terms.allow(Epoch(1), Door::Rw, t + ms(280)), Err(Denied::Exposed));
         assert_eq!(terms.allow(Epoch(1), Door::Ro, t + ms(280)), Ok(t + ms(1260)));
@@ -401,7 +409,7 @@ mod tests {
     fn a_leave_to_write_ends_by_itself_while_the_permit_goes_on() {
         let t = Instant::now();
         let mut permits = Permits::default();
-        permits.take(Grantor::Peer, t, granted(grant(1, 1000)), t);
+        permits.take(Grantor::Peer(Zone::FIRST), t, granted(grant(1, 1000)), t);
         permits.take(
             Grantor::Control,
             t + ms(500),
@@ -418,12 +426,16 @@ mod tests {
     fn the_newest_stamp_of_each_grantor_is_given_back() {
         let t = Instant::now();
         let mut permits = Permits::default();
-        for (from, life, ms) in
-            [(Grantor::Control, 1, 50), (Grantor::Control, 1, 40), (Grantor::Peer, 9, 10), (Grantor::Peer, 8, 2)]
-        {
+        for (from, life, ms) in [
+            (Grantor::Control, 1, 50),
+            (Grantor::Control, 1, 40),
+            (Grantor::Peer(Zone::FIRST), 9, 10),
+            (Grantor::Peer(Zone::FIRST), 8, 2),
+        ] {
             permits.take(from, t, PermitReply { stamp: Stamp { life, ms }, ..refused(0) }, t);
         }
-        let expected = [(Grantor::Control, Stamp { life: 1, ms: 50 }), (Grantor::Peer, Stamp { life: 8, ms: 2 })];
+        let expected =
+            [(Grantor::Control, Stamp { life: 1, ms: 50 }), (Grantor::Peer(Zone::FIRST), Stamp { life: 8, ms: 2 })];
         assert_eq!(permits.stamps(), BTreeMap::from(expected));
     }
 
@@ -445,7 +457,7 @@ mod tests {
         let mut permits = Permits::default();
         permits.take(Grantor::Command, t, granted(grant(1, 30_000)), t);
         assert_eq!(permits.terms(&sales()).until, Some(t + ms(30_000)));
-        permits.take(Grantor::Peer, t, granted(grant(1, 1000)), t);
+        permits.take(Grantor::Peer(Zone::FIRST), t, granted(grant(1, 1000)), t);
         assert_eq!(permits.terms(&sales()).until, Some(t + ms(1000)));
     }
 

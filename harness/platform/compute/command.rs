@@ -76,10 +76,14 @@ async fn renew(holder: &Arc<Holder>) -> Result<Answer, Refused> {
     let config = &holder.config;
     let within = Duration::from_millis(config.timers.permit_ms);
     let http = |address| Http::at(address, config.internal_token.clone());
-    let (control, peer) = (http(&config.control), http(&config.peer_node));
+    let control = http(&config.control);
     let mut heard = ask(&**holder, Grantor::Control, &control, within).await;
-    let theirs = Arc::clone(holder);
-    tokio::spawn(async move { ask(&*theirs, Grantor::Peer, &peer, within).await });
+    for (grantor, address) in Grantor::all(&config.control, &config.peer_nodes) {
+        let (theirs, peer) = (Arc::clone(holder), http(address));
+        if grantor != Grantor::Control {
+            tokio::spawn(async move { ask(&*theirs, grantor, &peer, within).await });
+        }
+    }
     if heard == Some(Heard::News) {
         heard = ask(&**holder, Grantor::Control, &control, within).await;
     }

@@ -167,6 +167,7 @@ impl Holds for Holder {
         PermitRequest {
             holder: permit::Holder::Compute,
             region: self.config.region.clone(),
+            zone: self.config.zone,
             files: files.filter(|_| tells_files).collect(),
             known,
             peer_silent_ms: None,

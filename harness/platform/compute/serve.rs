@@ -35,8 +35,6 @@ pub(super) async fn run_until(
 ) -> Result<(), ComputeError> {
     let holder = Arc::new(Holder::open(config)?);
     let config = &holder.config;
-    let control = Http::at(&config.control, config.internal_token.clone());
-    let peer = Http::at(&config.peer_node, config.internal_token.clone());
     let timers = config.timers.clone();
     let sql = listen(config.listen_sql).await?;
     let files = listen(config.listen_files).await?;
@@ -44,7 +42,8 @@ pub(super) async fn run_until(
     tracing::info!(region = %config.region, "compute is up");
 
     let mut tasks = JoinSet::new();
-    for (grantor, http) in [(Grantor::Control, control), (Grantor::Peer, peer)] {
+    for (grantor, address) in Grantor::all(&config.control, &config.peer_nodes) {
+        let http = Http::at(address, config.internal_token.clone());
         let (holder, timers) = (Arc::clone(&holder), timers.clone());
         tasks.spawn(async move { keep_asking(holder, grantor, http, timers).await });
     }

@@ -32,7 +32,7 @@ use tokio::{
 use super::serve::run_until;
 use crate::{
     api::{
-        EnvironmentId, Epoch, Region,
+        EnvironmentId, Epoch, Region, Zone,
         compute::{AccountEntry, AccountMark, AccountPush},
         control::{Dangling, FileReference},
         environment::Login,
@@ -128,6 +128,7 @@ impl Stage {
         let files = free_port();
         let compute = ComputeConfig {
             region: region("east"),
+            zone: Zone::FIRST,
             listen: local(free_port()),
             listen_sql: local(free_port()),
             listen_files: local(free_port()),
@@ -137,7 +138,7 @@ impl Stage {
             files: files.into(),
             node: control.into(),
             control: control.into(),
-            peer_node: free_port().into(),
+            peer_nodes: vec![free_port().into()],
             timers: timers.clone(),
             sabotage: None,
         };
@@ -150,7 +151,7 @@ impl Stage {
             data: folder.path().join("edge"),
             internal_token: TOKEN.to_owned(),
             doors: vec![doors],
-            computes: [(region("east"), east), (region("west"), nowhere)].into(),
+            computes: [(region("east"), vec![east]), (region("west"), vec![nowhere])].into(),
             control: control.into(),
             timers,
             sabotage: None,
@@ -172,7 +173,7 @@ impl Stage {
     }
 
     async fn route(&self, epoch: u64, to: &str) -> Result<(), Option<u16>> {
-        let route = Route { environment: sales(), epoch: Epoch(epoch), slot: 0, region: region(to) };
+        let route = Route { environment: sales(), epoch: Epoch(epoch), slot: 0, region: region(to), zone: Zone::FIRST };
         self.edge.put("/internal/route", &route, Duration::from_secs(2)).await.map_err(|error| error.status())
     }
 }
@@ -324,7 +325,7 @@ async fn traffic_needs_a_route_and_a_permit_and_ends_with_either() {
     })
     .await
     .unwrap();
-    let [(_, Some(east)), (_, None)] = report.silent_ms[..] else { panic!("{report:?}") };
+    let [(_, _, Some(east)), (_, _, None)] = report.silent_ms[..] else { panic!("{report:?}") };
     assert!(east < 1000, "{report:?}");
 }
 

@@ -1,10 +1,10 @@
-//! Calls to the regions' nodes and computes and to the edge, each with a deadline of its own.
+//! Calls to the zones' nodes and computes and to the edge, each with a deadline of its own.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     api::{
-        Address, EnvironmentId, Region, compute,
+        Address, EnvironmentId, Region, Zone, compute,
         control::Salvage,
         node::{Action, Answer, Command},
         role::ControlConfig,
@@ -25,8 +25,8 @@ const SALVAGE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Clients of all nodes and computes and of the edge.
 pub(super) struct Calls {
-    nodes: BTreeMap<Region, Http>,
-    computes: BTreeMap<Region, Http>,
+    nodes: BTreeMap<Region, Vec<Http>>,
+    computes: BTreeMap<Region, Vec<Http>>,
     edge: Http,
 }
 
@@ -34,31 +34,36 @@ impl Calls {
     /// Clients at the addresses configured.
     pub(super) fn new(config: &ControlConfig) -> Self {
         let at = |address: &Address| Http::at(address, config.internal_token.clone());
-        let all = |addresses: &BTreeMap<Region, Address>| {
-            addresses.iter().map(|(region, address)| (region.clone(), at(address))).collect()
+        let all = |addresses: &BTreeMap<Region, Vec<Address>>| {
+            addresses.iter().map(|(region, zones)| (region.clone(), zones.iter().map(at).collect())).collect()
         };
         Self { nodes: all(&config.nodes), computes: all(&config.computes), edge: at(&config.edge) }
     }
 
     /// One command to one node, one attempt.
-    pub(super) async fn command(&self, region: &Region, command: &Command) -> Result<Answer, CallFailure> {
-        let Some(node) = self.nodes.get(region) else {
-            return Err(CallFailure { outdated: false, why: format!("region {region} has no node") });
+    pub(super) async fn command(&self, region: &Region, zone: Zone, command: &Command) -> Result<Answer, CallFailure> {
+        let Some(node) = self.nodes.get(region).and_then(|zones| zones.get(zone.index())) else {
+            return Err(CallFailure { outdated: false, why: format!("zone {zone} of {region} has no node") });
         };
         let (what, within) = (command.action.name(), within(&command.action));
         let result = node.post("/internal/command", command, within).await;
         let (environment, epoch) = (command.environment.as_str(), command.epoch.0);
         match &result {
-            Ok(_) => tracing::debug!(%region, environment, epoch, what, "node command done"),
-            Err(error) => tracing::warn!(%region, environment, epoch, what, %error, "node command failed"),
+            Ok(_) => tracing::debug!(%region, %zone, environment, epoch, what, "node command done"),
+            Err(error) => tracing::warn!(%region, %zone, environment, epoch, what, %error, "node command failed"),
         }
         result.map_err(|error| failure(what, &error))
     }
 
     /// One command to one compute, one attempt.
-    pub(super) async fn compute(&self, region: &Region, command: &compute::Command) -> Result<Answer, CallFailure> {
-        let Some(compute) = self.computes.get(region) else {
-            return Err(CallFailure { outdated: false, why: format!("region {region} has no compute") });
+    pub(super) async fn compute(
+        &self,
+        region: &Region,
+        zone: Zone,
+        command: &compute::Command,
+    ) -> Result<Answer, CallFailure> {
+        let Some(compute) = self.computes.get(region).and_then(|zones| zones.get(zone.index())) else {
+            return Err(CallFailure { outdated: false, why: format!("zone {zone} of {region} has no compute") });
         };
         let (what, within) = match &command.action {
             compute::Action::Stop { drain_ms } => ("stop", COMPUTE_WITHIN + Duration::from_millis(*drain_ms)),
@@ -69,17 +74,17 @@ impl Calls {
         let result = compute.post("/internal/command", command, within).await;
         let (environment, epoch) = (command.environment.as_str(), command.epoch.0);
         match &result {
-            Ok(_) => tracing::debug!(%region, environment, epoch, what, "compute command done"),
-            Err(error) => tracing::warn!(%region, environment, epoch, what, %error, "compute command failed"),
+            Ok(_) => tracing::debug!(%region, %zone, environment, epoch, what, "compute command done"),
+            Err(error) => tracing::warn!(%region, %zone, environment, epoch, what, %error, "compute command failed"),
         }
         result.map_err(|error| failure(what, &error))
     }
 
     /// What existed in a region alone when it came back last, from its node.
-    pub(super) async fn salvage(&self, region: &Region, id: &EnvironmentId) -> Result<Salvage, HttpError> {
-        let Some(node) = self.nodes.get(region) else {
+    pub(super) async fn salvage(&self, region: &Region, zone: Zone, id: &EnvironmentId) -> Result<Salvage, HttpError> {
+        let Some(node) = self.nodes.get(region).and_then(|zones| zones.get(zone.index())) else {
             let url = "/internal/salvage".to_owned();
-            return Err(HttpError::NoAnswer { url, why: format!("region {region} has no node") });
+            return Err(HttpError::NoAnswer { url, why: format!("zone {zone} of {region} has no node") });
         };
         node.get(&format!("/internal/salvage?environment={id}"), SALVAGE_WITHIN).await
     }
@@ -104,12 +109,17 @@ fn within(action: &Action) -> Duration {
             Duration::from_secs(30)
         }
         Action::PrepareReplica(_) | Action::WithdrawReplica(_) | Action::DropReplica(_) => Duration::from_secs(30),
-        Action::CreatePrimary(_) | Action::CreateReplica(_) | Action::ReplicateFiles(_) => Duration::from_secs(60),
+        Action::Synchronize { .. } => Duration::from_secs(10),
+        Action::CreatePrimary(_)
+        | Action::CreateReplica(_)
+        | Action::ReplicateFiles(_)
+        | Action::MakeZoneStandby { .. } => Duration::from_secs(60),
         Action::AwaitLog { within_ms, .. } | Action::AwaitFiles { within_ms, .. } => {
             Duration::from_millis(within_ms.saturating_add(2_000))
         }
         // Full listings of both stores: minutes where there are many objects.
         Action::PreflightPrimary | Action::PreflightStandby => Duration::from_secs(300),
+        Action::FollowZone { .. } => Duration::from_secs(180),
         Action::Secure { .. }
         | Action::Rejoin { .. }
         | Action::ReturnFiles { .. }

@@ -102,8 +102,12 @@ impl Driver {
         for effect in effects {
             match effect {
                 Effect::Journal(records) => batch.records.extend(records),
-                Effect::Command { call, region, command } => batch.deeds.push(Deed::Command { call, region, command }),
-                Effect::Compute { call, region, command } => batch.deeds.push(Deed::Compute { call, region, command }),
+                Effect::Command { call, region, zone, command } => {
+                    batch.deeds.push(Deed::Command { call, region, zone, command });
+                }
+                Effect::Compute { call, region, zone, command } => {
+                    batch.deeds.push(Deed::Compute { call, region, zone, command });
+                }
                 Effect::Route { call, route } => batch.deeds.push(Deed::Route { call, route }),
                 Effect::Notify { notice } => batch.deeds.push(Deed::Notify(notice)),
                 Effect::Permits { ask, reply } => batch.deeds.extend(self.permits(ask, reply).map(Deed::Reply)),

@@ -132,10 +132,10 @@ pub(super) async fn salvage(State(desk): State<Desk>, Path(id): Path<String>) ->
     let id = known(&id)?;
     let asked = id.clone();
     let found = desk.inbox.look(move |core, _| core.salvaged_in(&asked)).await?;
-    let Some(region) = found.ok_or_else(|| no_environment(id.as_str()))? else {
+    let Some((region, zone)) = found.ok_or_else(|| no_environment(id.as_str()))? else {
         return Err(Refuse::new(404, format!("nothing was salvaged of `{id}`: no region has returned since a switch")));
     };
-    let list = desk.calls.salvage(&region, &id).await;
+    let list = desk.calls.salvage(&region, zone, &id).await;
     let list = list.map_err(|error| match error.status() {
         Some(404) => Refuse::new(404, format!("region {region} has no salvage list of `{id}`: {error}")),
         _ => Refuse::new(503, format!("region {region} keeps the salvage list of `{id}` and cannot be asked: {error}")),

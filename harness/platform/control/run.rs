@@ -121,8 +121,16 @@ fn settings(config: &ControlConfig) -> Result<Settings, ControlError> {
     let count = regions.len();
     let regions = <[Region; 2]>::try_from(regions)
         .map_err(|_| ControlError::Config(format!("two regions are needed, `nodes` has {count}")))?;
+    let mut counts = config.nodes.values().chain(config.computes.values()).map(Vec::len);
+    let zones = counts.next().filter(|first| counts.all(|count| count == *first));
+    let zones = zones.and_then(|zones| u8::try_from(zones).ok()).filter(|zones| *zones > 0);
+    let zones = zones.ok_or_else(|| {
+        ControlError::Config(
+            "`nodes` and `computes` must have one entry for each zone, as many in both regions".to_owned(),
+        )
+    })?;
     let (doors, timers, policy) = (config.doors.clone(), config.timers.clone(), config.policy.clone());
-    Ok(Settings { regions, doors, timers, policy, sabotage: config.sabotage })
+    Ok(Settings { regions, zones, doors, timers, policy, sabotage: config.sabotage })
 }
 
 /// Deliveries that an earlier process owed, but for those that the core will ask for itself.

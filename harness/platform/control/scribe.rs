@@ -15,7 +15,7 @@ use super::{
     outbox::Outbox,
 };
 use crate::{
-    api::{Region, compute, node::Command, route::Route, sabotage::Sabotage},
+    api::{Region, Zone, compute, node::Command, route::Route, sabotage::Sabotage},
     platform::{
         core::{CallId, Event, Record},
         journal::{Delivery, Journal, JournalError},
@@ -33,8 +33,8 @@ const SABOTAGED_DELAY: Duration = Duration::from_secs(6);
 
 /// Something to do once its reason is on the disk.
 pub(super) enum Deed {
-    Command { call: CallId, region: Region, command: Box<Command> },
-    Compute { call: CallId, region: Region, command: compute::Command },
+    Command { call: CallId, region: Region, zone: Zone, command: Box<Command> },
+    Compute { call: CallId, region: Region, zone: Zone, command: compute::Command },
     Route { call: CallId, route: Route },
     Notify(u64),
     Reply(Reply),
@@ -137,17 +137,17 @@ impl Scribe {
             Deed::Notify(notice) => {
                 running.spawn(Arc::clone(&self.outbox).announce(notice));
             }
-            Deed::Command { call, region, command } => {
+            Deed::Command { call, region, zone, command } => {
                 let (calls, inbox) = (Arc::clone(&self.calls), self.inbox.clone());
                 running.spawn(async move {
-                    let result = calls.command(&region, &command).await;
+                    let result = calls.command(&region, zone, &command).await;
                     inbox.tell(Event::CallEnded { call, result }).await;
                 });
             }
-            Deed::Compute { call, region, command } => {
+            Deed::Compute { call, region, zone, command } => {
                 let (calls, inbox) = (Arc::clone(&self.calls), self.inbox.clone());
                 running.spawn(async move {
-                    let result = calls.compute(&region, &command).await;
+                    let result = calls.compute(&region, zone, &command).await;
                     inbox.tell(Event::CallEnded { call, result }).await;
                 });
             }

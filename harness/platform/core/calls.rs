@@ -76,13 +76,15 @@ pub(super) fn effect(
             (active, Action::RepairFiles { references })
         }
     };
+    let zone = environment.seat(region);
     let command = Command {
         operation: environment.order,
         environment: environment.given.id.clone(),
         epoch: environment.epoch,
+        peer_zone: settings.peer(region).map(|other| environment.seat(other)).unwrap_or_default(),
         action,
     };
-    Some(Effect::Command { call, region: region.clone(), command: Box::new(command) })
+    Some(Effect::Command { call, region: region.clone(), zone, command: Box::new(command) })
 }
 
 fn compute_effect(call: CallId, environment: &Environment, settings: &Settings, part: Part) -> Effect {
@@ -99,7 +101,8 @@ fn compute_effect(call: CallId, environment: &Environment, settings: &Settings, 
         epoch: environment.epoch,
         action,
     };
-    Effect::Compute { call, region: environment.active.clone(), command }
+    let region = environment.active.clone();
+    Effect::Compute { call, zone: environment.seat(&region), region, command }
 }
 
 /// The route that the edge should hold.
@@ -109,6 +112,7 @@ pub(super) fn route(environment: &Environment) -> Route {
         epoch: environment.epoch,
         slot: environment.given.slot,
         region: environment.active.clone(),
+        zone: environment.seat(&environment.active),
     }
 }
 

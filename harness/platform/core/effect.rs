@@ -2,7 +2,7 @@
 
 use super::record::Record;
 use crate::api::{
-    Region, compute,
+    Region, Zone, compute,
     control::{Exposure, OperationView, Tenant},
     node::Command,
     permit::PermitReply,
@@ -23,21 +23,25 @@ pub enum Effect {
     /// Persist these, all or none, before any effect after them, of this step or of a later one. At most one a step,
     /// always the first.
     Journal(Vec<Record>),
-    /// Send a command to a region's node; its end comes back as [`super::Event::CallEnded`].
+    /// Send a command to a zone's node; its end comes back as [`super::Event::CallEnded`].
     Command {
         /// Names the call.
         call: CallId,
         /// Whose node.
         region: Region,
+        /// In which of its zones.
+        zone: Zone,
         /// The command.
         command: Box<Command>,
     },
-    /// Send a command to a region's compute; its end comes back as [`super::Event::CallEnded`].
+    /// Send a command to a zone's compute; its end comes back as [`super::Event::CallEnded`].
     Compute {
         /// Names the call.
         call: CallId,
         /// Whose compute.
         region: Region,
+        /// In which of its zones.
+        zone: Zone,
         /// The command.
         command: compute::Command,
     },

@@ -112,8 +112,10 @@ impl Core {
 
     /// The fence has been waited out at both grantors, and the other side can take over.
     fn may_switch(&self, now_ms: u64, id: &EnvironmentId) -> bool {
-        let peer = self.state.environments.get(id).and_then(|environment| self.settings.peer(&environment.active));
-        self.fence_ends_ms(id).is_some_and(|end| now_ms >= end) && peer.is_some_and(|peer| self.is_ready(now_ms, peer))
+        let Some(environment) = self.state.environments.get(id) else { return false };
+        let peer = self.settings.peer(&environment.active);
+        self.fence_ends_ms(id).is_some_and(|end| now_ms >= end)
+            && peer.is_some_and(|peer| self.is_zone_ready(now_ms, peer, environment.seat(peer)))
     }
 
     /// Fails over what is active in a declared region, if policy lets and the other region can carry it.
@@ -123,11 +125,12 @@ impl Core {
         }
         for region in self.settings.regions.clone() {
             let Some(peer) = self.settings.peer(&region) else { continue };
-            if self.state.region(&region) != RegionStatus::Declared || !self.is_ready(turn.now_ms, peer) {
+            if self.state.region(&region) != RegionStatus::Declared {
                 continue;
             }
             let ids: Vec<EnvironmentId> = (self.state.environments.iter())
                 .filter(|(_, environment)| environment.active == region && environment.task.is_none())
+                .filter(|(_, environment)| self.is_zone_ready(turn.now_ms, peer, environment.seat(peer)))
                 .filter(|(_, environment)| environment.phase == EnvironmentPhase::Protected)
                 // An operator has given the guarantee up: what that loses is for one to say too.
                 .filter(|(_, environment)| environment.exposed == Exposed::No)

@@ -125,10 +125,14 @@ impl Core {
     /// Says to the serving computes what they have not taken yet.
     pub(super) fn provide(&mut self, turn: &mut Turn) {
         let now_ms = turn.now_ms;
-        let hears = |region| self.ears.hears(now_ms, region, Holder::Compute, self.settings.timers.suspect_ms);
+        let suspect_ms = self.settings.timers.suspect_ms;
+        let hears = |environment: &Environment| {
+            let seat = (&environment.active, environment.seat(&environment.active));
+            self.ears.hears(now_ms, seat, Holder::Compute, suspect_ms)
+        };
         let due: Vec<EnvironmentId> = (self.state.environments.iter())
             .filter(|(_, environment)| environment.is_settled() && !environment.is_provided())
-            .filter(|(_, environment)| hears(&environment.active))
+            .filter(|(_, environment)| hears(environment))
             .filter(|(id, _)| !self.is_asking(id, Part::Provide))
             .filter(|(id, _)| self.repairs.get(&((*id).clone(), Part::Provide)).copied().unwrap_or(0) <= now_ms)
             .map(|(id, _)| id.clone())

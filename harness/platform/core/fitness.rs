@@ -2,7 +2,7 @@
 
 use super::{machine::Core, record::RegionStatus, state::Environment};
 use crate::api::{
-    Region,
+    Region, Zone,
     permit::{Holder, NodeState},
 };
 
@@ -10,22 +10,35 @@ use crate::api::{
 const BEHIND_BYTES_MAX: u64 = 64 * 1_024 * 1_024;
 
 impl Core {
-    /// Why a region is not fit; `None` if it is.
+    /// Why a region is not fit, all of its zones; `None` if it is.
     pub(super) fn unfit(&self, now_ms: u64, region: &Region) -> Option<String> {
+        self.unfit_in(now_ms, region, Zone::all(self.settings.zones))
+    }
+
+    /// Why one of the regions is not fit for an environment as it stands: the zones in which it is; `None` if both are.
+    pub(super) fn unfit_for(&self, now_ms: u64, environment: &Environment) -> Option<String> {
+        let mut regions = self.settings.regions.iter();
+        regions.find_map(|region| self.unfit_in(now_ms, region, [environment.seat(region)].into_iter()))
+    }
+
+    fn unfit_in(&self, now_ms: u64, region: &Region, zones: impl Iterator<Item = Zone>) -> Option<String> {
         let suspect_ms = self.settings.timers.suspect_ms;
         let mut reasons = Vec::new();
         match self.state.region(region) {
             RegionStatus::Clear => {}
-            RegionStatus::Suspected => reasons.push("it is suspected to be lost"),
-            RegionStatus::Declared => reasons.push("it is declared lost"),
+            RegionStatus::Suspected => reasons.push("it is suspected to be lost".to_owned()),
+            RegionStatus::Declared => reasons.push("it is declared lost".to_owned()),
         }
-        if !self.ears.hears(now_ms, region, Holder::Node, suspect_ms) {
-            reasons.push("its node is not heard");
-        } else if !self.ears.files_ok(region) {
-            reasons.push("its file store does not answer its node");
-        }
-        if !self.ears.hears(now_ms, region, Holder::Compute, suspect_ms) {
-            reasons.push("its compute is not heard");
+        for zone in zones {
+            let whose = if self.settings.zones == 1 { String::new() } else { format!(" of zone {zone}") };
+            if !self.ears.hears(now_ms, (region, zone), Holder::Node, suspect_ms) {
+                reasons.push(format!("its node{whose} is not heard"));
+            } else if !self.ears.files_ok(region, zone) {
+                reasons.push(format!("its file store does not answer its node{whose}"));
+            }
+            if !self.ears.hears(now_ms, (region, zone), Holder::Compute, suspect_ms) {
+                reasons.push(format!("its compute{whose} is not heard"));
+            }
         }
         (!reasons.is_empty()).then(|| reasons.join(", "))
     }

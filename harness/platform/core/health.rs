@@ -1,7 +1,7 @@
 //! Who is silent, and since when: three vantage points on each region.
 //!
-//! 1. Control itself: neither the region's node nor its compute has asked for permits.
-//! 2. The other region's node, by what its own last message said.
+//! 1. Control itself: neither a node nor a compute of the region's has asked for permits.
+//! 2. The other region's nodes, by what their own last messages said.
 //! 3. The edge, by its last report.
 //!
 //! A statement counts while it is fresh; two of three make a suspicion, so one broken link never does.
@@ -14,7 +14,7 @@ use super::{
     settings::Settings,
 };
 use crate::api::{
-    Region,
+    Region, Zone,
     permit::{Holder, PermitRequest},
     route::EdgeReport,
     sabotage::Sabotage,
@@ -23,45 +23,47 @@ use crate::api::{
 /// What was heard and when. Volatile: after a restart everybody is silent since the start.
 #[derive(Default)]
 pub(super) struct Ears {
-    heard: BTreeMap<(Region, Holder), u64>,
-    /// What a region's peer said of it, and when.
-    peers: BTreeMap<Region, (u64, Option<u64>)>,
-    edge: Option<(u64, BTreeMap<Region, Option<u64>>)>,
+    heard: BTreeMap<(Region, Zone, Holder), u64>,
+    /// What the nodes of a region's peer said of it, and when, by their zones.
+    peers: BTreeMap<(Region, Zone), (u64, Option<u64>)>,
+    edge: Option<(u64, BTreeMap<(Region, Zone), Option<u64>>)>,
     suspected_since: BTreeMap<Region, u64>,
     /// What each node said last of its file store.
-    files_ok: BTreeMap<Region, bool>,
+    files_ok: BTreeMap<(Region, Zone), bool>,
 }
 
 impl Ears {
     /// Takes a sign of life.
     pub(super) fn hear(&mut self, now_ms: u64, request: &PermitRequest, settings: &Settings) {
-        self.heard.insert((request.region.clone(), request.holder), now_ms);
+        let zone = (request.region.clone(), request.zone);
+        self.heard.insert((request.region.clone(), request.zone, request.holder), now_ms);
         if let (Holder::Node, Some(files_ok)) = (request.holder, request.files_ok) {
-            self.files_ok.insert(request.region.clone(), files_ok);
+            self.files_ok.insert(zone, files_ok);
         }
         if let (Holder::Node, Some(peer)) = (request.holder, settings.peer(&request.region)) {
-            self.peers.insert(peer.clone(), (now_ms, request.peer_silent_ms));
+            self.peers.insert((peer.clone(), request.zone), (now_ms, request.peer_silent_ms));
         }
     }
 
     /// Takes the edge's.
     pub(super) fn hear_edge(&mut self, now_ms: u64, report: &EdgeReport) {
-        self.edge = Some((now_ms, report.silent_ms.iter().cloned().collect()));
+        let silent = report.silent_ms.iter().cloned().map(|(region, zone, ms)| ((region, zone), ms)).collect();
+        self.edge = Some((now_ms, silent));
     }
 
-    /// Whether a region's holder has been heard within the suspicion time.
-    pub(super) fn hears(&self, now_ms: u64, region: &Region, holder: Holder, suspect_ms: u64) -> bool {
-        self.silence(now_ms, region, holder).is_some_and(|silence| silence <= suspect_ms)
+    /// Whether a zone's holder has been heard within the suspicion time.
+    pub(super) fn hears(&self, now_ms: u64, (region, zone): (&Region, Zone), holder: Holder, suspect_ms: u64) -> bool {
+        self.silence(now_ms, (region, zone), holder).is_some_and(|silence| silence <= suspect_ms)
     }
 
-    /// Whether a region's node has said last that its file store answers.
-    pub(super) fn files_ok(&self, region: &Region) -> bool {
-        self.files_ok.get(region).copied().unwrap_or(false)
+    /// Whether a zone's node has said last that its file store answers.
+    pub(super) fn files_ok(&self, region: &Region, zone: Zone) -> bool {
+        self.files_ok.get(&(region.clone(), zone)).copied().unwrap_or(false)
     }
 
-    /// Whether a region's node and compute have both been heard within the suspicion time.
-    pub(super) fn is_ready(&self, now_ms: u64, region: &Region, suspect_ms: u64) -> bool {
-        [Holder::Node, Holder::Compute].into_iter().all(|holder| self.hears(now_ms, region, holder, suspect_ms))
+    /// Whether a zone's node and compute have both been heard within the suspicion time.
+    pub(super) fn is_ready(&self, now_ms: u64, zone: (&Region, Zone), suspect_ms: u64) -> bool {
+        [Holder::Node, Holder::Compute].into_iter().all(|holder| self.hears(now_ms, zone, holder, suspect_ms))
     }
 
     /// Whether the edge has been heard within the suspicion time.
@@ -70,35 +72,56 @@ impl Ears {
     }
 
     /// Milliseconds since a holder was heard; `None` if never.
-    pub(super) fn silence(&self, now_ms: u64, region: &Region, holder: Holder) -> Option<u64> {
-        self.heard.get(&(region.clone(), holder)).map(|at| now_ms.saturating_sub(*at))
+    pub(super) fn silence(&self, now_ms: u64, (region, zone): (&Region, Zone), holder: Holder) -> Option<u64> {
+        self.heard.get(&(region.clone(), zone, holder)).map(|at| now_ms.saturating_sub(*at))
     }
 
-    /// How many of the three vantage points miss a region.
-    pub(super) fn votes(&self, now_ms: u64, region: &Region, suspect_ms: u64) -> u8 {
+    /// How many of the three vantage points miss a region: all of its zones.
+    pub(super) fn votes(&self, now_ms: u64, region: &Region, settings: &Settings) -> u8 {
+        let suspect_ms = settings.timers.suspect_ms;
         let fresh = |at: u64| now_ms.saturating_sub(at) <= suspect_ms;
-        let by_control = [Holder::Node, Holder::Compute]
-            .into_iter()
-            .all(|holder| self.silence(now_ms, region, holder).unwrap_or(now_ms) > suspect_ms);
-        let by_peer = matches!(self.peers.get(region), Some((at, Some(ms))) if fresh(*at) && *ms > suspect_ms);
-        let by_edge = self
-            .edge
-            .as_ref()
-            .is_some_and(|(at, silent)| fresh(*at) && matches!(silent.get(region), Some(Some(ms)) if *ms > suspect_ms));
+        let by_control = Zone::all(settings.zones).all(|zone| self.is_unheard(now_ms, (region, zone), suspect_ms));
+        let mut told = (self.peers.iter())
+            .filter(|((missed, _), (at, ms))| missed == region && fresh(*at) && ms.is_some())
+            .map(|(_, (_, ms))| ms.is_some_and(|ms| ms > suspect_ms))
+            .peekable();
+        let by_peer = told.peek().is_some() && told.all(|missed| missed);
+        let by_edge = Zone::all(settings.zones).all(|zone| self.edge_misses(now_ms, (region, zone), suspect_ms));
         u8::from(by_control) + u8::from(by_peer) + u8::from(by_edge)
+    }
+
+    /// Whether a zone is missed: by control and by the edge, since the other region may be gone too.
+    pub(super) fn misses(&self, now_ms: u64, zone: (&Region, Zone), suspect_ms: u64) -> bool {
+        self.is_unheard(now_ms, zone, suspect_ms) && self.edge_misses(now_ms, zone, suspect_ms)
+    }
+
+    fn is_unheard(&self, now_ms: u64, zone: (&Region, Zone), suspect_ms: u64) -> bool {
+        let silence = |holder| self.silence(now_ms, zone, holder).unwrap_or(now_ms);
+        [Holder::Node, Holder::Compute].into_iter().all(|holder| silence(holder) > suspect_ms)
+    }
+
+    fn edge_misses(&self, now_ms: u64, (region, zone): (&Region, Zone), suspect_ms: u64) -> bool {
+        let Some((at, silent)) = &self.edge else { return false };
+        let silent = silent.get(&(region.clone(), zone));
+        now_ms.saturating_sub(*at) <= suspect_ms && matches!(silent, Some(Some(ms)) if *ms > suspect_ms)
     }
 }
 
 impl Core {
-    /// Whether a region could carry environments, as far as control hears.
+    /// Whether a region could carry environments in any of its zones, as far as control hears.
     pub(super) fn is_ready(&self, now_ms: u64, region: &Region) -> bool {
-        self.ears.is_ready(now_ms, region, self.settings.timers.suspect_ms)
+        Zone::all(self.settings.zones).all(|zone| self.is_zone_ready(now_ms, region, zone))
+    }
+
+    /// Whether a zone could carry environments, as far as control hears.
+    pub(super) fn is_zone_ready(&self, now_ms: u64, region: &Region, zone: Zone) -> bool {
+        self.ears.is_ready(now_ms, (region, zone), self.settings.timers.suspect_ms)
     }
 
     /// Follows both regions: suspected, cleared, declared, returned.
     pub(super) fn watch_regions(&mut self, turn: &mut Turn) {
         for region in self.settings.regions.clone() {
-            let missed = self.ears.votes(turn.now_ms, &region, self.settings.timers.suspect_ms) >= 2;
+            let missed = self.ears.votes(turn.now_ms, &region, &self.settings) >= 2;
             match (self.state.region(&region), missed) {
                 (RegionStatus::Clear, true) => {
                     self.ears.suspected_since.insert(region.clone(), turn.now_ms);

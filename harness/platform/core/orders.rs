@@ -174,7 +174,7 @@ impl Core {
                     )));
                 }
                 // Past the switch of the register the region that must be ready is the active one already.
-                _ if task.stalled => return self.check_ready(turn.now_ms, id, &environment.active),
+                _ if task.stalled => return self.check_ready(turn.now_ms, id, environment, &environment.active),
                 _ => {}
             }
         }
@@ -233,7 +233,7 @@ impl Core {
             return Err(Refused::not_now(format!("`{id}` is in a region that is not configured")));
         };
         if kind == SwitchKind::Unplanned {
-            return self.check_ready(now_ms, id, target);
+            return self.check_ready(now_ms, id, environment, target);
         }
         for region in [target, &environment.active] {
             if let Some(why) = self.unfit(now_ms, region) {
@@ -248,8 +248,14 @@ impl Core {
         }
     }
 
-    fn check_ready(&self, now_ms: u64, id: &EnvironmentId, target: &Region) -> Result<(), Refused> {
-        match self.is_ready(now_ms, target) {
+    fn check_ready(
+        &self,
+        now_ms: u64,
+        id: &EnvironmentId,
+        environment: &Environment,
+        target: &Region,
+    ) -> Result<(), Refused> {
+        match self.is_zone_ready(now_ms, target, environment.seat(target)) {
             true => Ok(()),
             false => Err(Refused::not_now(format!("region {target} is not ready to take over `{id}`"))),
         }

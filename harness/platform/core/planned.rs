@@ -165,6 +165,7 @@ impl Core {
     fn is_there_ready(&self, now_ms: u64, id: &EnvironmentId) -> bool {
         let environment = self.state.environments.get(id);
         let peer = environment.and_then(|environment| self.settings.peer(&environment.active));
-        peer.is_some_and(|peer| self.is_ready(now_ms, peer))
+        let seat = |peer| environment.map(|environment| environment.seat(peer)).unwrap_or_default();
+        peer.is_some_and(|peer| self.is_zone_ready(now_ms, peer, seat(peer)))
     }
 }

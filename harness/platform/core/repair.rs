@@ -40,7 +40,8 @@ impl Core {
 
     /// What an environment without an operation still owes, to those who are heard.
     fn owed(&self, now_ms: u64, environment: &Environment) -> impl Iterator<Item = Part> + use<> {
-        let hears = |region, holder| self.ears.hears(now_ms, region, holder, self.settings.timers.suspect_ms);
+        let suspect_ms = self.settings.timers.suspect_ms;
+        let hears = |region, holder| self.ears.hears(now_ms, (region, environment.seat(region)), holder, suspect_ms);
         let peer = self.settings.peer(&environment.active);
         let is_halted = environment.halted_ms.is_some();
         let grant =

@@ -29,7 +29,7 @@ impl Core {
         if progress.is_done() {
             self.peer_allowed(turn, id);
             self.record(turn, Record::Halted { environment: id.clone(), since_ms: None });
-            if task.retried || !self.are_both_fit(turn.now_ms) {
+            if task.retried || !self.are_both_fit(turn.now_ms, id) {
                 self.abort(turn, id, task.operation, why.clone());
             } else {
                 self.record(turn, Record::Retried { environment: id.clone() });
@@ -45,7 +45,8 @@ impl Core {
         true
     }
 
-    fn are_both_fit(&self, now_ms: u64) -> bool {
-        self.settings.regions.iter().all(|region| self.unfit(now_ms, region).is_none())
+    fn are_both_fit(&self, now_ms: u64, id: &EnvironmentId) -> bool {
+        let environment = self.state.environments.get(id);
+        environment.is_some_and(|environment| self.unfit_for(now_ms, environment).is_none())
     }
 }

@@ -46,7 +46,7 @@ impl Core {
                 let (tried, next_ms) = self.returns.get(*id).copied().unwrap_or_default();
                 tried < ATTEMPTS_MAX && next_ms <= turn.now_ms
             })
-            .filter(|_| self.settings.regions.iter().all(|region| self.unfit(turn.now_ms, region).is_none()))
+            .filter(|(_, environment)| self.unfit_for(turn.now_ms, environment).is_none())
             .map(|(id, _)| id.clone())
             .collect();
         if ids.is_empty() {

@@ -11,6 +11,8 @@ use crate::api::{
 pub struct Settings {
     /// The two regions.
     pub regions: [Region; 2],
+    /// Zones of each.
+    pub zones: u8,
     /// Customers' ports; an environment uses one slot of them, the same in every site.
     pub doors: Vec<DoorPorts>,
     /// Timers.

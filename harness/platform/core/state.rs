@@ -7,7 +7,7 @@ use super::{
     record::{Exposed, NewEnvironment, OperationKind, Outcome, Record, RegionStatus, Step},
 };
 use crate::api::{
-    EnvironmentId, Epoch, Region,
+    EnvironmentId, Epoch, Region, Zone,
     control::{FileReference, OperationState, PlatformEvent, Tenant},
     environment::{EnvironmentKind, EnvironmentPhase},
     guard::{GuardLevel, Limits},
@@ -60,6 +60,10 @@ pub struct Environment {
     pub dangling: Vec<FileReference>,
     /// Grows when the marked references change.
     pub marks_revision: u64,
+    /// In which zone of each region its side there is; the first one where none is named.
+    pub seats: BTreeMap<Region, Zone>,
+    /// The zone of the active region without whose standby nothing is acknowledged: the only one that may take over there.
+    pub synchronous: Option<Zone>,
     /// What is under way.
     pub task: Option<Task>,
     /// The last operation that concerned it.
@@ -321,6 +325,8 @@ impl Environment {
             why: None,
             dangling: Vec::new(),
             marks_revision: 0,
+            seats: BTreeMap::new(),
+            synchronous: None,
             task: None,
             last_operation: 0,
             order: 0,
@@ -375,6 +381,11 @@ impl Environment {
             }
             _ => {}
         }
+    }
+
+    /// The zone of a region in which its side there is.
+    pub fn seat(&self, region: &Region) -> Zone {
+        self.seats.get(region).copied().unwrap_or_default()
     }
 
     /// Whether computes of the active region may pass traffic, as far as steps go: not before the stores are open and

@@ -2,7 +2,7 @@
 
 use super::{features, fitness::behind_bytes, machine::Core, record::RegionStatus as Thought, state::Environment};
 use crate::api::{
-    EnvironmentId, Region,
+    EnvironmentId, Region, Zone,
     control::{EnvironmentStatus, OperationState, OperationView, RegionStatus, Status, StoreClaim},
     permit::{Holder, SqlRole},
 };
@@ -22,9 +22,10 @@ impl Core {
     }
 
     /// The region whose node has the salvage list of the last return; the outer `None` if there is no such environment.
-    pub fn salvaged_in(&self, id: &EnvironmentId) -> Option<Option<Region>> {
+    pub fn salvaged_in(&self, id: &EnvironmentId) -> Option<Option<(Region, Zone)>> {
         let environment = self.state.environments.get(id)?;
-        Some(environment.salvaged.as_ref().map(|salvaged| salvaged.region.clone()))
+        let salvaged = environment.salvaged.as_ref();
+        Some(salvaged.map(|salvaged| (salvaged.region.clone(), environment.seat(&salvaged.region))))
     }
 
     fn operations_under_way(&self) -> Vec<OperationView> {
@@ -38,12 +39,14 @@ impl Core {
             Thought::Suspected => "suspected",
             Thought::Declared => "declared",
         };
+        let zones = || Zone::all(self.settings.zones);
+        let silence = |holder| zones().filter_map(|zone| self.ears.silence(now_ms, (region, zone), holder)).min();
         RegionStatus {
             region: region.clone(),
             thought: thought.to_owned(),
-            node_silent_ms: self.ears.silence(now_ms, region, Holder::Node),
-            compute_silent_ms: self.ears.silence(now_ms, region, Holder::Compute),
-            files_ok: self.ears.files_ok(region),
+            node_silent_ms: silence(Holder::Node),
+            compute_silent_ms: silence(Holder::Compute),
+            files_ok: zones().all(|zone| self.ears.files_ok(region, zone)),
             unfit: self.unfit(now_ms, region),
         }
     }

@@ -33,7 +33,7 @@ pub struct DoorOf {
     /// The slot's route.
     pub route: watch::Receiver<Option<Route>>,
     /// Where the computes are.
-    pub computes: Arc<BTreeMap<Region, ComputeDoors>>,
+    pub computes: Arc<BTreeMap<Region, Vec<ComputeDoors>>>,
 }
 
 /// Serves one door for ever.
@@ -73,7 +73,8 @@ async fn lead(door: Arc<DoorOf>, mut client: TcpStream) {
 
 /// A connection to the route's compute, introduced and accepted.
 async fn reach(door: &DoorOf, route: &Route) -> Result<TcpStream, String> {
-    let compute = door.computes.get(&route.region).ok_or("the route names an unknown region")?;
+    let computes = door.computes.get(&route.region).ok_or("the route names an unknown region")?;
+    let compute = computes.get(route.zone.index()).ok_or("the route names an unknown zone")?;
     let address = match door.store {
         DoorStore::Sql => &compute.sql,
         DoorStore::Files => &compute.files,

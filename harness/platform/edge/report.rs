@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use super::routes::Routes;
 use crate::{
     api::{
-        Address, Epoch, Region,
+        Address, Epoch, Region, Zone,
         role::Timers,
         route::{Door, DoorStore, EdgeReport, Preamble},
     },
@@ -27,37 +27,38 @@ use crate::{
 /// How long a check or a report may take; others are begun meanwhile.
 const CALL_WITHIN: Duration = Duration::from_secs(2);
 
-/// When each region's compute last answered.
+/// When each zone's compute last answered.
 #[derive(Default)]
 pub struct Health {
-    heard: Mutex<BTreeMap<Region, Option<Instant>>>,
+    heard: Mutex<BTreeMap<(Region, Zone), Option<Instant>>>,
 }
 
 impl Health {
-    /// Of regions not heard yet.
-    pub fn new(regions: impl Iterator<Item = Region>) -> Self {
-        Self { heard: Mutex::new(regions.map(|region| (region, None)).collect()) }
+    /// Of zones not heard yet.
+    pub fn new(zones: impl Iterator<Item = (Region, Zone)>) -> Self {
+        Self { heard: Mutex::new(zones.map(|zone| (zone, None)).collect()) }
     }
 
-    /// Checks one region's compute every poll, for ever.
-    pub async fn keep_checking(self: Arc<Self>, region: Region, compute: Address, timers: Timers) {
+    /// Checks one zone's compute every poll, for ever.
+    pub async fn keep_checking(self: Arc<Self>, region: Region, zone: Zone, compute: Address, timers: Timers) {
         every(Duration::from_millis(timers.poll_ms), || {
             let (health, region, compute) = (Arc::clone(&self), region.clone(), compute.clone());
             async move {
                 match check(&compute).await {
                     Ok(()) => {
-                        locked(&health.heard).insert(region, Some(Instant::now()));
+                        locked(&health.heard).insert((region, zone), Some(Instant::now()));
                     }
-                    Err(error) => tracing::debug!(%region, %error, "compute does not answer"),
+                    Err(error) => tracing::debug!(%region, %zone, %error, "compute does not answer"),
                 }
             }
         })
         .await;
     }
 
-    fn silent_ms(&self) -> Vec<(Region, Option<u64>)> {
+    fn silent_ms(&self) -> Vec<(Region, Zone, Option<u64>)> {
         let milliseconds = |heard: &Instant| u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX);
-        locked(&self.heard).iter().map(|(region, heard)| (region.clone(), heard.as_ref().map(milliseconds))).collect()
+        let heard = locked(&self.heard);
+        heard.iter().map(|((region, zone), heard)| (region.clone(), *zone, heard.as_ref().map(milliseconds))).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, path::PathBuf, sync::Mutex};
 use tokio::sync::watch;
 
 use crate::{
-    api::{EnvironmentId, Epoch, route::Route, sabotage::Sabotage},
+    api::{EnvironmentId, Epoch, Zone, route::Route, sabotage::Sabotage},
     os::files,
     platform::actor::locked,
 };
@@ -100,7 +100,13 @@ mod tests {
     use super::*;
 
     fn route(epoch: u64, region: &str) -> Route {
-        Route { environment: "sales".parse().unwrap(), epoch: Epoch(epoch), slot: 1, region: region.parse().unwrap() }
+        Route {
+            environment: "sales".parse().unwrap(),
+            epoch: Epoch(epoch),
+            slot: 1,
+            region: region.parse().unwrap(),
+            zone: Zone::FIRST,
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     api::{
+        Zone,
         role::EdgeConfig,
         route::{Door, DoorStore, Route},
     },
@@ -61,9 +62,14 @@ pub(crate) async fn run_until(
             tasks.spawn(doors::serve(door, listen((config.listen.ip(), port).into()).await?));
         }
     }
-    let health = Arc::new(Health::new(computes.keys().cloned()));
-    for (region, doors) in computes.iter() {
-        tasks.spawn(Arc::clone(&health).keep_checking(region.clone(), doors.sql.clone(), config.timers.clone()));
+    let zones = || {
+        computes.iter().flat_map(|(region, zones)| {
+            zones.iter().zip((1..).map(Zone)).map(move |(doors, zone)| (region.clone(), zone, doors))
+        })
+    };
+    let health = Arc::new(Health::new(zones().map(|(region, zone, _)| (region, zone))));
+    for (region, zone, doors) in zones() {
+        tasks.spawn(Arc::clone(&health).keep_checking(region, zone, doors.sql.clone(), config.timers.clone()));
     }
     let control = Http::at(&config.control, config.internal_token.clone());
     tasks.spawn(keep_reporting(health, Arc::clone(&routes), control, config.timers));

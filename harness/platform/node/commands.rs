@@ -13,6 +13,7 @@ use super::{
     shared::{Node, Supervised},
     state::{Granting, Promotion, Record, Role, Stopped},
     store::StoreError,
+    zones,
 };
 use crate::{
     api::{
@@ -58,15 +59,21 @@ pub enum CommandError {
 /// # Errors
 /// [`CommandError`].
 pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, CommandError> {
-    let Command { operation, environment, epoch, action } = command;
+    let Command { operation, environment, epoch, peer_zone, action } = command;
     let seen = node.durable.record(&environment).epoch;
     if epoch < seen {
         return Err(CommandError::Old { asked: epoch, seen });
     }
     node.raise(&environment, epoch)?;
+    node.durable.change(&environment, |record| record.peer_zone = peer_zone)?;
     match action {
         Action::CreatePrimary(spec) => create_primary(node, &environment, epoch, spec).await,
         Action::CreateReplica(spec) => replica::create(node, &environment, operation, spec).await,
+        Action::MakeZoneStandby { spec, source } => {
+            zones::make_standby(node, &environment, epoch, operation, spec, source).await
+        }
+        Action::Synchronize { zone } => zones::synchronize(node, &environment, epoch, operation, zone).await,
+        Action::FollowZone { fork } => zones::follow_zone(node, &environment, fork).await,
         Action::PrepareReplica(spec) => replica::prepare(node, &environment, operation, spec).await,
         Action::WithdrawReplica(spec) => replica::withdraw(node, &environment, operation, spec).await,
         Action::DropReplica(spec) => replica::drop_it(node, &environment, operation, &spec).await,
@@ -223,6 +230,8 @@ async fn promote(node: &Arc<Node>, environment: &EnvironmentId, epoch: Epoch) ->
     if before.role != Role::Standby {
         return Err(CommandError::NotNow("there is no standby here to promote".to_owned()));
     }
+    // Whatever zone it followed, it is to be kept running for this.
+    node.durable.change(environment, |record| record.follows = None)?;
     running(&supervised).await?;
     let mut cluster = supervised.cluster.lock().await;
     // Another attempt may have done it while this one waited for the cluster.
@@ -233,6 +242,7 @@ async fn promote(node: &Arc<Node>, environment: &EnvironmentId, epoch: Epoch) ->
     if before.epoch > epoch {
         return Err(CommandError::Old { asked: epoch, seen: before.epoch });
     }
+    cluster.place.synchronous = None;
     let promoted = cluster.promote().await?;
     node.durable.change(environment, |record| {
         record.role = Role::Primary(epoch);

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{
-            Epoch,
+            Epoch, Zone,
             environment::{EnvironmentKind, Login},
             node::Spec,
             permit::{Credentials, FilesAge, SqlRole},
@@ -225,6 +225,7 @@ mod tests {
         PermitRequest {
             holder: Holder::Compute,
             region: region.parse().unwrap(),
+            zone: Zone::FIRST,
             known: vec![(id(), Epoch(epoch))],
             peer_silent_ms: None,
             states: vec![],

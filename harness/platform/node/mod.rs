@@ -13,6 +13,7 @@
 //! | [`handover`] | the primary stopped for the other side, and taken back |
 //! | [`returning`] | an old primary secured, and made a standby again |
 //! | [`evidence`] | what is kept of it, and what existed there alone |
+//! | [`zones`] | a standby within the region, and whom the primary waits for |
 //! | [`supervisor`] | keeps each environment's cluster as its role and permit demand |
 //! | [`postgres`] | one cluster: its folders, settings, access rules, process, roles, promotion |
 //! | [`files`] | the running account verified, gates, preflights, salvage and return of files |
@@ -39,5 +40,6 @@ mod store;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod zones;
 
 pub use serve::{NodeError, run};

@@ -78,13 +78,15 @@ async fn sql_primary(node: &Node, environment: &EnvironmentId, epoch: Epoch) -> 
     Ok(why)
 }
 
-/// The one standby is the other region's, streams, and soon has what the primary has now.
+/// The one standby outside of the region is the other region's, streams, and soon has what the primary has now.
 async fn standbys(place: &Place) -> Result<Vec<String>, PostgresError> {
     let mut session = Session::open(place, "postgres").await?;
     let found: Vec<(String, String)> = session
         .all(
             "look at the standbys",
-            "SELECT application_name, coalesce(state, '') FROM pg_stat_replication ORDER BY 1".to_owned(),
+            "SELECT application_name, coalesce(state, '') FROM pg_stat_replication \
+             WHERE application_name NOT LIKE '%.zone-%' ORDER BY 1"
+                .to_owned(),
             Duration::from_secs(5),
         )
         .await?;
@@ -113,8 +115,8 @@ async fn standbys(place: &Place) -> Result<Vec<String>, PostgresError> {
 
 const POSITION: &str = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint";
 
-const REPLAYED: &str =
-    "SELECT coalesce((SELECT max(pg_wal_lsn_diff(replay_lsn, '0/0')) FROM pg_stat_replication), 0)::bigint";
+const REPLAYED: &str = "SELECT coalesce((SELECT max(pg_wal_lsn_diff(replay_lsn, '0/0')) FROM pg_stat_replication
+     WHERE application_name NOT LIKE '%.zone-%'), 0)::bigint";
 
 async fn sql_standby(node: &Node, environment: &EnvironmentId) -> Result<Vec<String>, CommandError> {
     let supervised = known(node, environment)?;

@@ -134,9 +134,10 @@ pub async fn rejoin(
         .ok_or_else(|| CommandError::NotNow("it has not been secured yet".to_owned()))?;
     cluster.adopt();
     end_left(&cluster.place).await?;
+    cluster.place.follows = record.followed(&node.config.region, &node.config.peer);
     let place = cluster.place.clone();
     // Before anything is changed: while the live side cannot be reached there is nothing to come back to.
-    let mut source = Source::open(&place, fork.timeline).await?;
+    let mut source = Source::open(&place, Some(fork.timeline)).await?;
     let how = match record.returning.and_then(|returning| returning.how).filter(|_| back && place.exists()) {
         Some(how) => how,
         None => {
@@ -153,7 +154,7 @@ pub async fn rejoin(
         Err(error) if how != Rejoin::Rebuilt && !cluster.streams().await => {
             tracing::warn!(%environment, %error, ?how, "it does not follow; built anew");
             // Not for want of the live side.
-            let mut source = Source::open(&place, fork.timeline).await?;
+            let mut source = Source::open(&place, Some(fork.timeline)).await?;
             cluster.stop().await?;
             source.free_slot(&place).await?;
             cluster.rebuild().await?;

@@ -63,7 +63,7 @@ pub(super) async fn run_until(
     let config = &node.config;
     let token = config.internal_token.clone();
     let mut tasks = JoinSet::new();
-    for (grantor, at) in [(Grantor::Control, &config.control), (Grantor::Peer, &config.peer_node)] {
+    for (grantor, at) in Grantor::all(&config.control, &config.peer_nodes) {
         let (node, http, timers) = (Arc::clone(&node), Http::at(at, token.clone()), config.timers.clone());
         tasks.spawn(async move { keep_asking(node, grantor, http, timers).await });
     }

@@ -105,6 +105,7 @@ impl Node {
 
     /// The supervised cluster of an environment, made known if it is new.
     pub fn supervise(&self, environment: &EnvironmentId, spec: &Spec) -> Arc<Supervised> {
+        let record = self.durable.record(environment);
         let mut supervised = locked(&self.supervised);
         let known = supervised.entry(environment.clone()).or_insert_with(|| {
             self.added.notify_one();
@@ -120,9 +121,12 @@ impl Node {
                 files_oldest_ms: 0,
                 after: None,
             };
+            let mut place = Place::new(&self.config, environment, spec);
+            place.follows = record.followed(&self.config.region, &self.config.peer);
+            place.synchronous = record.awaited();
             Arc::new(Supervised {
                 id: environment.clone(),
-                cluster: AsyncMutex::new(Cluster::new(Place::new(&self.config, environment, spec))),
+                cluster: AsyncMutex::new(Cluster::new(place)),
                 bucket: AsyncMutex::new(()),
                 wake: Notify::new(),
                 claim: Mutex::new(claim),
@@ -195,6 +199,7 @@ impl Holds for Node {
         PermitRequest {
             holder: permit::Holder::Node,
             region: self.config.region.clone(),
+            zone: self.config.zone,
             known,
             peer_silent_ms: silent.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
             states: supervised.iter().map(|supervised| self.claim(supervised, grantor)).collect(),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{
-        EnvironmentId, Epoch, Region,
+        EnvironmentId, Epoch, Region, Zone,
         control::FileReference,
         guard::Limits,
         node::{Rejoin, Spec},
@@ -82,6 +82,28 @@ pub struct Handing {
     pub operation: u64,
 }
 
+/// A primary in another zone of the same region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Following {
+    /// Its zone.
+    pub zone: Zone,
+    /// Its epoch: under a greater one it may follow another, and what is here may have gone past where that one forked.
+    pub epoch: Epoch,
+}
+
+/// Whose standby a primary waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Synchronous {
+    /// The zone's; `None`: nobody's.
+    pub zone: Option<Zone>,
+    /// The epoch under which it was said.
+    pub epoch: Epoch,
+    /// The operation that said so: of two under one epoch the later one's holds.
+    pub operation: u64,
+}
+
 /// The way of an old primary back to being a standby.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,6 +130,16 @@ pub struct Record {
     /// way may not undo what a later one did.
     #[serde(default)]
     pub replica_by: u64,
+    /// The zone of the other region in which its side there is.
+    #[serde(default)]
+    pub peer_zone: Zone,
+    /// Of a standby: the primary in another zone of this region that it follows, and under which epoch. `None`: it follows the
+    /// other region.
+    #[serde(default)]
+    pub follows: Option<Following>,
+    /// Of a primary: the zone without whose standby nothing is acknowledged, and the operation that said so.
+    #[serde(default)]
+    pub synchronous: Option<Synchronous>,
     /// The last operation that restored it from a back-up: an order of it, or of one before, changes nothing any more.
     #[serde(default)]
     pub restored_by: u64,
@@ -135,6 +167,19 @@ impl Record {
         let granting = self.granting.as_ref().filter(|granting| granting.primary == *region)?;
         let stopped = self.stopped.is_some_and(|stopped| granting.epoch <= stopped.epoch);
         (!stopped && granting.epoch == self.epoch).then_some(granting.epoch)
+    }
+
+    /// Which cluster is followed from `region`, whose peer is `peer`, if this one is a standby.
+    pub fn followed(&self, region: &Region, peer: &Region) -> (Region, Zone) {
+        match self.follows {
+            Some(following) => (region.clone(), following.zone),
+            None => (peer.clone(), self.peer_zone),
+        }
+    }
+
+    /// Whose standby the owner here waits for.
+    pub fn awaited(&self) -> Option<Zone> {
+        self.synchronous.filter(|said| self.owned() == Some(said.epoch))?.zone
     }
 
     /// Whether the owner here is being handed over, or was.

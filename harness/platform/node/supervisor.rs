@@ -199,14 +199,16 @@ struct Positions {
     streaming: bool,
 }
 
-/// Positions of the log as bytes; on a primary the second is what its standby has flushed.
+/// Positions of the log as bytes; on a primary the second is what the other region's standby has flushed.
 const POSITIONS: &str = "
     SELECT timeline, lsn, other, streaming FROM (
         SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int AS timeline,
                pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint AS lsn,
-               coalesce((SELECT max(pg_wal_lsn_diff(flush_lsn, '0/0')) FROM pg_stat_replication), 0)::bigint AS other,
+               coalesce((SELECT max(pg_wal_lsn_diff(flush_lsn, '0/0')) FROM pg_stat_replication
+                          WHERE application_name NOT LIKE '%.zone-%'), 0)::bigint AS other,
                EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming'
-                          AND application_name <> 'pg_basebackup') AS streaming
+                          AND application_name <> 'pg_basebackup'
+                          AND application_name NOT LIKE '%.zone-%') AS streaming
          WHERE NOT pg_is_in_recovery()
         UNION ALL
         SELECT (SELECT timeline_id FROM pg_control_checkpoint()),

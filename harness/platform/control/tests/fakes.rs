@@ -24,7 +24,7 @@ use tokio::{
 use super::super::{ControlError, run_until};
 use crate::{
     api::{
-        EnvironmentId, Epoch, Region, compute,
+        EnvironmentId, Epoch, Region, Zone, compute,
         control::{FileReference, Notice, OperationView, Salvage, SalvagedRow, Subscription},
         node::{Action, Answer, Command, LogEnd, Rejoin},
         permit::{Holder, PermitReply, PermitRequest},
@@ -101,11 +101,11 @@ impl Stage {
                 .route("/internal/command", post(command))
                 .route("/internal/salvage", get(salvage))
                 .with_state((region.clone(), Arc::clone(&seen)));
-            nodes.insert(region.clone(), serve(&mut fakes, router).await.into());
+            nodes.insert(region.clone(), vec![serve(&mut fakes, router).await.into()]);
             let router = Router::new()
                 .route("/internal/command", post(computes))
                 .with_state((region.clone(), Arc::clone(&seen)));
-            all_computes.insert(region, serve(&mut fakes, router).await.into());
+            all_computes.insert(region, vec![serve(&mut fakes, router).await.into()]);
         }
         let edge = Router::new().route("/internal/route", put(route)).with_state(Arc::clone(&seen));
         let edge = serve(&mut fakes, edge).await.into();
@@ -332,6 +332,7 @@ async fn hold(control: u16, region: Region, holder: Holder, seen: Shared) {
         let request = PermitRequest {
             holder,
             region: region.clone(),
+            zone: Zone::FIRST,
             known: known.clone(),
             peer_silent_ms,
             states: Vec::new(),
@@ -356,7 +357,8 @@ async fn report(control: u16, seen: Shared) {
         let report = {
             let seen = seen.lock().unwrap();
             let silent = |region: &Region| if seen.lost.contains(region.as_str()) { 60_000 } else { 10 };
-            let silent_ms = regions().into_iter().map(|region| (region.clone(), Some(silent(&region)))).collect();
+            let silent_ms =
+                regions().into_iter().map(|region| (region.clone(), Zone::FIRST, Some(silent(&region)))).collect();
             EdgeReport { silent_ms, routes: seen.routes.clone() }
         };
         let _: Result<(), HttpError> = control.post("/internal/edge", &report, WITHIN).await;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     api::{
-        EnvironmentId, Epoch,
+        EnvironmentId, Epoch, Zone,
         guard::{Limits, Stamp},
         node::{Action, Answer, Command},
         permit::{Grant, Holder, NodeState, PermitReply, PermitRequest, SqlRole},
@@ -46,7 +46,9 @@ impl World {
         let files_ok = (holder == Holder::Node).then_some(true);
         let files = if holder == Holder::Compute { self.files_ages(index) } else { Vec::new() };
         let region = region(index);
-        let request = PermitRequest { holder, region, known, peer_silent_ms, states, files_ok, after: None, files };
+        let zone = Zone::FIRST;
+        let request =
+            PermitRequest { holder, region, zone, known, peer_silent_ms, states, files_ok, after: None, files };
         for to in [Who::Control, Who::Node(1 - index)] {
             let after = self.stamps.get(&(who, to)).copied();
             let states = request.states.iter().map(|state| NodeState { after, ..state.clone() }).collect();
@@ -77,7 +79,8 @@ impl World {
 
     pub(super) fn report(&mut self) {
         let local = self.clock(Who::Edge);
-        let silent_ms = (0..2).map(|index| (region(index), self.edge_heard[index].map(|at| local - at))).collect();
+        let silent_ms =
+            (0..2).map(|index| (region(index), Zone::FIRST, self.edge_heard[index].map(|at| local - at))).collect();
         let report = EdgeReport { silent_ms, routes: self.routes.values().cloned().collect() };
         self.send(Who::Edge, Who::Control, Message::Report(report));
         for index in 0..2 {

@@ -127,6 +127,7 @@ impl World {
         let doors = DoorPorts { sql_rw: 1, sql_ro: 2, files_rw: 3, files_ro: 4 };
         let settings = Settings {
             regions: [region(EAST), region(WEST)],
+            zones: 1,
             doors: vec![doors; 4],
             timers: Timers::default(),
             policy,
@@ -359,14 +360,14 @@ impl World {
         let life = self.actors[&Who::Control].life;
         match effect {
             Effect::Journal(_) => unreachable!("performed before"),
-            Effect::Command { call, region: to, command } => {
+            Effect::Command { call, region: to, command, .. } => {
                 let to = Who::Node(usize::from(to == region(WEST)));
                 self.open_calls.insert(call);
                 let within = if matches!(command.action, Action::StopGranting) { 1_000 } else { 3_000 };
                 self.push(self.now + within, Due::Late { call, life });
                 self.send(Who::Control, to, Message::Command { call, life, command });
             }
-            Effect::Compute { call, region: to, command } => {
+            Effect::Compute { call, region: to, command, .. } => {
                 let to = Who::Compute(usize::from(to == region(WEST)));
                 self.open_calls.insert(call);
                 self.push(self.now + 2_000, Due::Late { call, life });

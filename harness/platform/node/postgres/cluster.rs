@@ -181,6 +181,26 @@ impl Cluster {
         Ok(())
     }
 
+    /// A running primary waits for whom it is told to from now on.
+    ///
+    /// # Errors
+    /// [`PostgresError`].
+    pub async fn wait_for_standby(&self) -> Result<(), PostgresError> {
+        self.write_settings(false)?;
+        let mut session = self.session().await?;
+        self.reload(&mut session).await
+    }
+
+    /// Whether what it has replayed is of this timeline or a later one.
+    ///
+    /// # Errors
+    /// [`PostgresError`].
+    pub async fn is_on(&self, timeline: u32) -> Result<bool, PostgresError> {
+        let (found,): (i32,) =
+            (self.session().await?).one("read the timeline", "SELECT timeline_id FROM pg_control_checkpoint()").await?;
+        Ok(u32::try_from(found).is_ok_and(|found| found >= timeline))
+    }
+
     /// Reloads, and waits until a connection made after it has the new configuration: then the postmaster has it too.
     pub(super) async fn reload(&self, session: &mut Session) -> Result<(), PostgresError> {
         let (before,): (String,) = session.one(RELOADED.0, RELOADED.1).await?;
@@ -233,9 +253,9 @@ impl Cluster {
     }
 
     pub(super) fn write_passfile(&self) -> io::Result<()> {
-        let Some(ports) = &self.place.ports else { return Ok(()) };
+        let Some(source) = self.place.followed() else { return Ok(()) };
         let replication = &self.place.spec.credentials.sql_replication;
-        let line = passfile(&ports.source, &replication.user, &replication.secret);
+        let line = passfile(source, &replication.user, &replication.secret);
         files::write_private(&self.place.passfile, line.as_bytes())
     }
 

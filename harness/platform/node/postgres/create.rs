@@ -153,7 +153,7 @@ impl Cluster {
         // Flushing a thousand small files takes longer than copying them. What would be lost with the machine's power is
         // made anew from the primary; what the standby writes afterwards it flushes.
         command.args(["--wal-method=stream", "--checkpoint=fast", "--no-sync", "--no-password", "--slot"]);
-        command.arg(Place::slot_of(&place.region)).arg("-d").arg(source).arg("-D").arg(fresh);
+        command.arg(place.own_slot()).arg("-d").arg(source).arg("-D").arg(fresh);
         helper::run(place, "pg_basebackup", command, MAKE_WITHIN).await
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, path::PathBuf};
 use super::SUPERUSER;
 use crate::{
     api::{
-        EnvironmentId, Region,
+        Address, EnvironmentId, Region, Zone,
         environment::Login,
         node::Spec,
         role::{NodeConfig, NodeSlot},
@@ -25,6 +25,12 @@ pub struct Place {
     pub region: Region,
     /// The other.
     pub peer: Region,
+    /// The zone.
+    pub zone: Zone,
+    /// Which cluster is followed, if this one is a standby.
+    pub follows: (Region, Zone),
+    /// The zone without whose standby nothing is acknowledged, if this one is a primary.
+    pub synchronous: Option<Zone>,
     /// How it was ordered.
     pub spec: Spec,
     /// Ports; `None` if the node has no such slot.
@@ -60,6 +66,9 @@ impl Place {
             listen: config.listen.ip(),
             region: config.region.clone(),
             peer: config.peer.clone(),
+            zone: config.zone,
+            follows: (config.peer.clone(), Zone::FIRST),
+            synchronous: None,
             spec: spec.clone(),
             ports: config.slots.get(usize::from(spec.slot)).cloned(),
             data: file("pg", ""),
@@ -75,9 +84,34 @@ impl Place {
         }
     }
 
-    /// Name of the slot by which `region` streams from this cluster.
+    /// Name of the slot by which the replica in `region` streams from this cluster.
     pub fn slot_of(region: &Region) -> String {
-        region.as_str().replace('-', "_")
+        slot_named(region.as_str())
+    }
+
+    /// Name of the slot by which this cluster streams from the one that it follows.
+    pub fn own_slot(&self) -> String {
+        slot_named(&self.follower())
+    }
+
+    /// The name under which this cluster follows: of its zone within its region, of its region across.
+    pub fn follower(&self) -> String {
+        match self.follows.0 == self.region {
+            true => zone_follower(&self.region, self.zone),
+            false => self.region.to_string(),
+        }
+    }
+
+    /// Whom a primary waits for, as Postgres is told.
+    pub fn awaited(&self) -> String {
+        let name = |zone| format!("FIRST 1 (\"{}\")", zone_follower(&self.region, zone));
+        self.synchronous.map(name).unwrap_or_default()
+    }
+
+    /// Where the cluster is that is followed.
+    pub fn followed(&self) -> Option<&Address> {
+        let (region, zone) = &self.follows;
+        self.ports.as_ref()?.sources.get(region)?.get(zone.index())
     }
 
     /// Who may be the superuser by the socket: the user servers run as, and the one who runs this process.
@@ -103,19 +137,28 @@ impl Place {
         self.data.join("PG_VERSION").exists()
     }
 
-    /// How libpq reaches the other region's primary, without its password.
+    /// How libpq reaches the cluster that is followed, without its password.
     pub fn source(&self) -> Option<String> {
-        let source = &self.ports.as_ref()?.source;
+        let source = self.followed()?;
         let user = &self.spec.credentials.sql_replication.user;
         Some(format!(
             "host={host} port={port} user={user} application_name={name} passfile={passfile} sslmode=disable \
              gssencmode=disable connect_timeout=3",
             host = source.host(),
             port = source.port(),
-            name = self.region,
+            name = self.follower(),
             passfile = quote_conninfo(&self.passfile.to_string_lossy()),
         ))
     }
+}
+
+/// The name under which a zone's standby follows its region's primary. No region may be named so.
+pub fn zone_follower(region: &Region, zone: Zone) -> String {
+    format!("{region}.zone-{zone}")
+}
+
+fn slot_named(follower: &str) -> String {
+    follower.replace(['-', '.'], "_")
 }
 
 fn quote_conninfo(text: &str) -> String {

@@ -30,12 +30,12 @@ impl Session {
         Self::connect(options.database(database)).await
     }
 
-    /// Connects to the other region's cluster as the receiver's role, which may look and replicate, no more.
+    /// Connects to the cluster that is followed as the receiver's role, which may look and replicate, no more.
     ///
     /// # Errors
     /// [`PostgresError::Statement`].
     pub async fn of_source(place: &Place) -> Result<Self, PostgresError> {
-        let source = &place.ports.as_ref().ok_or(PostgresError::NoSlot(place.spec.slot))?.source;
+        let source = place.followed().ok_or(PostgresError::NoSlot(place.spec.slot))?;
         let login = &place.spec.credentials.sql_replication;
         let options =
             PgConnectOptions::new_without_pgpass().host(source.host()).port(source.port()).database("postgres");
@@ -45,6 +45,8 @@ impl Session {
     async fn connect(options: PgConnectOptions) -> Result<Self, PostgresError> {
         let options =
             options.application_name("geodrill node").ssl_mode(PgSslMode::Disable).statement_cache_capacity(16);
+        // What the node itself changes needs no standby, and may not wait for one that is gone.
+        let options = options.options([("synchronous_commit", "local")]);
         let failed = |why: String| PostgresError::Statement { what: "connect", why };
         match tokio::time::timeout(STATEMENT_WITHIN, PgConnection::connect_with(&options)).await {
             Ok(Ok(connection)) => Ok(Self { connection }),

@@ -19,11 +19,11 @@ pub struct Source {
 }
 
 impl Source {
-    /// Connects, and checks that it is a primary on `timeline`.
+    /// Connects, and checks that it is a primary, on `timeline` if one is given.
     ///
     /// # Errors
     /// [`PostgresError`].
-    pub async fn open(place: &Place, timeline: u32) -> Result<Self, PostgresError> {
+    pub async fn open(place: &Place, timeline: Option<u32>) -> Result<Self, PostgresError> {
         let mut session = Session::of_source(place).await?;
         let (found,): (i32,) = session
             .one(
@@ -32,9 +32,11 @@ impl Source {
                         ELSE ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END",
             )
             .await?;
-        if u32::try_from(found) != Ok(timeline) {
-            let found = if found == 0 { "a standby".to_owned() } else { format!("on timeline {found}") };
-            return Err(PostgresError::State(format!("the other side is {found}, not the primary on {timeline}")));
+        if found == 0 {
+            return Err(PostgresError::State("the other side is a standby, not the primary".to_owned()));
+        }
+        if let Some(wanted) = timeline.filter(|wanted| u32::try_from(found) != Ok(*wanted)) {
+            return Err(PostgresError::State(format!("the other side is on timeline {found}, not on {wanted}")));
         }
         Ok(Self { session })
     }
@@ -53,7 +55,7 @@ impl Source {
     /// # Errors
     /// [`PostgresError`].
     pub async fn free_slot(&mut self, place: &Place) -> Result<(), PostgresError> {
-        let slot = Place::slot_of(&place.region);
+        let slot = place.own_slot();
         let in_use =
             format!("SELECT EXISTS (SELECT FROM pg_replication_slots WHERE active AND slot_name = {})", literal(&slot));
         let deadline = Instant::now() + FREE_WITHIN;

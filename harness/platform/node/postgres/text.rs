@@ -49,15 +49,16 @@ fn callers(place: &Place) -> String {
 pub fn settings(place: &Place, port: u16, follow: bool) -> String {
     let text = |value: &str| format!("'{}'", value.replace('\'', "''"));
     let source = if follow { place.source().unwrap_or_default() } else { String::new() };
-    let slot = if follow { Place::slot_of(&place.region) } else { String::new() };
+    let slot = if follow { place.own_slot() } else { String::new() };
     let mut lines = format!(
         "cluster_name = {}\nlisten_addresses = '{}'\nport = {port}\nunix_socket_directories = {}\n\
-         primary_conninfo = {}\nprimary_slot_name = {}\n",
+         primary_conninfo = {}\nprimary_slot_name = {}\nsynchronous_standby_names = {}\n",
         text(place.region.as_str()),
         place.listen,
         text(&place.sockets.to_string_lossy()),
         text(&source),
         text(&slot),
+        text(&place.awaited()),
     );
     lines.push_str(FIXED);
     // Of two settings the later one counts.

@@ -17,7 +17,7 @@ use self::stage::{PERMIT_MS, Stage};
 use super::postgres::Place;
 use crate::{
     api::{
-        Epoch,
+        Epoch, Zone,
         control::{Dangling, FileReference},
         environment::{EnvironmentKind, Login},
         node::{Action, Answer, Spec},
@@ -65,7 +65,10 @@ pub(super) fn place() -> Place {
         region: "west".parse().unwrap(),
         peer: "east".parse().unwrap(),
         spec: spec(),
-        ports: Some(NodeSlot { postgres: 7000, source: 7001.into() }),
+        ports: Some(NodeSlot { postgres: 7000, sources: [("east".parse().unwrap(), vec![7001.into()])].into() }),
+        zone: Zone::FIRST,
+        follows: ("east".parse().unwrap(), Zone::FIRST),
+        synchronous: None,
         data: "/nowhere/pg/sales".into(),
         sockets: "/nowhere/s".into(),
         log: "/nowhere/log/sales".into(),

@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use super::login;
 use crate::{
     api::{
-        EnvironmentId, Epoch, Region,
+        EnvironmentId, Epoch, Region, Zone,
         guard::Stamp,
         node::{Action, Answer, Command as NodeCommand, Fork},
         permit::{Grant, Holder, NodeState, PermitReply, PermitRequest},
@@ -82,6 +82,7 @@ impl Stage {
         let [east, west] = [0, 1].map(|_| [0; 3].map(|_| free_port()));
         let config = |region: &str, peer: &str, own: [u16; 3], other: [u16; 3]| NodeConfig {
             region: region.parse().unwrap(),
+            zone: Zone::FIRST,
             peer: peer.parse().unwrap(),
             listen: (std::net::Ipv4Addr::LOCALHOST, own[0]).into(),
             data: folder.path().join(region),
@@ -93,9 +94,14 @@ impl Stage {
             files: own[2].into(),
             files_root: login("root-user"),
             files_targets: vec![other[2].into()],
-            slots: vec![NodeSlot { postgres: own[1], source: other[1].into() }],
+            slots: vec![NodeSlot {
+                postgres: own[1],
+                sources: [(region, own[1]), (peer, other[1])]
+                    .map(|(region, port)| (region.parse().unwrap(), vec![port.into()]))
+                    .into(),
+            }],
             control: control_port.into(),
-            peer_node: other[0].into(),
+            peer_nodes: vec![other[0].into()],
             auditor: login("auditor"),
             timers: Timers { permit_ms: PERMIT_MS, poll_ms: 100, ..Timers::default() },
             sabotage: None,
@@ -236,7 +242,8 @@ impl Side {
     }
 
     pub async fn order(&self, operation: u64, epoch: u64, action: Action) -> Result<Answer, HttpError> {
-        let command = NodeCommand { operation, environment: sales(), epoch: Epoch(epoch), action };
+        let command =
+            NodeCommand { operation, environment: sales(), epoch: Epoch(epoch), peer_zone: Zone::FIRST, action };
         self.http.post("/internal/command", &command, Duration::from_secs(60)).await
     }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     api::{
-        Address, Epoch,
+        Address, Epoch, Zone,
         compute::{AccountEntry, AccountMark, AccountOperation, AccountPush},
         environment::Login,
         role::{NodeConfig, Timers},
@@ -205,6 +205,7 @@ fn config(region: &str, peer: &str, own: u16, targets: Vec<u16>, data: PathBuf) 
     let root = |name: &str| Login { user: format!("root-{name}"), secret: "root-user-secret".to_owned() };
     NodeConfig {
         region: region.parse().unwrap(),
+        zone: Zone::FIRST,
         peer: peer.parse().unwrap(),
         listen: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
         site: data.join("site"),
@@ -218,7 +219,7 @@ fn config(region: &str, peer: &str, own: u16, targets: Vec<u16>, data: PathBuf) 
         files_targets: targets.into_iter().map(Address::from).collect(),
         slots: vec![],
         control: 0.into(),
-        peer_node: 0.into(),
+        peer_nodes: vec![0.into()],
         auditor: login("auditor"),
         timers: Timers { poll_ms: 100, ..Timers::default() },
         sabotage: None,
