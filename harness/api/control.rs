@@ -26,7 +26,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EnvironmentId, Epoch, Region,
+    EnvironmentId, Epoch, Region, Zone,
     environment::{EnvironmentKind, EnvironmentPhase, Product},
     guard::{GuardLevel, GuardMode},
     permit::SqlRole,
@@ -410,6 +410,13 @@ pub struct EnvironmentStatus {
     pub home: Region,
     /// The region that serves it now.
     pub active: Region,
+    /// In which of its zones.
+    #[serde(default)]
+    pub zone: Zone,
+    /// The zone that may take over for that one, since nothing is acknowledged that it does not have; `None`: none may, or there
+    /// is only one.
+    #[serde(default)]
+    pub synchronous: Option<Zone>,
     /// Its epoch.
     pub epoch: Epoch,
     /// Its phase.

@@ -108,6 +108,10 @@ sabotages! {
         caught by "dataverse.nonproduction.backup";
     FrailSecondary "frail-secondary": "away from home computes take a long time over every write",
         caught by "dataverse.compute.both-regions";
+    ZoneNotSynchronous "zone-not-synchronous": "writes are acknowledged before the standby that takes over for a lost zone has them",
+        caught by "dataverse.zone.availability";
+    LessAdvanced "less-advanced": "of a region's standbys the one takes over that nobody waits for",
+        caught by "dataverse.zone.availability";
     AlwaysAbort "always-abort": "a planned switch is always undone",
         caught by "dataverse.planned.switched";
 }

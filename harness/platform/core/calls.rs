@@ -13,6 +13,7 @@ use crate::api::{
     guard::Limits,
     node::{Action, Command, Spec},
     route::Route,
+    sabotage::Sabotage,
 };
 
 /// The call of a part, from the environment as it stands; `guard` is the node's, where it is allowed to grant. `None` if the step does not hold what the call needs.
@@ -64,6 +65,14 @@ pub(super) fn effect(
             Some(Step::PuttingBack { backup }) => (active, Action::PutBack { backup: *backup }),
             _ => return None,
         },
+        Part::FollowZone => (peer, Action::FollowZone { fork: environment.fork? }),
+        Part::ZoneStandby(_) => {
+            (active, Action::MakeZoneStandby { spec: spec(environment), source: environment.seat(active) })
+        }
+        Part::Synchronize(zone) => {
+            let waits = settings.sabotage != Some(Sabotage::ZoneNotSynchronous);
+            (active, Action::Synchronize { zone: zone.filter(|_| waits) })
+        }
         Part::Secure => (peer, Action::Secure { fork: environment.fork? }),
         Part::Rejoin => (peer, Action::Rejoin { fork: environment.fork? }),
         Part::AllowFiles => (peer, Action::AllowFilesReplication { source: active.clone() }),
@@ -76,7 +85,10 @@ pub(super) fn effect(
             (active, Action::RepairFiles { references })
         }
     };
-    let zone = environment.seat(region);
+    let zone = match part {
+        Part::ZoneStandby(zone) => zone,
+        _ => environment.seat(region),
+    };
     let command = Command {
         operation: environment.order,
         environment: environment.given.id.clone(),

@@ -18,7 +18,12 @@ impl Core {
         let Some(progress) = self.progress.get(id) else { return false };
         let has_replica =
             self.state.environments.get(id).is_some_and(|environment| environment.given.kind.has_replica());
-        let is_open = || self.given.is_opened(id) && (!has_replica || self.is_caught_up(turn.now_ms, id));
+        let stands = |environment| !has_replica || self.is_zone_protected(environment);
+        let is_open = || {
+            self.given.is_opened(id)
+                && (!has_replica || self.is_caught_up(turn.now_ms, id))
+                && self.state.environments.get(id).is_some_and(stands)
+        };
         if !progress.is_done() || (task.step == Step::Opening && !is_open()) {
             if progress.is_late(turn.now_ms, STEP_MS_MAX) {
                 let why = progress

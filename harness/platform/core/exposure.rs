@@ -25,7 +25,8 @@ impl Core {
         if request.holder == Holder::Compute {
             for (id, epoch) in &request.known {
                 let Some(environment) = self.state.environments.get(id) else { continue };
-                if environment.active == request.region && environment.epoch == *epoch {
+                let is_seat = environment.active == request.region && environment.seat(&request.region) == request.zone;
+                if is_seat && environment.epoch == *epoch {
                     let age = request.files.iter().find(|age| age.environment == *id);
                     let samples = self.samples.entry(id.clone()).or_insert_with(|| Samples::over(span_ms));
                     samples.take_files(life, request.after, age);
@@ -36,6 +37,10 @@ impl Core {
         for claim in &request.states {
             let id = &claim.environment;
             let Some(environment) = self.state.environments.get(id) else { continue };
+            if environment.seat(&request.region) != request.zone {
+                self.zones.take(turn.now_ms, request, claim);
+                continue;
+            }
             self.claims.insert((id.clone(), request.region.clone()), claim.clone());
             if claim.epoch != environment.epoch {
                 continue;

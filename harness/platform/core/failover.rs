@@ -16,6 +16,8 @@ const STOP_MS_MAX: u64 = 3_000;
 const UNDO_MS_MAX: u64 = 2_000;
 /// How long past the fence's end the new side may be unready before the failover is undone.
 const READY_MS_MAX: u64 = 5_000;
+/// The pause before a zone's failover that was undone is tried again.
+const ZONE_PAUSE_MS: u64 = 1_000;
 /// Automatic failovers of one environment tried for one declaration.
 const ATTEMPTS_MAX: u32 = 3;
 
@@ -43,17 +45,21 @@ impl Core {
         let Some(progress) = self.progress.get(id) else { return false };
         let (is_done, operation) = (progress.is_done(), task.operation);
         match &task.step {
+            // Within the region customers have nothing to do with it.
+            Step::StoppingGrants if is_done && task.kind == OperationKind::ZoneFailover => {
+                self.fence(turn, id, operation);
+            }
             Step::StoppingGrants if is_done => self.announce(turn, id, operation),
             Step::Notifying { .. } if progress.noticed || progress.notice_due_ms <= turn.now_ms => {
                 self.say(turn, "failover.notified", id, "first attempts made, or their time is over");
-                // The old side is told to stop beside the fence; if this is undone, it must be told to go on.
-                let since_ms = Some(self.age_ms + turn.now_ms);
-                self.record(turn, Record::Halted { environment: id.clone(), since_ms });
-                self.enter(turn, id, operation, Step::Fencing);
+                self.fence(turn, id, operation);
             }
-            Step::Fencing if is_done && self.may_switch(turn.now_ms, id) => {
-                self.say(turn, "failover.fenced", id, "no permit of the old side can be alive");
-                self.switch(turn, id, task);
+            Step::Fencing if is_done && self.may_switch(turn.now_ms, id, task.kind) => {
+                self.say(turn, &task.kind.event("fenced"), id, "no permit of the old side can be alive");
+                match task.kind {
+                    OperationKind::ZoneFailover => self.switch_zone(turn, id, task),
+                    _ => self.switch(turn, id, task),
+                }
             }
             Step::Undoing { why } if is_done => {
                 self.peer_allowed(turn, id);
@@ -64,6 +70,13 @@ impl Core {
             step => return self.give_up_if_late(turn, id, &step.clone()),
         }
         true
+    }
+
+    /// The old side is told to stop beside the fence; if this is undone, it must be told to go on.
+    fn fence(&mut self, turn: &mut Turn, id: &EnvironmentId, operation: u64) {
+        let since_ms = Some(self.age_ms + turn.now_ms);
+        self.record(turn, Record::Halted { environment: id.clone(), since_ms });
+        self.enter(turn, id, operation, Step::Fencing);
     }
 
     fn give_up_if_late(&mut self, turn: &mut Turn, id: &EnvironmentId, step: &Step) -> bool {
@@ -96,6 +109,7 @@ impl Core {
         if let Some((_, next_ms)) = self.attempts.get_mut(id) {
             *next_ms = turn.now_ms + pause;
         }
+        self.zones.pause(id, turn.now_ms + ZONE_PAUSE_MS);
     }
 
     fn announce(&mut self, turn: &mut Turn, id: &EnvironmentId, operation: u64) {
@@ -111,11 +125,15 @@ impl Core {
     }
 
     /// The fence has been waited out at both grantors, and the other side can take over.
-    fn may_switch(&self, now_ms: u64, id: &EnvironmentId) -> bool {
+    fn may_switch(&self, now_ms: u64, id: &EnvironmentId, kind: OperationKind) -> bool {
         let Some(environment) = self.state.environments.get(id) else { return false };
-        let peer = self.settings.peer(&environment.active);
+        let active = &environment.active;
+        let to = match kind {
+            OperationKind::ZoneFailover => self.successor(environment).map(|zone| (active, zone)),
+            _ => self.settings.peer(active).map(|peer| (peer, environment.seat(peer))),
+        };
         self.fence_ends_ms(id).is_some_and(|end| now_ms >= end)
-            && peer.is_some_and(|peer| self.is_zone_ready(now_ms, peer, environment.seat(peer)))
+            && to.is_some_and(|(region, zone)| self.is_zone_ready(now_ms, region, zone))
     }
 
     /// Fails over what is active in a declared region, if policy lets and the other region can carry it.

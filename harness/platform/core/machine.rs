@@ -13,6 +13,7 @@ use super::{
     samples::Samples,
     settings::Settings,
     state::State,
+    zones::Zones,
 };
 use crate::api::{
     EnvironmentId, Region,
@@ -26,6 +27,7 @@ pub struct Core {
     pub(super) state: State,
     pub(super) age_ms: u64,
     pub(super) ears: Ears,
+    pub(super) zones: Zones,
     pub(super) given: Given,
     pub(super) samples: BTreeMap<EnvironmentId, Samples>,
     /// Samples of an old side, and when its last permit ended.
@@ -65,6 +67,7 @@ impl Core {
             state,
             age_ms: 0,
             ears: Ears::default(),
+            zones: Zones::default(),
             given: Given::default(),
             samples: BTreeMap::new(),
             laid_aside: BTreeMap::new(),
@@ -111,6 +114,7 @@ impl Core {
         self.watch_exposure(&mut turn);
         self.watch_regions(&mut turn);
         self.cover_declared(&mut turn);
+        self.watch_zones(&mut turn);
         self.advance_all(&mut turn);
         self.return_replicas(&mut turn);
         self.repair(&mut turn);

@@ -19,6 +19,7 @@
 //! - `features`: what an environment offers beside its stores, and support tickets.
 //! - `samples`: what is known of how far the other region is behind. `exposure`: the estimate of what a switch loses, made
 //!   from it. `guard`: what is done about it.
+//! - `zones`: standbys within the active region, and the failover to one of them.
 //! - `views`, `status`: the core as the API shows it.
 
 mod back_up;
@@ -50,6 +51,7 @@ mod state;
 mod status;
 mod switch;
 mod views;
+mod zones;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use super::{
     record::{OperationKind, Step},
     state::Environment,
 };
-use crate::api::sabotage::Sabotage;
+use crate::api::{Zone, sabotage::Sabotage};
 
 /// One call of a step. `Here` is the active region, `There` the other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +56,12 @@ pub(super) enum Part {
     MendCompute,
     /// The serving compute told which features there are; belongs to no step.
     Provide,
+    /// The other region follows the zone that has taken over.
+    FollowZone,
+    /// A standby made in another zone; belongs to no step.
+    ZoneStandby(Zone),
+    /// The primary told whom to wait for; belongs to no step.
+    Synchronize(Option<Zone>),
 }
 
 impl Part {
@@ -84,7 +90,8 @@ impl Part {
 
     /// Belongs to no step.
     pub(super) fn is_background(self) -> bool {
-        matches!(self, Self::Level | Self::Repair | Self::MendNode | Self::MendCompute | Self::Provide)
+        let of_zones = matches!(self, Self::ZoneStandby(_) | Self::Synchronize(_));
+        of_zones || matches!(self, Self::Level | Self::Repair | Self::MendNode | Self::MendCompute | Self::Provide)
     }
 }
 
@@ -107,9 +114,12 @@ pub(super) fn of(environment: &Environment, kind: OperationKind, step: &Step) ->
         Step::Fencing => vec![Part::Fence, Part::Cut],
         // What the old side may still replicate is revoked off the customers' path where everything has arrived.
         Step::Promoting if kind.is_planned() => vec![Part::Promote],
+        // Within a region the store stays the same.
+        Step::Promoting if kind == OperationKind::ZoneFailover => vec![Part::Promote],
         Step::Promoting => vec![Part::Promote, Part::Revoke],
         Step::Reconciling => vec![Part::Reconcile],
         Step::Opening => vec![Part::Route, Part::Renew],
+        Step::Following => vec![Part::FollowZone],
         Step::Securing => vec![Part::Secure],
         Step::Rejoining => vec![Part::Rejoin, Part::AllowFiles, Part::Revoke],
         Step::ReplicatingBack => vec![Part::Files],

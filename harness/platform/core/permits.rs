@@ -103,7 +103,8 @@ impl Core {
         for (id, environment) in &self.state.environments {
             let seen = known.get(id).copied();
             let is_stale = self.settings.sabotage == Some(Sabotage::AcceptStaleEpoch) && environment.task.is_none();
-            if environment.active != request.region && !is_stale {
+            let is_seat = environment.active == request.region && environment.seat(&request.region) == request.zone;
+            if !is_seat && !is_stale {
                 if seen.is_some_and(|seen| seen < environment.epoch) {
                     reply.refused.push((id.clone(), environment.epoch));
                 }

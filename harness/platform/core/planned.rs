@@ -38,7 +38,7 @@ impl Core {
                     "ordered by an operator"
                 }
                 None => {
-                    self.enter(turn, id, operation, Step::Securing);
+                    self.enter(turn, id, operation, self.first_of_return(id));
                     "ordered by an operator; a replica must come back first"
                 }
             };

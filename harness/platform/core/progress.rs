@@ -93,8 +93,7 @@ impl Core {
         let Some(task) = environment.task.clone() else { return };
         let mut parts = parts::of(environment, task.kind, &task.step);
         // What the other grantor's last permit may still do is forgotten with a restart: it is asked again.
-        let is_unplanned = task.kind == OperationKind::UnplannedFailover;
-        if is_unplanned
+        if task.kind.is_forced()
             && matches!(task.step, Step::Notifying { .. } | Step::Fencing)
             && self.given.peer_clear(id).is_none()
         {
@@ -143,6 +142,8 @@ impl Core {
         match part {
             Part::Level => return,
             Part::Provide => return self.end_provide(turn, &id, result.is_ok()),
+            Part::ZoneStandby(_) => return,
+            Part::Synchronize(zone) => return self.end_synchronize(turn, &id, zone, result.is_ok()),
             _ if part.is_background() => return self.end_repair(turn, &id, part, result.is_ok()),
             _ => {}
         }
@@ -220,7 +221,7 @@ impl Core {
             OperationKind::Convert => self.advance_convert(turn, id, &task),
             OperationKind::BackUp | OperationKind::Restore => self.advance_back_up(turn, id, &task),
             _ if task.step.is_return() => self.advance_return(turn, id, &task),
-            OperationKind::UnplannedFailover => self.advance_failover(turn, id, &task),
+            OperationKind::UnplannedFailover | OperationKind::ZoneFailover => self.advance_failover(turn, id, &task),
             OperationKind::PlannedFailover | OperationKind::Failback => self.advance_planned(turn, id, &task),
             OperationKind::Return | OperationKind::SupportTicket => false,
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::{
-    EnvironmentId, Epoch, Region,
+    EnvironmentId, Epoch, Region, Zone,
     control::{FileReference, NoticeKind, PlatformEvent, Tenant},
     environment::EnvironmentKind,
     guard::{GuardLevel, Limits},
@@ -93,6 +93,16 @@ pub enum Record {
         /// Every acknowledged write had arrived: a planned switch.
         #[serde(default)]
         clean: bool,
+        /// The zone that takes over within the region that was active before; `None`: the other region does.
+        #[serde(default)]
+        zone: Option<Zone>,
+    },
+    /// Whose standby has all that is acknowledged from now on; `None`: nobody's may be taken to have it.
+    Synchronous {
+        /// The environment.
+        environment: EnvironmentId,
+        /// The zone of the active region.
+        zone: Option<Zone>,
     },
     /// Commands for the environment carry this number from now on, so that none sent before can undo one sent after.
     Ordered {
@@ -239,6 +249,8 @@ pub enum OperationKind {
     SupportTicket,
     /// Switches environments to the other region, giving up the old side.
     UnplannedFailover,
+    /// Moves environments to another zone of their region, when the one that they are in is lost.
+    ZoneFailover,
     /// Switches environments from their home to the other region without loss.
     PlannedFailover,
     /// Switches environments to their home without loss; what has no replica gets one first.
@@ -257,10 +269,22 @@ impl OperationKind {
             Self::Restore => "restore",
             Self::SupportTicket => "support-ticket",
             Self::UnplannedFailover => "failover",
+            Self::ZoneFailover => "zone-failover",
             Self::PlannedFailover => "planned-failover",
             Self::Failback => "failback",
             Self::Return => "return",
         }
+    }
+
+    /// Whether it gives up the old side without its consent.
+    pub fn is_forced(self) -> bool {
+        matches!(self, Self::UnplannedFailover | Self::ZoneFailover)
+    }
+
+    /// What its platform events are called by.
+    pub fn event(self, what: &str) -> String {
+        let of = if self == Self::ZoneFailover { "zone" } else { "failover" };
+        format!("{of}.{what}")
     }
 
     /// Whether it switches with both sides online.
@@ -324,6 +348,8 @@ pub enum Step {
     Reconciling,
     /// Deploy and switches: the edge routes, and the active region's compute holds a permit.
     Opening,
+    /// Return after a zone's failover: the other region's Postgres follows the zone that has taken over.
+    Following,
     /// Return: what the returning side holds is made safe before anything starts there.
     Securing,
     /// Return: its Postgres follows the live side, and its store may be written to by the live one only.
@@ -380,6 +406,7 @@ impl Step {
             Self::Promoting => "promoting",
             Self::Reconciling => "reconciling",
             Self::Opening => "opening",
+            Self::Following => "following",
             Self::Securing => "securing",
             Self::Rejoining => "rejoining",
             Self::ReplicatingBack => "replicating-back",
@@ -397,7 +424,12 @@ impl Step {
     pub fn is_return(&self) -> bool {
         matches!(
             self,
-            Self::Securing | Self::Rejoining | Self::ReplicatingBack | Self::ReturningFiles | Self::Protecting { .. }
+            Self::Following
+                | Self::Securing
+                | Self::Rejoining
+                | Self::ReplicatingBack
+                | Self::ReturningFiles
+                | Self::Protecting { .. }
         )
     }
 

@@ -56,9 +56,15 @@ impl Core {
         let kind = OperationKind::Return;
         self.record(turn, Record::Began { operation, kind, environments: ids.clone() });
         for id in ids {
-            self.enter(turn, &id, operation, Step::Securing);
+            self.enter(turn, &id, operation, self.first_of_return(&id));
             self.say(turn, "environment.returning", &id, "the other region is fit again");
         }
+    }
+
+    /// A zone's failover leaves the other region nothing that would have to be made safe.
+    pub(super) fn first_of_return(&self, id: &EnvironmentId) -> Step {
+        let is_zonal = self.state.environments.get(id).is_some_and(|environment| environment.is_zonal);
+        if is_zonal { Step::Following } else { Step::Securing }
     }
 
     /// A failback goes on with a return under way: its calls are not asked for a second time.
@@ -88,6 +94,10 @@ impl Core {
         }
         match task.step {
             Step::Securing => self.enter(turn, id, task.operation, Step::Rejoining),
+            Step::Following => {
+                self.say(turn, "environment.rejoined", id, "it follows the zone that has taken over");
+                self.enter(turn, id, task.operation, Step::Protecting { gaps: Vec::new() });
+            }
             Step::Rejoining => {
                 let how = match progress.answer(Part::Rejoin) {
                     Some(Answer::Rejoined(Rejoin::Followed)) => "it follows as it was",

@@ -78,6 +78,8 @@ pub struct Environment {
     pub fork: Option<Fork>,
     /// The last switch was without loss.
     pub clean: bool,
+    /// The last switch was one within the region.
+    pub is_zonal: bool,
     /// When the last switch was completed, in milliseconds since the control plane's first start.
     pub switched_ms: Option<u64>,
     /// What the last return found on one side alone.
@@ -193,6 +195,7 @@ impl State {
             | Record::Guard { environment, .. }
             | Record::Exposed { environment, .. }
             | Record::Switched { environment, .. }
+            | Record::Synchronous { environment, .. }
             | Record::Halted { environment, .. }
             | Record::Retried { environment }
             | Record::Promoted { environment, .. }
@@ -302,7 +305,11 @@ impl State {
             (Outcome::Completed, OperationKind::Convert | OperationKind::Return | OperationKind::Restore)
             | (Outcome::Aborted, _) => {}
             (Outcome::Completed, _) => {
-                environment.why = Some(format!("no replica streams since the switch to {}", environment.active));
+                let to = match environment.is_zonal {
+                    true => format!("zone {}", environment.seat(&environment.active)),
+                    false => environment.active.to_string(),
+                };
+                environment.why = Some(format!("no replica streams since the switch to {to}"));
             }
         }
         environment.phase =
@@ -334,6 +341,7 @@ impl Environment {
             halted_ms: None,
             fork: None,
             clean: false,
+            is_zonal: false,
             switched_ms: None,
             salvaged: None,
             features: Features::default(),
@@ -349,7 +357,7 @@ impl Environment {
             Record::PeerGranting { allowed, guard, .. } => (self.peer_granting, self.peer_guard) = (*allowed, *guard),
             Record::Guard { level, .. } => self.level = *level,
             Record::Exposed { exposed, .. } => self.exposed = *exposed,
-            Record::Switched { from, to, active, clean, .. } if *from == self.epoch && to > from => {
+            Record::Switched { from, to, active, clean, zone, .. } if *from == self.epoch && to > from => {
                 self.epoch = *to;
                 self.active = active.clone();
                 self.granting = true;
@@ -361,8 +369,15 @@ impl Environment {
                 self.protected = false;
                 self.fork = None;
                 self.clean = *clean;
-                (self.features.ticket, self.features.order) = (None, self.last_operation);
+                self.synchronous = None;
+                self.is_zonal = zone.is_some();
+                self.features.order = self.last_operation;
+                match zone {
+                    Some(zone) => drop(self.seats.insert(active.clone(), *zone)),
+                    None => self.features.ticket = None,
+                }
             }
+            Record::Synchronous { zone, .. } => self.synchronous = *zone,
             Record::Halted { since_ms, .. } => self.halted_ms = *since_ms,
             Record::Retried { .. } => self.task.iter_mut().for_each(|task| task.retried = true),
             Record::Promoted { fork, .. } => self.fork = Some(*fork),

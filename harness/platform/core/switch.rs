@@ -57,7 +57,7 @@ impl Core {
             (step, kind) if kind.is_planned() && step.is_stopped() => {
                 self.restore(turn, id, &task, format!("{}: {why}", step.name()));
             }
-            (Step::StoppingGrants | Step::Notifying { .. } | Step::Fencing, OperationKind::UnplannedFailover) => {
+            (Step::StoppingGrants | Step::Notifying { .. } | Step::Fencing, kind) if kind.is_forced() => {
                 self.undo(turn, id, &task, why);
             }
             _ => self.stall(turn, id, why),
@@ -67,8 +67,9 @@ impl Core {
     /// Ends an operation for an environment as if it had not been.
     pub(super) fn abort(&mut self, turn: &mut Turn, id: &EnvironmentId, operation: u64, why: String) {
         self.pause_attempts(turn, id);
+        let kind = self.state.operations.get(&operation).map_or(OperationKind::UnplannedFailover, |entry| entry.kind);
         self.finish(turn, id, operation, Outcome::Aborted, Some(why.clone()));
-        self.say(turn, "failover.aborted", id, why);
+        self.say(turn, &kind.event("aborted"), id, why);
     }
 
     /// Compare-and-swap of the register: from here only forward.
@@ -81,7 +82,7 @@ impl Core {
         self.close_ticket(turn, id, Outcome::Aborted, Some(why));
         self.forget_word(id);
         let clean = task.kind.is_planned();
-        self.record(turn, Record::Switched { environment: id.clone(), from, to, active, clean });
+        self.record(turn, Record::Switched { environment: id.clone(), from, to, active, clean, zone: None });
         self.say(turn, "failover.switched", id, "epoch register switched: from here only forward");
         self.enter(turn, id, task.operation, Step::Promoting);
     }
@@ -96,12 +97,15 @@ impl Core {
             Step::Promoting if is_done => {
                 let detail = self.promotions.get(id).cloned().unwrap_or_default();
                 // Marks of an earlier loss are known to the old side's node alone.
-                let has_marks = !task.kind.is_planned() || !environment.dangling.is_empty();
+                let has_marks = task.kind == OperationKind::UnplannedFailover || !environment.dangling.is_empty();
                 let next = if has_marks { Step::Reconciling } else { Step::Opening };
-                self.say(turn, "failover.promoted", id, detail);
+                self.say(turn, &task.kind.event("promoted"), id, detail);
                 self.enter(turn, id, operation, next);
             }
             Step::Reconciling if is_done => self.enter(turn, id, operation, Step::Opening),
+            Step::Opening if is_done && self.given.is_opened(id) && task.kind == OperationKind::ZoneFailover => {
+                self.complete_zone(turn, id, task);
+            }
             Step::Opening if is_done && self.given.is_opened(id) => self.complete_switch(turn, id, task),
             _ if progress.is_late(turn.now_ms, FORWARD_MS_MAX) => {
                 let why = progress.trouble("no answer in time");

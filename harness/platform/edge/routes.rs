@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, path::PathBuf, sync::Mutex};
 use tokio::sync::watch;
 
 use crate::{
-    api::{EnvironmentId, Epoch, Zone, route::Route, sabotage::Sabotage},
+    api::{EnvironmentId, Epoch, route::Route, sabotage::Sabotage},
     os::files,
     platform::actor::locked,
 };
@@ -98,6 +98,7 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Zone;
 
     fn route(epoch: u64, region: &str) -> Route {
         Route {

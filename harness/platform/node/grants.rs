@@ -83,6 +83,10 @@ impl Grants {
                 reply.refused.push((environment.clone(), record.epoch));
                 continue;
             }
+            // What its standbys in other zones say is nothing to grant by.
+            if request.zone != record.peer_zone {
+                continue;
+            }
             let guard = record.granting.as_ref().and_then(|granting| granting.guard);
             let at = now.saturating_duration_since(self.started);
             let known = self.take_claims(request, environment, *epoch, guard, received(environment));

@@ -5,24 +5,17 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     commands::{CommandError, known},
-    postgres::{Cluster, PostgresError, Source, end_left, lsn_text, zone_follower},
+    postgres::{Cluster, PostgresError, Source, end_left, newest_timeline},
     shared::Node,
     state::{Following, Role, Synchronous},
 };
-use crate::{
-    api::{
-        EnvironmentId, Epoch, Zone,
-        node::{Answer, Fork, Rejoin, Spec},
-    },
-    clients::poll,
+use crate::api::{
+    EnvironmentId, Epoch, Zone,
+    node::{Answer, Fork, Rejoin, Spec},
 };
 
 /// How long a standby may take to have what its primary has.
 const FOLLOW_WITHIN: Duration = Duration::from_secs(30);
-/// How long a standby that is to be waited for may take to have everything.
-const SYNCHRONOUS_WITHIN: Duration = Duration::from_secs(5);
-/// How often it is looked at.
-const PERIOD: Duration = Duration::from_millis(10);
 
 /// Makes the standby of a primary in another zone of this region. What stands here follows it already, or is made anew: under
 /// another epoch it may have gone past where the primary forked, and nothing of it was promised to anybody.
@@ -99,43 +92,13 @@ pub async fn synchronize(
         return Err(CommandError::NotNow("a later operation has said whom to wait for".to_owned()));
     }
     node.durable.change(environment, |record| record.synchronous = Some(Synchronous { zone, epoch, operation }))?;
-    cluster.place.synchronous = zone;
-    cluster.wait_for_standby().await?;
-    let Some(zone) = zone else { return Ok(Answer::Done) };
-    let (lsn, name) = (position(&cluster).await?, zone_follower(&node.config.region, zone));
-    poll::until(
-        format!("the standby of zone {zone} to have {}", lsn_text(lsn)),
-        SYNCHRONOUS_WITHIN,
-        PERIOD,
-        || async {
-            let mut session = cluster.session().await.map_err(|error| error.to_string())?;
-            let found: Vec<(String, i64)> = session
-                .all(
-                    "look at the standby",
-                    format!(
-                        "SELECT sync_state, pg_wal_lsn_diff(flush_lsn, '0/0')::bigint FROM pg_stat_replication \
-                     WHERE application_name = '{name}' AND state = 'streaming'"
-                    ),
-                    SYNCHRONOUS_WITHIN,
-                )
-                .await
-                .map_err(|error| error.to_string())?;
-            match &found[..] {
-                [(state, flushed)]
-                    if state == "sync" && u64::try_from(*flushed).is_ok_and(|flushed| flushed >= lsn) =>
-                {
-                    Ok(())
-                }
-                [(state, flushed)] => {
-                    Err(format!("it is {state} at {}", lsn_text(u64::try_from(*flushed).unwrap_or(0))))
-                }
-                [] => Err("it does not stream".to_owned()),
-                _ => Err("there is more than one".to_owned()),
-            }
-        },
-    )
-    .await
-    .map_err(PostgresError::from)?;
+    let Some(zone) = zone else {
+        cluster.wait_for(None).await?;
+        cluster.place.synchronous = None;
+        return Ok(Answer::Done);
+    };
+    cluster.place.synchronous = Some(zone);
+    cluster.wait_surely_for(zone).await?;
     tracing::info!(%environment, %zone, "synchronous");
     Ok(Answer::Done)
 }
@@ -153,10 +116,11 @@ pub async fn follow_zone(node: &Node, environment: &EnvironmentId, fork: Fork) -
     let place = cluster.place.clone();
     let mut source = Source::open(&place, Some(fork.timeline)).await?;
     cluster.adopt();
-    let ahead = match cluster.is_running() {
-        true => received(&cluster).await? > fork.lsn && !cluster.is_on(fork.timeline).await?,
-        false => false,
-    };
+    let is_on = newest_timeline(&place.data)? >= fork.timeline;
+    if is_on && cluster.is_running() && cluster.streams().await {
+        return Ok(Answer::Rejoined(Rejoin::Followed));
+    }
+    let ahead = !is_on && cluster.is_running() && received(&cluster).await? > fork.lsn;
     cluster.stop().await?;
     end_left(&place).await?;
     source.free_slot(&place).await?;
@@ -180,10 +144,6 @@ pub async fn follow_zone(node: &Node, environment: &EnvironmentId, fork: Fork) -
     supervised.wake.notify_one();
     tracing::info!(%environment, ?how, "follows the zone that has taken over");
     Ok(Answer::Rejoined(how))
-}
-
-async fn position(cluster: &Cluster) -> Result<u64, PostgresError> {
-    lsn_of(cluster, "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint").await
 }
 
 async fn received(cluster: &Cluster) -> Result<u64, PostgresError> {

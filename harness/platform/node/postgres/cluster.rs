@@ -181,26 +181,6 @@ impl Cluster {
         Ok(())
     }
 
-    /// A running primary waits for whom it is told to from now on.
-    ///
-    /// # Errors
-    /// [`PostgresError`].
-    pub async fn wait_for_standby(&self) -> Result<(), PostgresError> {
-        self.write_settings(false)?;
-        let mut session = self.session().await?;
-        self.reload(&mut session).await
-    }
-
-    /// Whether what it has replayed is of this timeline or a later one.
-    ///
-    /// # Errors
-    /// [`PostgresError`].
-    pub async fn is_on(&self, timeline: u32) -> Result<bool, PostgresError> {
-        let (found,): (i32,) =
-            (self.session().await?).one("read the timeline", "SELECT timeline_id FROM pg_control_checkpoint()").await?;
-        Ok(u32::try_from(found).is_ok_and(|found| found >= timeline))
-    }
-
     /// Reloads, and waits until a connection made after it has the new configuration: then the postmaster has it too.
     pub(super) async fn reload(&self, session: &mut Session) -> Result<(), PostgresError> {
         let (before,): (String,) = session.one(RELOADED.0, RELOADED.1).await?;
@@ -248,8 +228,13 @@ impl Cluster {
 
     /// Writes the settings alone.
     pub(super) fn write_settings(&self, follow: bool) -> Result<(), PostgresError> {
-        let text = settings(&self.place, self.port()?, follow);
+        let text = self.settings_text(follow)?;
         Ok(files::write_private(&self.place.data.join("postgresql.conf"), text.as_bytes())?)
+    }
+
+    /// The settings.
+    pub(super) fn settings_text(&self, follow: bool) -> Result<String, PostgresError> {
+        Ok(settings(&self.place, self.port()?, follow))
     }
 
     pub(super) fn write_passfile(&self) -> io::Result<()> {

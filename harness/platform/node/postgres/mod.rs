@@ -17,6 +17,7 @@ mod rejoin;
 mod scratch;
 mod session;
 mod source;
+mod synchronous;
 mod text;
 mod verifier;
 

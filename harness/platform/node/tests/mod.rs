@@ -7,6 +7,7 @@ mod kept;
 mod late;
 mod stage;
 mod there;
+mod zoned;
 
 use std::{path::Path, time::Duration};
 

@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use super::login;
 use crate::{
     api::{
-        EnvironmentId, Epoch, Region, Zone,
+        Address, EnvironmentId, Epoch, Region, Zone,
         guard::Stamp,
         node::{Action, Answer, Command as NodeCommand, Fork},
         permit::{Grant, Holder, NodeState, PermitReply, PermitRequest},
@@ -41,6 +41,8 @@ pub const PERMIT_MS: u64 = 1_500;
 pub struct Word {
     /// Who owns the environment.
     pub owner: Option<(Region, Epoch)>,
+    /// In which zone.
+    pub zone: Zone,
     /// Grants are given.
     pub grants: bool,
     /// The last claim of each region's node.
@@ -52,13 +54,15 @@ pub struct Side {
     pub config: NodeConfig,
     pub http: Http,
     node: Option<(JoinHandle<()>, oneshot::Sender<()>)>,
-    _store: TrialStore,
+    _store: Option<TrialStore>,
 }
 
 /// Both.
 pub struct Stage {
     pub east: Side,
     pub west: Side,
+    /// The east's second zone, if there is one.
+    pub second: Option<Side>,
     pub word: Arc<Mutex<Word>>,
     _folder: tempfile::TempDir,
 }
@@ -71,6 +75,15 @@ pub fn sales() -> EnvironmentId {
 
 impl Stage {
     pub async fn open(template: Option<PathBuf>) -> Self {
+        Self::of_zones(template, 1).await
+    }
+
+    /// The east has two zones, the nodes of which share its store.
+    pub async fn open_zones() -> Self {
+        Self::of_zones(None, 2).await
+    }
+
+    async fn of_zones(template: Option<PathBuf>, zones: usize) -> Self {
         show_logs();
         let folder = folder();
         let word = Arc::new(Mutex::new(Word::default()));
@@ -79,14 +92,18 @@ impl Stage {
         let router = Router::new().route("/internal/permits", post(grant)).with_state(Arc::clone(&word));
         tokio::spawn(async move { axum::serve(control, router).await });
 
-        let [east, west] = [0, 1].map(|_| [0; 3].map(|_| free_port()));
-        let config = |region: &str, peer: &str, own: [u16; 3], other: [u16; 3]| NodeConfig {
+        let [east, west, mut second] = [0, 1, 2].map(|_| [0; 3].map(|_| free_port()));
+        second[2] = east[2];
+        let easts: Vec<u16> = [east[1], second[1]].into_iter().take(zones).collect();
+        let sources = [("east", easts), ("west", vec![west[1]])]
+            .map(|(region, ports)| (region.parse().unwrap(), ports.into_iter().map(Address::from).collect::<Vec<_>>()));
+        let config = |region: &str, zone: u8, peer: &str, own: [u16; 3], other: [u16; 3]| NodeConfig {
             region: region.parse().unwrap(),
-            zone: Zone::FIRST,
+            zone: Zone(zone),
             peer: peer.parse().unwrap(),
             listen: (std::net::Ipv4Addr::LOCALHOST, own[0]).into(),
-            data: folder.path().join(region),
-            site: folder.path().join(format!("{region}-site")),
+            data: folder.path().join(format!("{region}{zone}")),
+            site: folder.path().join(format!("{region}{zone}-site")),
             internal_token: TOKEN.to_owned(),
             postgres_bin: postgres_bin(),
             template: template.clone(),
@@ -94,12 +111,7 @@ impl Stage {
             files: own[2].into(),
             files_root: login("root-user"),
             files_targets: vec![other[2].into()],
-            slots: vec![NodeSlot {
-                postgres: own[1],
-                sources: [(region, own[1]), (peer, other[1])]
-                    .map(|(region, port)| (region.parse().unwrap(), vec![port.into()]))
-                    .into(),
-            }],
+            slots: vec![NodeSlot { postgres: own[1], sources: sources.clone().into() }],
             control: control_port.into(),
             peer_nodes: vec![other[0].into()],
             auditor: login("auditor"),
@@ -109,21 +121,27 @@ impl Stage {
         let side = |config: NodeConfig| Side {
             http: Http::local(config.listen.port(), TOKEN),
             node: None,
-            _store: TrialStore::start(
-                &folder.path().join(format!("{}-files", config.region)),
-                config.files.port(),
-                &config.files_root,
-            ),
+            _store: (config.zone == Zone::FIRST).then(|| {
+                TrialStore::start(
+                    &folder.path().join(format!("{}-files", config.region)),
+                    config.files.port(),
+                    &config.files_root,
+                )
+            }),
             config,
         };
         let mut stage = Self {
-            east: side(config("east", "west", east, west)),
-            west: side(config("west", "east", west, east)),
+            east: side(config("east", 1, "west", east, west)),
+            west: side(config("west", 1, "east", west, east)),
+            second: (zones > 1).then(|| side(config("east", 2, "west", second, west))),
             word,
             _folder: folder,
         };
         stage.east.start().await;
         stage.west.start().await;
+        if let Some(second) = &mut stage.second {
+            second.start().await;
+        }
         stage
     }
 
@@ -192,7 +210,7 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        for side in [&mut self.east, &mut self.west] {
+        for side in [&mut self.east, &mut self.west].into_iter().chain(&mut self.second) {
             if let Some((task, _)) = side.node.take() {
                 task.abort();
             }
@@ -201,7 +219,7 @@ impl Drop for Stage {
             }
         }
         if std::thread::panicking() {
-            for side in [&self.east, &self.west] {
+            for side in [&self.east, &self.west].into_iter().chain(&self.second) {
                 let log = side.config.data.join("log/sales.postgres.log");
                 eprintln!("{}:\n{}", log.display(), std::fs::read_to_string(&log).unwrap_or_default());
             }
@@ -242,8 +260,18 @@ impl Side {
     }
 
     pub async fn order(&self, operation: u64, epoch: u64, action: Action) -> Result<Answer, HttpError> {
-        let command =
-            NodeCommand { operation, environment: sales(), epoch: Epoch(epoch), peer_zone: Zone::FIRST, action };
+        self.order_beside(Zone::FIRST, operation, epoch, action).await
+    }
+
+    /// As [`Self::order`], while the other region's side is in this zone of it.
+    pub async fn order_beside(
+        &self,
+        peer_zone: Zone,
+        operation: u64,
+        epoch: u64,
+        action: Action,
+    ) -> Result<Answer, HttpError> {
+        let command = NodeCommand { operation, environment: sales(), epoch: Epoch(epoch), peer_zone, action };
         self.http.post("/internal/command", &command, Duration::from_secs(60)).await
     }
 
@@ -279,7 +307,7 @@ impl Side {
 
 async fn grant(State(word): State<Arc<Mutex<Word>>>, Json(request): Json<PermitRequest>) -> Json<PermitReply> {
     let mut word = locked(&word);
-    if request.holder == Holder::Node {
+    if request.holder == Holder::Node && request.zone == Zone::FIRST {
         word.claims.retain(|(region, _)| *region != request.region);
         for state in request.states {
             word.claims.push((request.region.clone(), state));
@@ -290,7 +318,7 @@ async fn grant(State(word): State<Arc<Mutex<Word>>>, Json(request): Json<PermitR
         for (environment, known) in request.known {
             if known < *epoch {
                 reply.refused.push((environment, *epoch));
-            } else if word.grants && request.region == *owner {
+            } else if word.grants && request.region == *owner && request.zone == word.zone {
                 reply.grants.push(Grant {
                     environment,
                     epoch: *epoch,
