@@ -71,6 +71,9 @@ pub enum Action {
     /// deletes) to the other region. Done when an object of its own has been read, unproxied, from the other side and
     /// removed again in both, all versions.
     ReplicateFiles(Spec),
+    /// On the primary's side, after its zone has taken over: as [`Action::ReplicateFiles`], but by this zone's way to the other
+    /// region; the rule that another zone's node has made may lead by one that is gone.
+    TakeOverFiles(Spec),
     /// This node may grant permits for the environment to `primary` (the other region) under the epoch. Refused (409) under
     /// an epoch whose granting a *later* operation has stopped: a command delayed on its way must not open it again. The
     /// operation that stopped it may allow it again, which is how an undone failover ends. Of two leaves the one of the later
@@ -186,6 +189,7 @@ impl Action {
             Self::PrepareReplica(_) => "prepare-replica",
             Self::WithdrawReplica(_) => "withdraw-replica",
             Self::DropReplica(_) => "drop-replica",
+            Self::TakeOverFiles(_) => "take-over-files",
             Self::ReplicateFiles(_) => "replicate-files",
             Self::AllowGranting { .. } => "allow-granting",
             Self::StopGranting => "stop-granting",

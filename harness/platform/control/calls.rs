@@ -113,6 +113,7 @@ fn within(action: &Action) -> Duration {
         Action::CreatePrimary(_)
         | Action::CreateReplica(_)
         | Action::ReplicateFiles(_)
+        | Action::TakeOverFiles(_)
         | Action::MakeZoneStandby { .. } => Duration::from_secs(60),
         Action::AwaitLog { within_ms, .. } | Action::AwaitFiles { within_ms, .. } => {
             Duration::from_millis(within_ms.saturating_add(2_000))

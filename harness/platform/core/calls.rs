@@ -35,6 +35,7 @@ pub(super) fn effect(
         }
         Part::Primary => (active, Action::CreatePrimary(spec(environment))),
         Part::Files => (active, Action::ReplicateFiles(spec(environment))),
+        Part::TakeOverFiles => (active, Action::TakeOverFiles(spec(environment))),
         Part::Prepare => (active, Action::PrepareReplica(spec(environment))),
         Part::Withdraw => (active, Action::WithdrawReplica(spec(environment))),
         Part::Drop => (peer, Action::DropReplica(spec(environment))),

@@ -58,6 +58,8 @@ pub(super) enum Part {
     Provide,
     /// The other region follows the zone that has taken over.
     FollowZone,
+    /// The files' replication led by the zone that has taken over.
+    TakeOverFiles,
     /// A standby made in another zone; belongs to no step.
     ZoneStandby(Zone),
     /// The primary told whom to wait for; belongs to no step.
@@ -119,7 +121,7 @@ pub(super) fn of(environment: &Environment, kind: OperationKind, step: &Step) ->
         Step::Promoting => vec![Part::Promote, Part::Revoke],
         Step::Reconciling => vec![Part::Reconcile],
         Step::Opening => vec![Part::Route, Part::Renew],
-        Step::Following => vec![Part::FollowZone],
+        Step::Following => vec![Part::FollowZone, Part::TakeOverFiles],
         Step::Securing => vec![Part::Secure],
         Step::Rejoining => vec![Part::Rejoin, Part::AllowFiles, Part::Revoke],
         Step::ReplicatingBack => vec![Part::Files],

@@ -348,7 +348,8 @@ pub enum Step {
     Reconciling,
     /// Deploy and switches: the edge routes, and the active region's compute holds a permit.
     Opening,
-    /// Return after a zone's failover: the other region's Postgres follows the zone that has taken over.
+    /// Return after a zone's failover: the other region's Postgres follows the zone that has taken over, and files replicate by
+    /// its way.
     Following,
     /// Return: what the returning side holds is made safe before anything starts there.
     Securing,

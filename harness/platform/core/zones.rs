@@ -115,15 +115,15 @@ impl Core {
     fn follow_published(&mut self, turn: &mut Turn, id: &EnvironmentId) {
         let Some(environment) = self.state.environments.get(id) else { return };
         let Some(zone) = environment.synchronous else { return };
-        // In a switch nobody changes what is waited for; and a seat that is lost has nobody left who follows it.
-        let is_lost =
-            self.zones.missed.contains_key(&(environment.active.clone(), environment.seat(&environment.active)));
-        if is_lost || !environment.is_settled() || self.stands(turn.now_ms, id, environment, zone) {
+        if !environment.is_settled() || self.stands(turn.now_ms, id, environment, zone) {
             self.zones.unfollowed.remove(id);
             return;
         }
         let since = *self.zones.unfollowed.entry(id.clone()).or_insert(turn.now_ms);
-        if turn.now_ms.saturating_sub(since) < UNFOLLOWED_MS {
+        let seat = (&environment.active, environment.seat(&environment.active));
+        let heard = self.ears.silence(turn.now_ms, seat, Holder::Node).map(|silence| turn.now_ms - silence);
+        // Of a seat that has died nobody follows anything: that it lives shows by what it says afterwards.
+        if heard.is_none_or(|heard| heard < since + UNFOLLOWED_MS) {
             return;
         }
         self.zones.unfollowed.remove(id);

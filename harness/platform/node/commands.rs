@@ -84,6 +84,13 @@ pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, Comma
             node.store.replicate(&spec).await?;
             Ok(Answer::Done)
         }
+        Action::TakeOverFiles(spec) => {
+            let supervised = known(node, &environment)?;
+            let _bucket = supervised.bucket.lock().await;
+            node.store.rule_off(&spec.bucket).await?;
+            node.store.replicate(&spec).await?;
+            Ok(Answer::Done)
+        }
         Action::AllowGranting { primary, guard } => {
             allow_granting(node, &environment, Granting { primary, epoch, operation, guard })
         }

@@ -17,3 +17,4 @@ mod random;
 mod regions;
 mod stores;
 mod world;
+mod zoned;
