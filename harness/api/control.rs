@@ -26,7 +26,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EnvironmentId, Epoch, Region,
+    EnvironmentId, Epoch, Region, Zone,
     environment::{EnvironmentKind, EnvironmentPhase, Product},
     guard::{GuardLevel, GuardMode},
     permit::SqlRole,
@@ -283,7 +283,7 @@ impl PlatformEvent {
 }
 
 /// The names of events, in the order in which they may come; scenarios may wait for any of them.
-pub const EVENT_NAMES: [&str; 46] = [
+pub const EVENT_NAMES: [&str; 55] = [
     "environment.deployed",
     "environment.converting",
     "environment.converted",
@@ -298,6 +298,15 @@ pub const EVENT_NAMES: [&str; 46] = [
     "region.cleared",
     "region.declared",
     "region.returned",
+    "zone.suspected",
+    "zone.started",
+    "zone.fenced",
+    "zone.switched",
+    "zone.promoted",
+    "zone.routed",
+    "zone.completed",
+    "zone.aborted",
+    "zone.synchronous",
     "failover.started",
     "failover.preflighted",
     "failover.notified",
@@ -410,6 +419,12 @@ pub struct EnvironmentStatus {
     pub home: Region,
     /// The region that serves it now.
     pub active: Region,
+    /// The zone of that region that serves it: its seat.
+    #[serde(default)]
+    pub zone: Zone,
+    /// The zone of that region whose standby is waited for by every commit; `None`: nobody's.
+    #[serde(default)]
+    pub synchronous: Option<Zone>,
     /// Its epoch.
     pub epoch: Epoch,
     /// Its phase.

@@ -255,7 +255,7 @@ fn zero_loss_allows_no_operation_even_of_no_age() {
     let id = "dataverse.planned.loss";
     let planned = |run: &mut Run, operations| {
         let event = run.failover();
-        event.kind = Some(SwitchKind::Planned);
+        event.kind = Some(EventKind::Switch(SwitchKind::Planned));
         event.recovery_point = Default::default();
         event.recovery_point.operations = operations;
     };
@@ -273,7 +273,7 @@ fn interruption_is_the_worst_access_and_a_stalled_examiner_can_only_have_lengthe
     let id = "dataverse.failback.interruption";
     let gap = |run: &mut Run, seconds, censored, stalled| {
         let event = run.failover();
-        event.kind = Some(SwitchKind::Failback);
+        event.kind = Some(EventKind::Switch(SwitchKind::Failback));
         let gap = event.interruption.files_read.as_mut().unwrap();
         (gap.seconds, gap.censored, gap.examiner_stalled) = (seconds, censored, stalled);
     };
@@ -328,7 +328,7 @@ fn the_other_region_takes_the_load_and_of_a_lost_regions_processors_nothing_foll
     let id = "dataverse.compute.both-regions";
     let after = |run: &mut Run, kind, rate: Option<f64>| {
         let event = run.failover();
-        (event.kind, event.served) = (Some(kind), rate.map(served));
+        (event.kind, event.served) = (Some(EventKind::Switch(kind)), rate.map(served));
     };
     check(id, Held, |run| after(run, SwitchKind::Planned, Some(95.0)));
     check(id, Held, |run| after(run, SwitchKind::Failback, Some(130.0)));
@@ -629,7 +629,7 @@ proptest! {
     ) {
         let mut run = Run::good();
         for (event, kind) in run.measures.events.iter_mut().zip(&kinds) {
-            event.kind = event.kind.and([None, Some(SwitchKind::Unplanned), Some(SwitchKind::Planned)][usize::from(*kind)]);
+            event.kind = event.kind.and([None, Some(SwitchKind::Unplanned), Some(SwitchKind::Planned)][usize::from(*kind)].map(EventKind::Switch));
         }
         let mut kept = keep.iter();
         run.measures.events.retain(|_| kept.next().is_some_and(|keep| *keep));
@@ -659,7 +659,7 @@ proptest! {
                 let index = EnvironmentIndex(u16::try_from(index).unwrap());
                 let events = run.measures.events.iter().filter(|event| event.environment == index);
                 let events: Vec<_> =
-                    events.filter(|event| promise.switch.is_some() && event.kind == promise.switch).collect();
+                    events.filter(|event| promise.event().is_some() && event.kind == promise.event()).collect();
                 let of = rows.iter().filter(|row| row.environment.as_deref() == Some(environment.id.as_str()));
                 let of: Vec<_> = of.collect();
                 for event in &events {

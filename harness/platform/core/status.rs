@@ -57,6 +57,8 @@ impl Core {
             kind: environment.given.kind,
             home: environment.given.home.clone(),
             active: environment.active.clone(),
+            zone: environment.seat(&environment.active),
+            synchronous: environment.synchronous,
             epoch: environment.epoch,
             phase: environment.phase,
             why: self.why(environment),
