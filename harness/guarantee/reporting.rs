@@ -6,7 +6,7 @@ use crate::{
     model::{
         event::What,
         feature::FeaturePeriod,
-        measure::RegionsCompared,
+        measure::{EventKind, RegionsCompared},
         operation::{EnvironmentIndex, Side},
         verdict::Verdict::{self, Held, Inconclusive, Violated},
     },

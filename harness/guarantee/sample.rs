@@ -15,8 +15,8 @@ use crate::{
         event::{Event, UnlicensedAnswer, What},
         fault::{Fault, FaultRecord},
         measure::{
-            Books, Counts, EventKind, EventMeasures, Gap, Interruptions, Lag, Measures, OldSideAsked, Phase, RecoveryPoint,
-            Served, Service,
+            Books, Counts, EventKind, EventMeasures, Gap, Interruptions, Lag, Measures, OldSideAsked, Phase,
+            RecoveryPoint, Served, Service,
         },
         operation::{EnvironmentIndex, Side, Store},
         plan::{

@@ -6,7 +6,7 @@ use crate::{
     model::{
         event::What,
         fault::{Fault, FaultRecord},
-        measure::{RegionsCompared, Salvaged},
+        measure::{EventKind, RegionsCompared, Salvaged},
         operation::Side,
         plan::{Action, Order, Step, WantedOutcome},
         verdict::Verdict::{self, Held, Inconclusive, Reported, Violated},

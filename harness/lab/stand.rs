@@ -11,7 +11,7 @@ use super::{
     talk::{Blame, Said},
 };
 use crate::{
-    api::{Region, environment::EnvironmentView},
+    api::{Region, Zone, environment::EnvironmentView},
     clients::http::Http,
     conduct::{Drill, DrillError},
     model::{
@@ -212,10 +212,12 @@ async fn run(drill: Drill, say: mpsc::UnboundedSender<Said>, interrupt: Interrup
 
 /// Whether nothing runs in a region.
 async fn is_lost(testbed: &dyn Testbed, region: &Region) -> Result<bool, TestbedError> {
-    for service in ["files", "node", "compute"] {
-        let name = ProcessName { site: region.to_string(), service: service.to_owned(), environment: None };
-        if !testbed.processes(&name).await?.is_empty() {
-            return Ok(false);
+    for site in Zone::all(testbed.zones()).map(|zone| zone.site(region)) {
+        for service in ["files", "node", "compute"] {
+            let name = ProcessName { site: site.clone(), service: service.to_owned(), environment: None };
+            if !testbed.processes(&name).await?.is_empty() {
+                return Ok(false);
+            }
         }
     }
     Ok(true)

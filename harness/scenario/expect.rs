@@ -183,8 +183,13 @@ fn event(node: &Node, steps: &[Outline], sink: &mut Sink<'_>) -> Option<String> 
         return Some(id.to_owned());
     }
     if steps.iter().any(|step| step.id == id) {
-        let help = "name a step that orders a switch or takes a zone, `failover-1` for the first automatic switch, or `end`";
-        sink.error_with(&node.span, format!("the step `{id}` orders no switch and takes no zone"), Some(help.to_owned()));
+        let help =
+            "name a step that orders a switch or takes a zone, `failover-1` for the first automatic switch, or `end`";
+        sink.error_with(
+            &node.span,
+            format!("the step `{id}` orders no switch and takes no zone"),
+            Some(help.to_owned()),
+        );
     } else {
         let known = steps.iter().filter(makes_event).map(|step| step.id.as_str()).chain(["failover-1", "end"]);
         sink.unknown(&node.span, "step", id, known);

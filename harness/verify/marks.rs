@@ -10,7 +10,11 @@ use super::{
     timeline::Switch,
     writes::{Class, Op, Writes},
 };
-use crate::model::{RunTime, observation::SqlSnapshot, operation::{Lane, Side}};
+use crate::model::{
+    RunTime,
+    observation::SqlSnapshot,
+    operation::{Lane, Side},
+};
 
 /// Writes lost although a later one survives: of the same side, seat and epoch, sent after their acknowledgement.
 /// `lost` and `survives` say what that means in the store.

@@ -21,7 +21,8 @@ pub(super) fn rule(case: &Case<'_>) -> Ruling {
     let fault = fault_of(case, event);
     let objective = case.at_most.unwrap_or_else(|| fault.map_or(SILENT_S, |record| objective(&record.fault)));
     let stall = worst(&event.interruption, None, Some(objective));
-    let measured = |ruling: Ruling| Ruling { measured: stall.measured, tested: Some(objective), ..ruling }.with_count(lost);
+    let measured =
+        |ruling: Ruling| Ruling { measured: stall.measured, tested: Some(objective), ..ruling }.with_count(lost);
     let min_acked = case.evidence.plan.workload.min_acked;
     if lost > 0 {
         return measured(Ruling::violated(format!("{lost} acknowledged operations are gone")));
