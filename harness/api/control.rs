@@ -283,7 +283,7 @@ impl PlatformEvent {
 }
 
 /// The names of events, in the order in which they may come; scenarios may wait for any of them.
-pub const EVENT_NAMES: [&str; 46] = [
+pub const EVENT_NAMES: [&str; 55] = [
     "environment.deployed",
     "environment.converting",
     "environment.converted",
@@ -298,6 +298,15 @@ pub const EVENT_NAMES: [&str; 46] = [
     "region.cleared",
     "region.declared",
     "region.returned",
+    "zone.suspected",
+    "zone.started",
+    "zone.fenced",
+    "zone.switched",
+    "zone.promoted",
+    "zone.routed",
+    "zone.completed",
+    "zone.aborted",
+    "zone.synchronous",
     "failover.started",
     "failover.preflighted",
     "failover.notified",
@@ -333,7 +342,7 @@ pub const EVENT_NAMES: [&str; 46] = [
 ];
 
 /// The names of an operation's steps, as [`EnvironmentStep::step`] and the journal have them; scenarios may wait for any.
-pub const STEP_NAMES: [&str; 28] = [
+pub const STEP_NAMES: [&str; 29] = [
     "creating-primary",
     "preparing-replica",
     "creating-replica",
@@ -352,6 +361,7 @@ pub const STEP_NAMES: [&str; 28] = [
     "promoting",
     "reconciling",
     "opening",
+    "following",
     "securing",
     "rejoining",
     "replicating-back",

@@ -251,6 +251,9 @@ pub(super) struct Up {
     /// The two regions; the first is home to every environment.
     #[arg(long, value_delimiter = ',', default_value = "east,west")]
     pub(super) regions: Vec<String>,
+    /// Zones of each region: 1 or 3.
+    #[arg(long, default_value_t = 1)]
+    pub(super) zones: u8,
     /// An environment as `name:kind`; may be given several times. Without any: sales:dataverse-production.
     #[arg(long, value_name = "NAME:KIND")]
     pub(super) environment: Vec<String>,

@@ -39,13 +39,14 @@ pub(super) async fn up(arguments: Up) -> Exit {
         return Exit::Invalid;
     }
     let folder = fresh_folder();
-    let plan = match lab::plan_for(&arguments.regions, &environments, arguments.load.as_deref(), &folder) {
-        Ok(plan) => plan,
-        Err(mistakes) => {
-            progress::raw(&mistakes.render(colour(&io::stderr())));
-            return Exit::Invalid;
-        }
-    };
+    let plan =
+        match lab::plan_for(&arguments.regions, arguments.zones, &environments, arguments.load.as_deref(), &folder) {
+            Ok(plan) => plan,
+            Err(mistakes) => {
+                progress::raw(&mistakes.render(colour(&io::stderr())));
+                return Exit::Invalid;
+            }
+        };
     let task = Task::Up { plan: Box::new(plan), load: arguments.load.is_some() };
     let (exit, lab) = stand(HostConfig { name: arguments.name, folder, task }, "lab").await;
     match lab {

@@ -10,6 +10,7 @@ use super::{
     exit::Exit,
 };
 use crate::{
+    api::Zone,
     conduct::Drill,
     model::{
         fault::Fault,
@@ -230,21 +231,24 @@ fn touched(step: &Step, plan: &Plan) -> (Vec<String>, Vec<String>) {
     let Action::Inject(fault) = &step.action else { return Default::default() };
     let fields = fields(fault);
     let text = |name: &str| fields.get(name).and_then(|value| value.as_str()).map(str::to_owned);
-    let regions = [plan.regions.primary.clone(), plan.regions.secondary.clone()];
+    let regions = &plan.regions;
     let environments: Vec<_> = plan.environments.iter().map(|one| one.id.clone()).collect();
     let (mut links, mut processes) = (Vec::new(), Vec::new());
-    if let Some(region) = text("region") {
-        let all = catalogue::links(&regions).into_iter();
-        links.extend(all.filter(|link| link.touches(&region)).map(|link| link.to_string()));
-        if fault.name() == "region.outage" {
-            let all = catalogue::processes(&regions, &environments).into_iter();
-            processes.extend(all.filter(|process| process.site == region).map(|process| process.to_string()));
-        }
+    let sites: Vec<String> = match (fault.lost_region(), fault.lost_zone()) {
+        (Some(region), _) => Zone::all(regions.zones).map(|zone| zone.site(region)).collect(),
+        (None, Some((region, zone))) => vec![zone.site(region)],
+        (None, None) => text("region").into_iter().collect(),
+    };
+    let all = catalogue::links(regions).into_iter();
+    links.extend(all.filter(|link| sites.iter().any(|site| link.touches(site))).map(|link| link.to_string()));
+    if ["region.outage", "zone.outage"].contains(&fault.name()) {
+        let all = catalogue::processes(regions, &environments).into_iter();
+        processes.extend(all.filter(|process| sites.contains(&process.site)).map(|process| process.to_string()));
     }
     // A link as a value has fields; as files write it, it is in what the fault says of itself.
     let said = fault.to_string();
     if fields.contains_key("link") {
-        let all = catalogue::links(&regions).into_iter().map(|link| link.to_string());
+        let all = catalogue::links(regions).into_iter().map(|link| link.to_string());
         links.extend(all.filter(|link| said.contains(link)));
     }
     processes.extend(text("process"));

@@ -107,7 +107,8 @@ fn human(view: &View) -> String {
             let (promised, others): (Vec<_>, Vec<_>) =
                 status.environments.iter().partition(|environment| environment.kind.has_replica());
             // Non-production and Teams after what is promised a replica.
-            promised.into_iter().chain(others).for_each(|environment| show_environment(&mut text, environment));
+            let shown = promised.into_iter().chain(others);
+            shown.for_each(|environment| show_environment(&mut text, environment, view.zones));
             for operation in &status.operations {
                 let steps: Vec<String> =
                     operation.environments.iter().map(|one| format!("{} {}", one.environment, one.step)).collect();
@@ -153,7 +154,7 @@ fn human(view: &View) -> String {
     text
 }
 
-fn show_environment(text: &mut String, environment: &EnvironmentStatus) {
+fn show_environment(text: &mut String, environment: &EnvironmentStatus, zones: u8) {
     let EnvironmentStatus { id, kind, active, home, epoch, permit_left_ms, .. } = environment;
     let phase = format!("{:?}", environment.phase).to_lowercase();
     let by = match (environment.granting, environment.peer_granting) {
@@ -179,6 +180,9 @@ fn show_environment(text: &mut String, environment: &EnvironmentStatus) {
             "{id:<12} {kind:<20} {phase:<11} active {active} (home {home})  epoch {epoch}  permit {permit_left_ms} ms, {by}{more}"
         ),
     );
+    if zones > 1 {
+        line(text, format_args!("  zone     {}", zone(environment)));
+    }
     line(text, format_args!("  replica  {}", replica(environment)));
     if kind.has_replica() {
         show_guard(text, &environment.guard);
@@ -201,6 +205,16 @@ fn show_environment(text: &mut String, environment: &EnvironmentStatus) {
                 region.as_str()
             ),
         );
+    }
+}
+
+/// Where in the active region it is, and what stands in for that zone if it is lost, as the platform says it.
+fn zone(environment: &EnvironmentStatus) -> String {
+    let EnvironmentStatus { active, zone, synchronous, .. } = environment;
+    let seat = zone.site(active);
+    match synchronous {
+        Some(other) => format!("{seat}, commits wait for {}", other.site(active)),
+        None => format!("{seat}, NONE that could take over within the region now"),
     }
 }
 
@@ -270,7 +284,7 @@ mod tests {
                 "features": []
             });
             let mut text = String::new();
-            show_environment(&mut text, &serde_json::from_value(environment).unwrap());
+            show_environment(&mut text, &serde_json::from_value(environment).unwrap(), 1);
             assert!(text.starts_with(&format!("sales        {kind:<20} {phase:<11} active east")), "{text}");
             assert_eq!(text.lines().nth(1), Some(expected), "{text}");
             assert_eq!(text.contains("  guard "), kind.ends_with("production"), "{text}");
@@ -283,6 +297,30 @@ mod tests {
             "  replica  none is promised until it is converted to dataverse-production; no back-up",
         );
         check("finops-sandbox", "unprotected", "  replica  none is promised (non-production); no back-up");
+    }
+
+    #[test]
+    fn where_regions_are_divided_an_environment_says_its_zone_and_who_stands_in_for_it() {
+        let check = |zone: u8, synchronous: Option<u8>, expected: &str| {
+            let environment = json!({
+                "id": "sales", "kind": "dataverse-production", "home": "east", "active": "east", "zone": zone,
+                "synchronous": synchronous, "epoch": 2, "phase": "protected", "why": null, "step": null, "granting": true,
+                "peer_granting": true, "permit_left_ms": 700, "claims": [], "dangling": 0, "salvaged": 0,
+                "guard": {
+                    "mode": "observe", "bound_ms": 900_000, "state": "observing", "level": "clear", "exposure_ms": 120,
+                    "sql_ms": 120, "files_ms": 0, "guaranteed": false, "automatic": true
+                },
+            });
+            let environment = serde_json::from_value(environment).unwrap();
+            let (mut text, mut undivided) = (String::new(), String::new());
+            show_environment(&mut text, &environment, 3);
+            show_environment(&mut undivided, &environment, 1);
+            assert_eq!(text.lines().nth(1), Some(expected), "{text}");
+            assert!(!undivided.contains("  zone "), "{undivided}");
+        };
+        check(1, Some(2), "  zone     east, commits wait for east-2");
+        check(3, Some(1), "  zone     east-3, commits wait for east");
+        check(2, None, "  zone     east-2, NONE that could take over within the region now");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use sqlx::PgConnection;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{due, recorder::Recorder};
+use super::{due, recorder::Recorder, seats::Seats};
 use crate::{
     api::environment::Endpoints,
     clients::{
@@ -45,6 +45,7 @@ pub(super) struct Sources {
     pub testbed: Arc<dyn Testbed>,
     pub plane: Arc<dyn Plane>,
     pub endpoints: Arc<Vec<Endpoints>>,
+    pub seats: Arc<Seats>,
     /// Which side answers each environment's clients.
     pub sides: Vec<(EnvironmentIndex, Arc<Sides>)>,
 }
@@ -99,9 +100,8 @@ impl Asked {
 
     async fn sample(&mut self, sources: &Sources) -> ClaimSample {
         let place = usize::from(self.environment.0);
-        let (id, endpoints) = (&sources.plan.environments[place].id, &sources.endpoints[place]);
-        let regions = [&sources.plan.regions.primary, &sources.plan.regions.secondary];
-        let stores = regions.map(|region| sources.testbed.stores(region, id));
+        let endpoints = &sources.endpoints[place];
+        let stores = [Side(0), Side(1)].map(|side| sources.seats.last(self.environment, side));
         let auditor = sources.testbed.auditor();
         let target = |port| Target {
             port,

@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::future::join_all;
 
-use super::{due, observe::Observer, replica};
+use super::{due, observe::Observer, replica, seats};
 use crate::{
     ledger::{self, History},
     model::{
@@ -92,7 +92,8 @@ async fn arrived(observer: &Observer, history: &History, index: EnvironmentIndex
     let id = &observer.plan.environments[place].id;
     let (began, mut last) = (Instant::now(), (0, Instant::now()));
     loop {
-        let stores = observer.testbed.stores(observer.region(other), id);
+        let testbed = observer.testbed.as_ref();
+        let stores = seats::stores(testbed, observer.region(other), id, &observer.endpoints[place]).await;
         let port = stores.files.ok_or("no file store runs in the other region")?;
         let bucket = &observer.endpoints[place].bucket;
         let listed = read::list_files(port, bucket, &observer.testbed.auditor().s3, LOOK).await?;

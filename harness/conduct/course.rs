@@ -17,8 +17,10 @@ use super::{
     old_side, prefill,
     recorder::{Recorder, deadline},
     replica, reports,
+    seats::Seats,
     timeline::{Orders, Timeline},
     watch::{self, Boundaries},
+    zones::Zones,
 };
 use crate::{
     api::environment::Endpoints,
@@ -79,6 +81,7 @@ impl Course {
             reads: self.layout.reads(),
             bodies: Default::default(),
         });
+        let zones = Arc::new(Zones::new(Arc::clone(&observer), boundaries.clone()));
         let _watcher = watch::start(
             Arc::clone(&self.plan),
             Arc::clone(&plane),
@@ -86,6 +89,7 @@ impl Course {
             Arc::clone(&observer),
             boundaries.clone(),
             Arc::clone(&orders),
+            Arc::clone(&zones),
             self.layout.evidence(),
         );
 
@@ -101,21 +105,27 @@ impl Course {
         let filled = prefill::fill(&observer, &spec, PREPARE).await;
         filled.map_err(|why| DrillError::Failed(format!("what the scenario wants there before the load: {why}")))?;
         self.phase(RunPhase::WarmUp);
+        let seats = Arc::new(Seats::new(Arc::clone(&self.plan), Arc::clone(&self.testbed), Arc::clone(&endpoints)));
+        let watched = tokio::spawn(Arc::clone(&seats).follow(self.recorder.clone()));
         let mut load = Load::start(spec);
         load.ask_old_sides(&old_side::doors(Arc::clone(&self.plan), Arc::clone(&self.testbed), self.recorder.clone()));
-        let followers = self.follow(&load, &plane, &endpoints);
+        let followers = self.follow(&load, &plane, &endpoints, &seats);
         sleep(self.plan.workload.warm_up).await;
 
         self.phase(RunPhase::Timeline);
-        let mut timeline = Timeline::new(&observer, load.gauge(), receiver.patient(), boundaries.clone(), orders);
+        let mut timeline =
+            Timeline::new(&observer, load.gauge(), receiver.patient(), boundaries.clone(), orders, Arc::clone(&zones));
         let walked = timeline.walk(false).await;
 
         self.phase(RunPhase::Settle);
         sleep(self.plan.workload.settle).await;
+        // What comes of a zone from now on is the end's.
+        zones.close();
         let stopped = load.stop().await;
         journal.close().map_err(DrillError::io("the ledger"))?;
         let ended = self.recorder.say(What::Quiesced);
         drop(followers);
+        watched.abort();
         reports::ask_all(&self.plan, &endpoints, &self.recorder).await;
         if let Some(why) = stopped.problem {
             self.recorder.say(What::Problem(why));
@@ -191,13 +201,20 @@ impl Course {
     }
 
     /// Follows lag, claims, rates and the examiner's own stalls while the load runs.
-    fn follow(&self, load: &Load, plane: &Arc<dyn Plane>, endpoints: &Arc<Vec<Endpoints>>) -> Followers {
-        let (sampler, samples) = LagSampler::start(load, self.recorder.clock(), self.secondaries(endpoints));
+    fn follow(
+        &self,
+        load: &Load,
+        plane: &Arc<dyn Plane>,
+        endpoints: &Arc<Vec<Endpoints>>,
+        seats: &Arc<Seats>,
+    ) -> Followers {
+        let (sampler, samples) = LagSampler::start(load, self.recorder.clock(), self.secondaries(endpoints, seats));
         let sources = claims::Sources {
             plan: Arc::clone(&self.plan),
             testbed: Arc::clone(&self.testbed),
             plane: Arc::clone(plane),
             endpoints: Arc::clone(endpoints),
+            seats: Arc::clone(seats),
             sides: load.pulses().into_iter().map(|(environment, _, sides)| (environment, sides)).collect(),
         };
         let tasks = vec![
@@ -214,14 +231,15 @@ impl Course {
     fn secondaries(
         &self,
         endpoints: &Arc<Vec<Endpoints>>,
+        seats: &Arc<Seats>,
     ) -> Arc<dyn Fn(EnvironmentIndex, Option<Side>) -> Option<LagProbe> + Send + Sync> {
         let (testbed, plan, endpoints) = (Arc::clone(&self.testbed), Arc::clone(&self.plan), Arc::clone(endpoints));
-        let recorder = self.recorder.clone();
+        let (recorder, seats) = (self.recorder.clone(), Arc::clone(seats));
         Arc::new(move |index, serving| {
             let place = usize::from(index.0);
             let (environment, endpoints) = (&plan.environments[place], &endpoints[place]);
-            let secondary = if serving == Some(Side(1)) { &plan.regions.primary } else { &plan.regions.secondary };
-            let stores = testbed.stores(secondary, &environment.id);
+            let secondary = if serving == Some(Side(1)) { Side(0) } else { Side(1) };
+            let stores = seats.last(index, secondary);
             recorder.look(|events| due::is_promised(events, environment)).then(|| LagProbe {
                 environment: index,
                 sql_port: stores.sql,

@@ -22,6 +22,7 @@ pub(super) fn is_promised(events: &[Event], environment: &EnvironmentPlan) -> bo
 /// Whether an environment's replica is due now.
 pub(super) fn replica_is_due(events: &[Event], wanted: EnvironmentIndex, plan: &Plan) -> bool {
     let regions = &plan.regions;
+    let id = plan.environments.get(usize::from(wanted.0)).map(|environment| &environment.id);
     let mut replica = Side(1);
     let mut due =
         plan.environments.get(usize::from(wanted.0)).is_some_and(|environment| environment.kind.has_replica());
@@ -34,6 +35,17 @@ pub(super) fn replica_is_due(events: &[Event], wanted: EnvironmentIndex, plan: &
                 due = false;
             }
             What::SwitchEnded { environment, aborted, .. } if *environment == wanted => due = *aborted && before,
+            // Until the other region follows the zone that takes over.
+            What::Claim(claim) if claim.environment.is_some() && claim.environment.as_ref() == id => {
+                match claim.name.as_str() {
+                    "zone.started" => {
+                        before = due;
+                        due = false;
+                    }
+                    "zone.aborted" => due = before,
+                    _ => {}
+                }
+            }
             What::Protected { environment, replica: side, seen, .. } if *environment == wanted => {
                 replica = *side;
                 due = *seen;

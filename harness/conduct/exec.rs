@@ -12,6 +12,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 
+use super::seats;
 use crate::{
     api::environment::{Endpoints, Login},
     model::plan::Plan,
@@ -26,7 +27,11 @@ const POLL: Duration = Duration::from_millis(10);
 const TAIL_BYTES: usize = 600;
 
 /// The variables a command gets, besides the user's own.
-pub(super) fn environment(plan: &Plan, testbed: &dyn Testbed, endpoints: &[Endpoints]) -> BTreeMap<String, String> {
+pub(super) async fn environment(
+    plan: &Plan,
+    testbed: &dyn Testbed,
+    endpoints: &[Endpoints],
+) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     let auditor = testbed.auditor();
     let regions = [&plan.regions.primary, &plan.regions.secondary];
@@ -36,7 +41,7 @@ pub(super) fn environment(plan: &Plan, testbed: &dyn Testbed, endpoints: &[Endpo
         variables.insert(names::sql_url(id), customer);
         variables.insert(names::bucket(id), endpoints.bucket.clone());
         for region in regions {
-            let stores = testbed.stores(region, id);
+            let stores = seats::stores(testbed, region, id, endpoints).await;
             if let Some(port) = stores.sql {
                 variables.insert(names::region_sql_url(region, id), sql_url(&auditor.sql, port, &endpoints.database));
             }

@@ -43,10 +43,12 @@ mod recorder;
 mod replica;
 mod reports;
 mod salvages;
+mod seats;
 mod timeline;
 pub mod trials;
 mod triggers;
 mod watch;
+mod zones;
 
 pub use drill::{Cancel, Drill, DrillError, Finished};
 pub use trials::Trials;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::recorder::Recorder;
+use super::{recorder::Recorder, seats};
 use crate::{
     api::{Region, environment::Endpoints},
     clients::poll,
@@ -19,7 +19,7 @@ use crate::{
         plan::Plan,
     },
     plane::Plane,
-    testbed::Testbed,
+    testbed::{StorePorts, Testbed},
     workload::read::{self, Bodies},
 };
 
@@ -65,11 +65,17 @@ impl Observer {
         }
     }
 
+    /// Where the stores of a side are, in whichever zone.
+    async fn stores(&self, environment: EnvironmentIndex, side: Side) -> StorePorts {
+        let place = usize::from(environment.0);
+        let id = &self.plan.environments[place].id;
+        seats::stores(self.testbed.as_ref(), self.region(side), id, &self.endpoints[place]).await
+    }
+
     /// Waits until both stores of a side are there to be read, or it is clear that they are not.
     async fn await_stores(&self, environment: EnvironmentIndex, side: Side) {
-        let id = &self.plan.environments[usize::from(environment.0)].id;
         let look = || async {
-            let stores = self.testbed.stores(self.region(side), id);
+            let stores = self.stores(environment, side).await;
             if stores.sql.is_some() && stores.files.is_some() { Ok(()) } else { Err("a store is down") }
         };
         if let Err(error) = poll::until("the stores of the serving side", SEEN_WITHIN, SEEN_PERIOD, look).await {
@@ -165,10 +171,8 @@ impl Observer {
     }
 
     async fn read(&self, environment: EnvironmentIndex, side: Side, boundary: Boundary, doors: bool) -> Observation {
-        let place = usize::from(environment.0);
-        let id = &self.plan.environments[place].id;
-        let endpoints = &self.endpoints[place];
-        let stores = self.testbed.stores(self.region(side), id);
+        let endpoints = &self.endpoints[usize::from(environment.0)];
+        let stores = self.stores(environment, side).await;
         let auditor = self.testbed.auditor();
         let clock = self.recorder.clock();
         let began = clock.now();
@@ -202,10 +206,8 @@ impl Observer {
         side: Side,
         bodies: &mut Bodies,
     ) -> Reading<FilesSnapshot> {
-        let place = usize::from(environment.0);
-        let stores = self.testbed.stores(self.region(side), &self.plan.environments[place].id);
-        let Some(port) = stores.files else { return Reading::Down };
-        let bucket = &self.endpoints[place].bucket;
+        let Some(port) = self.stores(environment, side).await.files else { return Reading::Down };
+        let bucket = &self.endpoints[usize::from(environment.0)].bucket;
         whole(read::read_files(port, bucket, &self.testbed.auditor().s3, WITHIN, bodies).await)
     }
 

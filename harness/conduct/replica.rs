@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::Row;
 
+use super::seats;
 use crate::{
     api::{EnvironmentId, Region, environment::Endpoints},
     clients::{
@@ -21,6 +22,10 @@ const FIRST_WRITE: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_secs(5);
 /// Between two looks.
 const PERIOD: Duration = Duration::from_millis(50);
+
+/// Whether a primary has a follower beyond its region.
+const FOLLOWERS: &str = r"select exists (select from pg_replication_slots where slot_name not like '%\_zone\_%')
+    or exists (select from pg_stat_replication where application_name not like '%.zone-%')";
 
 /// Whether the replica of rows and that of files are there, stream and hold the first writes.
 pub(super) async fn both(
@@ -50,18 +55,15 @@ pub(super) async fn traces(
     let ([own, other], bucket) = (regions, &endpoints.bucket);
     let s3 = testbed.auditor().s3;
     let (mut found, mut unlooked) = (Vec::new(), Vec::new());
-    if testbed.stores(other, id).sql.is_some() {
+    if seats::any_runs(testbed, other, id) {
         found.push(format!("a Postgres of {id} runs in {other}"));
     }
     if testbed.sql_data(other, id).is_some_and(|folder| folder.exists()) {
         found.push(format!("there is a data folder of {id} in {other}"));
     }
-    let of = |region: &Region| {
-        let port = testbed.stores(region, id).files;
-        port.ok_or_else(|| format!("no file store runs in {region}"))
-    };
-    let held = async { read::has_bucket(of(other)?, bucket, &s3, LOOK).await };
-    let ruled = async { read::replicates(of(own)?, bucket, &s3, LOOK).await };
+    let of = |region| files_port(testbed, region, id, endpoints);
+    let held = async { read::has_bucket(of(other).await?, bucket, &s3, LOOK).await };
+    let ruled = async { read::replicates(of(own).await?, bucket, &s3, LOOK).await };
     let (held, ruled, led) = tokio::join!(held, ruled, followers(testbed, own, id, endpoints));
     let looks = [
         (held, format!("there is a bucket of {id} in {other}")),
@@ -78,7 +80,7 @@ pub(super) async fn traces(
     (found, unlooked)
 }
 
-/// Whether anybody follows a primary, or could by a slot of it.
+/// Whether anybody follows a primary from another region, or could by a slot of it; standbys in zones of its own are none.
 async fn followers(
     testbed: &dyn Testbed,
     region: &Region,
@@ -87,10 +89,7 @@ async fn followers(
 ) -> Result<bool, String> {
     let mut connection = connect(testbed, region, id, endpoints).await?;
     let (followers,): (bool,) =
-        sqlx::query_as("select exists (select from pg_replication_slots) or exists (select from pg_stat_replication)")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(|error| postgres::code(&error))?;
+        sqlx::query_as(FOLLOWERS).fetch_one(&mut connection).await.map_err(|error| postgres::code(&error))?;
     Ok(followers)
 }
 
@@ -114,7 +113,7 @@ async fn sql(
         if !standby || receivers == 0 {
             return Err(format!("{id} in {region}: standby {standby}, receivers that stream {receivers}"));
         }
-        let port = sql_port(testbed, region, id)?;
+        let port = sql_port(testbed, region, id, endpoints).await?;
         let snapshot = read::read_sql(port, &endpoints.database, &testbed.auditor().sql, LOOK).await?;
         if snapshot.history.is_empty() { Err("the first write is not there".to_owned()) } else { Ok(()) }
     };
@@ -146,7 +145,7 @@ pub(super) async fn held(
     id: &EnvironmentId,
     endpoints: &Endpoints,
 ) -> Result<usize, String> {
-    let port = testbed.stores(region, id).files.ok_or_else(|| format!("no file store runs in {region}"))?;
+    let port = files_port(testbed, region, id, endpoints).await?;
     Ok(read::list_files(port, &endpoints.bucket, &testbed.auditor().s3, LOOK).await?.len())
 }
 
@@ -243,9 +242,9 @@ pub(super) async fn direction(
         wrong.push(format!("rows: {why}"));
     }
     for (region, wanted) in [(regions[0], true), (regions[1], false)] {
-        let rule = match testbed.stores(region, id).files {
-            Some(port) => read::replicates(port, &endpoints.bucket, &testbed.auditor().s3, within).await,
-            None => Err("no file store runs".to_owned()),
+        let rule = match files_port(testbed, region, id, endpoints).await {
+            Ok(port) => read::replicates(port, &endpoints.bucket, &testbed.auditor().s3, within).await,
+            Err(why) => Err(why),
         };
         match rule {
             Ok(enabled) if enabled == wanted => {}
@@ -263,7 +262,7 @@ async fn connect(
     id: &EnvironmentId,
     endpoints: &Endpoints,
 ) -> Result<sqlx::PgConnection, String> {
-    let port = sql_port(testbed, region, id)?;
+    let port = sql_port(testbed, region, id, endpoints).await?;
     let target = Target {
         port,
         database: endpoints.database.clone(),
@@ -273,8 +272,24 @@ async fn connect(
     postgres::connect(&target, LOOK).await.map_err(|error| error.to_string())
 }
 
-fn sql_port(testbed: &dyn Testbed, region: &Region, id: &EnvironmentId) -> Result<u16, String> {
-    testbed.stores(region, id).sql.ok_or_else(|| format!("no Postgres of {id} runs in {region}"))
+async fn sql_port(
+    testbed: &dyn Testbed,
+    region: &Region,
+    id: &EnvironmentId,
+    endpoints: &Endpoints,
+) -> Result<u16, String> {
+    let stores = seats::stores(testbed, region, id, endpoints).await;
+    stores.sql.ok_or_else(|| format!("no Postgres of {id} runs in {region}"))
+}
+
+async fn files_port(
+    testbed: &dyn Testbed,
+    region: &Region,
+    id: &EnvironmentId,
+    endpoints: &Endpoints,
+) -> Result<u16, String> {
+    let stores = seats::stores(testbed, region, id, endpoints).await;
+    stores.files.ok_or_else(|| format!("no file store runs in {region}"))
 }
 
 /// Looks until what is looked for is seen.

@@ -16,6 +16,7 @@ use super::{
     replica,
     triggers::{self, Counter},
     watch::Boundaries,
+    zones::Zones,
 };
 use crate::{
     api::{
@@ -54,6 +55,8 @@ pub(super) struct Timeline {
     pub(super) endpoints: Arc<Vec<Endpoints>>,
     pub(super) boundaries: Boundaries,
     pub(super) orders: Orders,
+    /// What comes of faults of a zone.
+    pub(super) zones: Arc<Zones>,
     /// Where notices arrive, which may be what is to fail.
     receiver: Arc<dyn fault::Receiver>,
     /// What the load has had acknowledged since it was steady.
@@ -103,6 +106,7 @@ impl Timeline {
         receiver: Arc<dyn fault::Receiver>,
         boundaries: Boundaries,
         orders: Orders,
+        zones: Arc<Zones>,
     ) -> Self {
         Self {
             plan: Arc::clone(&observer.plan),
@@ -112,6 +116,7 @@ impl Timeline {
             endpoints: Arc::clone(&observer.endpoints),
             boundaries,
             orders,
+            zones,
             receiver,
             counter: Counter::start(gauge, &observer.plan.environments),
             faults: Mutex::default(),
@@ -155,6 +160,7 @@ impl Timeline {
         self.trigger(step, since, limit).await?;
         sleep(step.delay + step.phase).await;
         if !beside {
+            self.zones.before_a_step();
             self.boundaries.observed(limit).await?;
         }
         let since = if beside { since } else { self.mark().await? };
@@ -247,7 +253,7 @@ impl Timeline {
             Action::Destroy(id) => self.destroy(id).await,
             Action::Restore(id) => self.keep(step, id, true, limit).await,
             Action::Exec { command, timeout } => {
-                let variables = exec::environment(&self.plan, self.testbed.as_ref(), &self.endpoints);
+                let variables = exec::environment(&self.plan, self.testbed.as_ref(), &self.endpoints).await;
                 let log = self.testbed.folder().join("logs").join(format!("exec-{}.log", step.id));
                 exec::run(command, &self.plan.folder, &variables, &log, *timeout).await.map(|()| command.join(" "))
             }
@@ -269,8 +275,12 @@ impl Timeline {
     async fn inject(&self, step: &Step, fault: &Fault) -> Result<String, String> {
         let clock = self.recorder.clock();
         let (testbed, receiver) = (Arc::clone(&self.testbed), Some(Arc::clone(&self.receiver)));
+        let awaited = fault.lost_zone().map(|(region, zone)| self.zones.awaits(&step.id, region, zone));
         let injected = fault::inject_with(&step.id, fault, testbed, receiver, Arc::new(move || clock.now())).await;
         let record = injected.record().clone();
+        if let Some(awaited) = awaited {
+            awaited.begins(record.effective.unwrap_or(record.requested));
+        }
         self.recorder.say(What::Fault(record.clone()));
         let (end, told) = oneshot::channel();
         let keeper = tokio::spawn(keep(injected, step.hold, told, self.recorder.clone()));
@@ -293,15 +303,15 @@ impl Timeline {
         if record.healed.is_some() { Ok(healing) } else { Err(format!("{} was not healed: {healing}", record.fault)) }
     }
 
-    /// Heals what still lasts, at the end of the load: whatever stands in the way of the final readings. A region that is
-    /// lost, or cut off, stays so: bringing it back would change what is read.
+    /// Heals what still lasts, at the end of the load: whatever stands in the way of the final readings. A region or a zone that
+    /// is lost, or cut off, stays so: bringing it back would change what is read.
     pub(super) async fn heal_for_reading(&self) {
         let lasting: Vec<String> = self
             .faults
             .lock()
             .await
             .iter()
-            .filter(|(_, lasting)| lasting.fault.lost_region().is_none() || lasting.keeper.is_finished())
+            .filter(|(_, lasting)| !takes_servers(&lasting.fault) || lasting.keeper.is_finished())
             .map(|(id, _)| id.clone())
             .collect();
         for id in lasting {
@@ -465,6 +475,11 @@ fn not_taken(step: &Step, error: PlaneError) -> Result<String, String> {
         PlaneError::Refused(why) if step.outcome == WantedOutcome::Refused => Ok(format!("refused, as wanted: {why}")),
         error => Err(error.to_string()),
     }
+}
+
+/// Whether it takes a region's servers, or a zone's, from whoever reads them.
+fn takes_servers(fault: &Fault) -> bool {
+    fault.lost_region().is_some() || fault.lost_zone().is_some()
 }
 
 fn reached(event: &Event, wanted: &str, at_least: StepState) -> bool {

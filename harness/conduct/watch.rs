@@ -14,6 +14,7 @@ use super::{
     protection::Protection,
     recorder::Recorder,
     timeline::{Ordered, Orders},
+    zones::{COMPLETED, Zones},
 };
 use crate::{
     api::control::{PlatformEvent, SwitchKind},
@@ -45,11 +46,11 @@ impl Boundaries {
         Self { pending: Arc::new(watch::Sender::new(0)) }
     }
 
-    fn begin(&self) {
+    pub(super) fn begin(&self) {
         self.pending.send_modify(|pending| *pending += 1);
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.pending.send_modify(|pending| *pending -= 1);
     }
 
@@ -83,10 +84,11 @@ pub(super) fn start(
     observer: Arc<Observer>,
     boundaries: Boundaries,
     orders: Orders,
+    zones: Arc<Zones>,
     evidence: PathBuf,
 ) -> Watcher {
     let protection = Protection { observer: Arc::clone(&observer), evidence };
-    let watch = Watch { plan, recorder, observer, boundaries, orders, protection };
+    let watch = Watch { plan, recorder, observer, boundaries, orders, zones, protection };
     Watcher { task: tokio::spawn(watch.follow(plane)) }
 }
 
@@ -96,6 +98,7 @@ struct Watch {
     observer: Arc<Observer>,
     boundaries: Boundaries,
     orders: Orders,
+    zones: Arc<Zones>,
     protection: Protection,
 }
 
@@ -140,6 +143,7 @@ impl Watch {
                 let (aborted, why) = (claim.name == "failover.aborted", claim.detail.clone());
                 self.observe(environment, |event| What::SwitchEnded { event, environment, aborted, why });
             }
+            "zone.started" => self.zones.started(environment, at),
             "environment.protected" => self.protected(environment, at),
             "environment.converted" => self.converted(environment, at),
             _ => {}
@@ -195,9 +199,12 @@ impl Watch {
 
     /// The platform says that there is a replica again: looks for it, if it followed a switch.
     fn protected(&self, environment: EnvironmentIndex, claimed: RunTime) {
+        let id = &self.plan.environments[usize::from(environment.0)].id;
+        // What followed a switch within the region has no list of what was salvaged.
         let last = self.recorder.look(|events| {
             events.iter().rev().find_map(|event| match &event.what {
-                What::SwitchCompleted { event, environment: of } if *of == environment => Some(event.clone()),
+                What::SwitchCompleted { event, environment: of } if *of == environment => Some(Some(event.clone())),
+                What::Claim(claim) if claim.name == COMPLETED && claim.environment.as_ref() == Some(id) => Some(None),
                 _ => None,
             })
         });
@@ -205,7 +212,10 @@ impl Watch {
         let Some(event) = last else { return boundaries.end() };
         let protection = self.protection.clone();
         tokio::spawn(async move {
-            protection.look(environment, &event, claimed).await;
+            match event {
+                Some(event) => protection.look(environment, &event, claimed).await,
+                None => protection.look_at_replica(environment, claimed).await,
+            }
             boundaries.end();
         });
     }

@@ -57,6 +57,7 @@ pub(super) fn breakage(
     match fault.clone() {
         Fault::RegionOutage { region } => Box::new(RegionOutage::new(region)),
         Fault::RegionIsolate { region } => Box::new(RegionIsolate::new(region)),
+        Fault::ZoneOutage { .. } | Fault::ZoneIsolate { .. } => Box::new(NotHere),
         Fault::LinkPartition { link, mode, direction } => Box::new(LinkPartition::new(link, mode, direction)),
         Fault::LinkFlap { link, mode, period, duty_percent, seed } => {
             Box::new(LinkFlap::new(link, mode, Rhythm::new(period, duty_percent, seed), Arc::clone(testbed)))
@@ -75,5 +76,36 @@ pub(super) fn breakage(
         Fault::FilesReplicationPause { from } => Box::new(FilesReplicationPause::new(from)),
         Fault::ControlCrash { .. } => Box::new(ControlCrash::new()),
         Fault::WebhookFail { mode } => Box::new(WebhookFail::new(mode, receiver)),
+    }
+}
+
+/// A fault that nothing here can break yet.
+struct NotHere;
+
+impl NotHere {
+    fn said<T>() -> Result<T, TestbedError> {
+        Err(TestbedError::Unusable("this build cannot take a zone".to_owned()))
+    }
+}
+
+impl Breakage for NotHere {
+    fn before<'a>(&'a mut self, _: &'a dyn Testbed) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn act<'a>(&'a mut self, _: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async { Self::said() })
+    }
+
+    fn prove<'a>(&'a self, _: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
+        Box::pin(async { Err("nothing was broken".to_owned()) })
+    }
+
+    fn undo<'a>(&'a mut self, _: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async { Self::said() })
+    }
+
+    fn prove_healed<'a>(&'a self, _: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
+        Box::pin(async { Err("nothing was broken".to_owned()) })
     }
 }

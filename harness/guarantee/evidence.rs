@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::{
-    api::{Region, control::SwitchKind},
+    api::Region,
     model::{
         RunTime,
         event::{Event, What, last_faults},
         fault::FaultRecord,
-        measure::{EventMeasures, Measures},
+        measure::{EventKind, EventMeasures, Measures},
         operation::{EnvironmentIndex, Side, Store},
         plan::{Action, EnvironmentPlan, Plan, Platform, Step, When},
     },
@@ -61,11 +61,11 @@ impl<'a> Evidence<'a> {
         self.measures.events.iter().filter(move |event| event.environment == environment)
     }
 
-    /// Switches of a kind, of an environment.
-    pub(super) fn switches(
+    /// Events of a kind, of an environment.
+    pub(super) fn events_of_kind(
         self,
         environment: EnvironmentIndex,
-        kind: SwitchKind,
+        kind: EventKind,
     ) -> impl Iterator<Item = &'a EventMeasures> {
         self.events_of(environment).filter(move |event| event.kind == Some(kind))
     }

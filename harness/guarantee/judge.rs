@@ -81,7 +81,8 @@ impl Judge<'_> {
         environment: &EnvironmentPlan,
         list: &mut Vec<Judgement>,
     ) {
-        let events: Vec<_> = promise.switch.into_iter().flat_map(|kind| self.evidence.switches(index, kind)).collect();
+        let events: Vec<_> =
+            promise.event().into_iter().flat_map(|kind| self.evidence.events_of_kind(index, kind)).collect();
         // Each event; none, if there is none or something demanded one that never came; and each that the scenario names.
         let mut pairings: Vec<(Option<String>, Option<_>)> =
             events.iter().map(|event| (Some(event.id.clone()), Some(*event))).collect();

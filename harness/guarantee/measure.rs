@@ -47,7 +47,7 @@ pub(super) fn switches(evidence: Evidence<'_>, environment: EnvironmentIndex, bo
 /// A measure of one event against a bound.
 pub(super) fn of_event(evidence: Evidence<'_>, name: &str, event: &EventMeasures, bound: f64) -> Ruling {
     // What an attempt that was undone cost is measured like any other.
-    if event.kind.is_some() && event.switched.is_none() && !event.aborted {
+    if event.switch().is_some() && event.switched.is_none() && !event.aborted {
         return Ruling::inconclusive("no switch");
     }
     match name {

@@ -6,7 +6,7 @@ use crate::{
     model::{
         event::What,
         feature::FeaturePeriod,
-        measure::RegionsCompared,
+        measure::{EventKind, RegionsCompared},
         operation::{EnvironmentIndex, Side},
         verdict::Verdict::{self, Held, Inconclusive, Violated},
     },
@@ -45,7 +45,7 @@ fn round_trip() -> Run {
     use Feature::{FinancialReporting, PowerBi};
     let mut run = Run::good();
     let mut back = run.measures.events[2].clone();
-    (back.id, back.kind) = ("back".to_owned(), Some(SwitchKind::Failback));
+    (back.id, back.kind) = ("back".to_owned(), Some(EventKind::Switch(SwitchKind::Failback)));
     (back.began, back.switched) = (at(17.0), Some(at(18.0)));
     (back.from, back.to) = (Some(Side(1)), Some(Side(0)));
     run.measures.events.insert(3, back);

@@ -15,8 +15,8 @@ use crate::{
         event::{Event, UnlicensedAnswer, What},
         fault::{Fault, FaultRecord},
         measure::{
-            Books, Counts, EventMeasures, Gap, Interruptions, Lag, Measures, OldSideAsked, Phase, RecoveryPoint,
-            Served, Service,
+            Books, Counts, EventKind, EventMeasures, Gap, Interruptions, Lag, Measures, OldSideAsked, Phase,
+            RecoveryPoint, Served, Service,
         },
         operation::{EnvironmentIndex, Side, Store},
         plan::{
@@ -214,11 +214,12 @@ fn switch(environment: u16) -> EventMeasures {
     let phase = |name: &str, seconds, claim| Phase { name: name.to_owned(), seconds, claim };
     EventMeasures {
         id: "failover-1".to_owned(),
-        kind: Some(SwitchKind::Unplanned),
+        kind: Some(EventKind::Switch(SwitchKind::Unplanned)),
         aborted: false,
         environment: EnvironmentIndex(environment),
         began: at(10.0),
         switched: Some(at(13.0)),
+        moved: None,
         from: Some(Side(0)),
         to: Some(Side(1)),
         cut: Some(at(10.0)),

@@ -11,13 +11,14 @@ use super::{
 };
 use crate::{
     api::{
+        Zone,
         control::{NoticeKind, Scope, SwitchKind},
         environment::EnvironmentKind,
     },
     model::{
         event::{UnlicensedAnswer, What},
-        fault::{Fault, FaultRecord, WebhookMode},
-        measure::{EventMeasures, Finding, Gap, Integrity},
+        fault::{Fault, FaultRecord, WebhookMode, ZoneHow},
+        measure::{EventKind, EventMeasures, Finding, Gap, Integrity, RecoveryPoint},
         operation::{EnvironmentIndex, Side},
         plan::{Action, Order, Step, StepState, WantedOutcome},
         verdict::Verdict::{self, Held, Inconclusive, Reported, Violated},
@@ -255,7 +256,7 @@ fn zero_loss_allows_no_operation_even_of_no_age() {
     let id = "dataverse.planned.loss";
     let planned = |run: &mut Run, operations| {
         let event = run.failover();
-        event.kind = Some(SwitchKind::Planned);
+        event.kind = Some(EventKind::Switch(SwitchKind::Planned));
         event.recovery_point = Default::default();
         event.recovery_point.operations = operations;
     };
@@ -273,7 +274,7 @@ fn interruption_is_the_worst_access_and_a_stalled_examiner_can_only_have_lengthe
     let id = "dataverse.failback.interruption";
     let gap = |run: &mut Run, seconds, censored, stalled| {
         let event = run.failover();
-        event.kind = Some(SwitchKind::Failback);
+        event.kind = Some(EventKind::Switch(SwitchKind::Failback));
         let gap = event.interruption.files_read.as_mut().unwrap();
         (gap.seconds, gap.censored, gap.examiner_stalled) = (seconds, censored, stalled);
     };
@@ -328,7 +329,7 @@ fn the_other_region_takes_the_load_and_of_a_lost_regions_processors_nothing_foll
     let id = "dataverse.compute.both-regions";
     let after = |run: &mut Run, kind, rate: Option<f64>| {
         let event = run.failover();
-        (event.kind, event.served) = (Some(kind), rate.map(served));
+        (event.kind, event.served) = (Some(EventKind::Switch(kind)), rate.map(served));
     };
     check(id, Held, |run| after(run, SwitchKind::Planned, Some(95.0)));
     check(id, Held, |run| after(run, SwitchKind::Failback, Some(130.0)));
@@ -629,7 +630,7 @@ proptest! {
     ) {
         let mut run = Run::good();
         for (event, kind) in run.measures.events.iter_mut().zip(&kinds) {
-            event.kind = event.kind.and([None, Some(SwitchKind::Unplanned), Some(SwitchKind::Planned)][usize::from(*kind)]);
+            event.kind = event.kind.and([None, Some(SwitchKind::Unplanned), Some(SwitchKind::Planned)][usize::from(*kind)].map(EventKind::Switch));
         }
         let mut kept = keep.iter();
         run.measures.events.retain(|_| kept.next().is_some_and(|keep| *keep));
@@ -659,7 +660,7 @@ proptest! {
                 let index = EnvironmentIndex(u16::try_from(index).unwrap());
                 let events = run.measures.events.iter().filter(|event| event.environment == index);
                 let events: Vec<_> =
-                    events.filter(|event| promise.switch.is_some() && event.kind == promise.switch).collect();
+                    events.filter(|event| promise.event().is_some() && event.kind == promise.event()).collect();
                 let of = rows.iter().filter(|row| row.environment.as_deref() == Some(environment.id.as_str()));
                 let of: Vec<_> = of.collect();
                 for event in &events {
@@ -673,4 +674,78 @@ proptest! {
             }
         }
     }
+}
+
+/// A zone is lost at 10 s and nothing is switched, in a run of three zones.
+fn zone_lost(how: Option<ZoneHow>, bend: impl FnOnce(&mut Run)) -> Run {
+    let mut run = Run::good();
+    run.plan.regions.zones = 3;
+    let (region, zone) = ("east".parse().unwrap(), Zone(1));
+    let fault = match how {
+        Some(how) => Fault::ZoneOutage { region, zone, how },
+        None => Fault::ZoneIsolate { region, zone },
+    };
+    for event in &mut run.events {
+        if let What::Fault(record) = &mut event.what {
+            (record.fault, record.step) = (fault.clone(), "lost".to_owned());
+        }
+    }
+    for event in run.measures.events.iter_mut().filter(|event| event.kind.is_some()) {
+        (event.id, event.kind) = ("lost".to_owned(), Some(EventKind::Zone));
+        (event.switched, event.to, event.moved) = (None, None, Some(at(13.0)));
+        event.recovery_point = RecoveryPoint::default();
+    }
+    bend(&mut run);
+    run
+}
+
+#[test]
+fn a_zone_is_lost_without_loss_and_without_a_stall_past_the_objective_of_its_kind() {
+    let id = "dataverse.zone.availability";
+    let check = |how, expected: Verdict, bend: fn(&mut Run)| {
+        let judged = zone_lost(how, bend).judged(id);
+        assert_eq!((judged.verdict, judged.event.as_deref()), (expected, Some("lost")), "{judged:?}");
+        judged
+    };
+    let stall = |run: &mut Run| run.failover().interruption.files_read = Some(Gap { seconds: 6.0, ..Gap::default() });
+    let kill = Some(ZoneHow::Kill);
+    let judged = check(kill, Held, |_| {});
+    assert_eq!((judged.tested, judged.measured, judged.count), (Some(5.0), Some(3.1), Some(0)));
+    assert_eq!((judged.documented, judged.stressed), (None, None));
+    check(kill, Violated, stall);
+    // Who falls silent is waited for.
+    check(Some(ZoneHow::Freeze), Held, stall);
+    assert_eq!(check(None, Held, stall).tested, Some(30.0));
+    check(kill, Violated, |run| run.failover().recovery_point.operations = 1);
+    check(kill, Inconclusive, |run| run.failover().unobserved = Some("a store is down".to_owned()));
+    check(kill, Inconclusive, |run| run.failover().acked_before = 99);
+    check(kill, Inconclusive, |run| {
+        run.failover().interruption.sql_write = Some(Gap { seconds: 2.0, censored: true, examiner_stalled: false });
+    });
+    check(kill, Inconclusive, |run| {
+        for event in &mut run.events {
+            if let What::Fault(record) = &mut event.what {
+                (record.effective, record.unproven) = (None, true);
+            }
+        }
+    });
+    // A loss stands, whatever else is not known.
+    check(kill, Violated, |run| {
+        run.failover().acked_before = 0;
+        run.failover().recovery_point.operations = 1;
+    });
+    let tightened = zone_lost(kill, |_| {}).expect(id, Some(2.0), Violated);
+    assert_eq!(tightened.verdict(id), Violated);
+    assert_eq!(Run::good().verdict(id), Inconclusive, "no zone was lost");
+}
+
+#[test]
+fn a_zone_that_is_lost_is_no_switch() {
+    let run = zone_lost(Some(ZoneHow::Kill), |_| {});
+    for id in ["dataverse.unplanned.switched", "dataverse.unplanned.declared", "dataverse.unplanned.loss"] {
+        let judged = run.judged(id);
+        assert_eq!((judged.verdict, judged.event), (Inconclusive, None), "{id}: {:?}", judged.why);
+    }
+    let counted = run.expect("switches", Some(0.0), Held).expect("interruption", Some(5.0), Held);
+    assert_eq!((counted.verdict("switches"), counted.verdict("interruption")), (Held, Held));
 }

@@ -6,7 +6,7 @@ use crate::{
     model::{
         event::What,
         fault::{Fault, FaultRecord},
-        measure::{RegionsCompared, Salvaged},
+        measure::{EventKind, RegionsCompared, Salvaged},
         operation::Side,
         plan::{Action, Order, Step, WantedOutcome},
         verdict::Verdict::{self, Held, Inconclusive, Reported, Violated},
@@ -32,7 +32,7 @@ fn ordered(kind: SwitchKind) -> Run {
     let announced = if kind == SwitchKind::Planned { NoticeKind::PlannedFailover } else { NoticeKind::Failback };
     run.happened(10.5, What::NoticeReceived { environment: SALES, kind: announced, operation: 2 });
     let event = run.failover();
-    (event.id, event.kind) = ("order".to_owned(), Some(kind));
+    (event.id, event.kind) = ("order".to_owned(), Some(EventKind::Switch(kind)));
     (event.recovery_point.operations, event.recovery_point.age_s) = (0, 0.0);
     if kind == SwitchKind::Failback {
         (event.from, event.to) = (Some(Side(1)), Some(Side(0)));

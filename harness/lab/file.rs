@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{EnvironmentId, Region, environment::Endpoints},
+    api::{EnvironmentId, Region, Zone, environment::Endpoints},
     os::process::Identity,
 };
 
@@ -31,6 +31,9 @@ pub struct LabFile {
     pub start_ticks: u64,
     /// The regions; the first is every environment's home.
     pub regions: [Region; 2],
+    /// Zones of each.
+    #[serde(default = "undivided")]
+    pub zones: u8,
     /// The environments, and where their customers reach them.
     pub environments: Vec<LabEnvironment>,
     /// Port on 127.0.0.1 of the control API, by its link.
@@ -53,7 +56,18 @@ pub struct LabEnvironment {
     pub endpoints: Option<Endpoints>,
 }
 
+/// Zones of a region that is one.
+fn undivided() -> u8 {
+    1
+}
+
 impl LabFile {
+    /// The sites of its regions, zone by zone.
+    pub fn sites(&self) -> Vec<String> {
+        let of = |region: &Region| Zone::all(self.zones).map(|zone| zone.site(region)).collect::<Vec<_>>();
+        self.regions.iter().flat_map(of).collect()
+    }
+
     /// Its host.
     pub fn host(&self) -> Identity {
         Identity { pid: self.pid, start_ticks: self.start_ticks }

@@ -132,6 +132,7 @@ mod tests {
             pid: 1,
             start_ticks: 1,
             regions: ["east", "west"].map(|name| name.parse().unwrap()),
+            zones: 1,
             environments: Vec::new(),
             control_port: 1,
             control_token: String::new(),

@@ -145,6 +145,7 @@ impl Serving {
             pid: me.pid,
             start_ticks: me.start_ticks,
             regions,
+            zones: testbed.zones(),
             environments,
             control_port: control.port,
             control_token: control.token,

@@ -59,13 +59,14 @@ pub enum Task {
 /// Every mistake, each with its place in the text that the answers were put into.
 pub fn plan_for(
     regions: &[String],
+    zones: u8,
     environments: &[(String, String)],
     rate: Option<&str>,
     folder: &Path,
 ) -> Result<Plan, Diagnostics> {
     let mut text = String::from("geodrill: 1\nname: lab\n");
     if let [primary, secondary] = regions {
-        text.push_str(&format!("regions: {{ primary: {primary}, secondary: {secondary} }}\n"));
+        text.push_str(&format!("regions: {{ primary: {primary}, secondary: {secondary}, zones: {zones} }}\n"));
     }
     text.push_str("environments:\n");
     for (id, kind) in environments {
@@ -85,12 +86,14 @@ pub fn plan_for(
 pub fn fault_from_text(
     text: &str,
     regions: &[Region; 2],
+    zones: u8,
     environments: &[EnvironmentId],
 ) -> Result<Fault, Diagnostics> {
     let text = text.trim();
     let text = if text.starts_with('{') { text.to_owned() } else { format!("{{ {text} }}") };
     let [primary, secondary] = regions;
-    let mut file = format!("geodrill: 1\nname: lab\nregions: {{ primary: {primary}, secondary: {secondary} }}\n");
+    let mut file =
+        format!("geodrill: 1\nname: lab\nregions: {{ primary: {primary}, secondary: {secondary}, zones: {zones} }}\n");
     file.push_str("environments:\n");
     for id in environments {
         file.push_str(&format!("  - {{ id: {id}, kind: dataverse-production }}\n"));
@@ -117,7 +120,7 @@ mod tests {
 
     fn fault(text: &str) -> Result<String, String> {
         let regions = ["east", "west"].map(|name| name.parse().unwrap());
-        fault_from_text(text, &regions, &["sales".parse().unwrap()])
+        fault_from_text(text, &regions, 1, &["sales".parse().unwrap()])
             .map(|fault| fault.to_string())
             .map_err(|errors| errors.render(false))
     }
@@ -147,14 +150,17 @@ mod tests {
 
     #[test]
     fn a_lab_is_checked_like_a_scenario() {
-        let plan = |environment: (&str, &str), rate: Option<&str>| {
+        let of_zones = |zones: u8, environment: (&str, &str), rate: Option<&str>| {
             let environments = [(environment.0.to_owned(), environment.1.to_owned())];
-            plan_for(&["here".to_owned(), "there".to_owned()], &environments, rate, Path::new("/"))
+            plan_for(&["here".to_owned(), "there".to_owned()], zones, &environments, rate, Path::new("/"))
                 .map_err(|errors| errors.render(false))
         };
+        let plan = |environment, rate| of_zones(1, environment, rate);
         let good = plan(("sales", "finops-production"), Some("20/s")).unwrap();
         assert_eq!((good.regions.primary.as_str(), good.environments.len()), ("here", 1));
         assert!((good.workload.rate_per_s - 20.0).abs() < f64::EPSILON);
+        assert_eq!(of_zones(3, ("sales", "dataverse-production"), None).unwrap().regions.zones, 3);
+        assert!(of_zones(2, ("sales", "dataverse-production"), None).unwrap_err().contains("one zone or three"));
         assert!(plan(("sales", "finops-prodution"), None).unwrap_err().contains("did you mean `finops-production`"));
         assert!(plan(("sales", "finops-production"), Some("fast")).unwrap_err().contains("rate"));
     }

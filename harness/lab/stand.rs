@@ -11,7 +11,7 @@ use super::{
     talk::{Blame, Said},
 };
 use crate::{
-    api::{Region, environment::EnvironmentView},
+    api::{Region, Zone, environment::EnvironmentView},
     clients::http::Http,
     conduct::{Drill, DrillError},
     model::{
@@ -137,6 +137,7 @@ async fn up(plan: Plan, load: bool, folder: &Path, say: mpsc::UnboundedSender<Sa
     let regions = [plan.regions.primary.clone(), plan.regions.secondary.clone()];
     let spec = Spec {
         regions: regions.clone(),
+        zones: plan.regions.zones,
         environments_max: u16::try_from(plan.environments.len()).unwrap_or(u16::MAX),
         timers,
         policy,
@@ -211,10 +212,12 @@ async fn run(drill: Drill, say: mpsc::UnboundedSender<Said>, interrupt: Interrup
 
 /// Whether nothing runs in a region.
 async fn is_lost(testbed: &dyn Testbed, region: &Region) -> Result<bool, TestbedError> {
-    for service in ["files", "node", "compute"] {
-        let name = ProcessName { site: region.to_string(), service: service.to_owned(), environment: None };
-        if !testbed.processes(&name).await?.is_empty() {
-            return Ok(false);
+    for site in Zone::all(testbed.zones()).map(|zone| zone.site(region)) {
+        for service in ["files", "node", "compute"] {
+            let name = ProcessName { site: site.clone(), service: service.to_owned(), environment: None };
+            if !testbed.processes(&name).await?.is_empty() {
+                return Ok(false);
+            }
         }
     }
     Ok(true)

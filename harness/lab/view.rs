@@ -10,7 +10,7 @@ use super::{
     talk::{Answer, FaultInForce, LoadFigures, Request, ask},
 };
 use crate::{
-    api::{Region, control::Status},
+    api::control::Status,
     clients::http::Http,
     os::{inventory, process::Identity},
 };
@@ -29,6 +29,8 @@ pub struct View {
     pub folder: String,
     /// Wall-clock time of its start.
     pub started: String,
+    /// Zones of each of its regions.
+    pub zones: u8,
     /// The names of its environments.
     pub environments: Vec<String>,
     /// What the platform says: claims.
@@ -82,6 +84,7 @@ pub async fn look(lab: &LabFile) -> View {
         run: lab.run(),
         folder: lab.folder.display().to_string(),
         started: lab.started.clone(),
+        zones: lab.zones,
         environments: lab.environments.iter().map(|environment| environment.id.to_string()).collect(),
         platform,
         platform_silent,
@@ -94,8 +97,8 @@ pub async fn look(lab: &LabFile) -> View {
 
 fn processes(lab: &LabFile) -> Vec<ProcessView> {
     let mut found = Vec::new();
-    for site in lab.regions.iter().map(Region::as_str).chain(["witness", "edge", "links"]) {
-        for entry in inventory::read(&lab.folder.join(site)).unwrap_or_default().processes {
+    for site in lab.sites().into_iter().chain(["witness", "edge", "links"].map(str::to_owned)) {
+        for entry in inventory::read(&lab.folder.join(&site)).unwrap_or_default().processes {
             let identity = Identity { pid: entry.pid, start_ticks: entry.start_ticks };
             let state = match identity.state() {
                 Some('Z') | None => continue,
@@ -103,7 +106,7 @@ fn processes(lab: &LabFile) -> Vec<ProcessView> {
                 Some(_) => "running",
             };
             found.push(ProcessView {
-                site: site.to_owned(),
+                site: site.clone(),
                 service: entry.service,
                 environment: entry.environment.map(|environment| environment.to_string()),
                 pid: entry.pid,

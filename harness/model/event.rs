@@ -14,6 +14,7 @@ use super::{
     plan::StepState,
 };
 use crate::api::{
+    Zone,
     control::{NoticeKind, PlatformEvent, SwitchKind},
     reports::Feature,
 };
@@ -79,6 +80,38 @@ pub enum What {
         event: String,
         /// Environment.
         environment: EnvironmentIndex,
+    },
+    /// A zone of the region that serves an environment is lost; opens an event of the report, and an observation follows.
+    ZoneLost {
+        /// Event id.
+        event: String,
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// When what led to it took effect.
+        cause: RunTime,
+    },
+    /// The zone of a region whose Postgres is the environment's primary there, by what the Postgres of every zone said to the
+    /// examiner; told when it changes.
+    SeatSeen {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// The region.
+        side: Side,
+        /// The zone.
+        zone: Zone,
+        /// Its timeline.
+        timeline: u32,
+        /// Until then it was not: when the look before began.
+        before: RunTime,
+    },
+    /// The Postgres of a zone that held the seat before was seen to follow the one that holds it.
+    SeatFollows {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// The region.
+        side: Side,
+        /// The zone.
+        zone: Zone,
     },
     /// The platform says that an attempt has ended without a switch; an observation follows.
     SwitchEnded {

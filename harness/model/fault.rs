@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{RunTime, link::Link, process::ProcessName};
-use crate::api::{EnvironmentId, Region};
+use crate::api::{EnvironmentId, Region, Zone};
 
 /// A fault to be injected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,23 @@ pub enum Fault {
     RegionIsolate {
         /// The region.
         region: Region,
+    },
+    /// Every process of one zone of a region killed, or stopped where it is, and every link of it cut, in the same instant.
+    ZoneOutage {
+        /// The region.
+        region: Region,
+        /// Its zone.
+        zone: Zone,
+        /// What becomes of its processes.
+        #[serde(default)]
+        how: ZoneHow,
+    },
+    /// Every link of one zone of a region with the outside cut; its processes run on and reach one another.
+    ZoneIsolate {
+        /// The region.
+        region: Region,
+        /// Its zone.
+        zone: Zone,
     },
     /// A link that carries nothing, or nothing in one direction.
     LinkPartition {
@@ -120,6 +137,30 @@ pub enum Fault {
         /// How.
         mode: WebhookMode,
     },
+}
+
+/// What becomes of the processes of a zone that is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ZoneHow {
+    /// They are killed: whoever has a connection to them is told at once.
+    #[default]
+    Kill,
+    /// They stop where they are: whoever has a connection to them waits.
+    Freeze,
+}
+
+impl ZoneHow {
+    /// Every way.
+    pub const ALL: [ZoneHow; 2] = [Self::Kill, Self::Freeze];
+
+    /// As files write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Freeze => "freeze",
+        }
+    }
 }
 
 /// How a receiver of notices fails.
@@ -258,9 +299,11 @@ impl PartitionMode {
 
 impl Fault {
     /// The names of all faults, as files write them.
-    pub const NAMES: [&str; 19] = [
+    pub const NAMES: [&str; 21] = [
         "region.outage",
         "region.isolate",
+        "zone.outage",
+        "zone.isolate",
         "link.partition",
         "link.flap",
         "link.latency",
@@ -285,6 +328,8 @@ impl Fault {
         match self {
             Self::RegionOutage { .. } => "region.outage",
             Self::RegionIsolate { .. } => "region.isolate",
+            Self::ZoneOutage { .. } => "zone.outage",
+            Self::ZoneIsolate { .. } => "zone.isolate",
             Self::LinkPartition { .. } => "link.partition",
             Self::LinkFlap { .. } => "link.flap",
             Self::LinkLatency { .. } => "link.latency",
@@ -310,6 +355,14 @@ impl Fault {
         }
     }
 
+    /// The zone that it takes from its clients, if it takes one alone.
+    pub fn lost_zone(&self) -> Option<(&Region, Zone)> {
+        match self {
+            Self::ZoneOutage { region, zone, .. } | Self::ZoneIsolate { region, zone } => Some((region, *zone)),
+            _ => None,
+        }
+    }
+
     /// How long it lasts by its own nature, if it ends by itself.
     pub fn lasts(&self) -> Option<Duration> {
         match self {
@@ -324,6 +377,8 @@ impl fmt::Display for Fault {
         f.write_str(self.name())?;
         match self {
             Self::RegionOutage { region } | Self::RegionIsolate { region } => write!(f, " {region}"),
+            Self::ZoneOutage { region, zone, how } => write!(f, " {} ({})", zone.site(region), how.as_str()),
+            Self::ZoneIsolate { region, zone } => write!(f, " {}", zone.site(region)),
             Self::LinkPartition { link, mode, direction: Direction::Both } => write!(f, " {link} ({})", mode.as_str()),
             Self::LinkPartition { link, mode, direction } => {
                 write!(f, " {link} ({}, {})", mode.as_str(), direction.as_str())

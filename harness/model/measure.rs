@@ -75,13 +75,32 @@ pub struct Salvaged {
     pub examples: Vec<String>,
 }
 
+/// What kind of event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum EventKind {
+    /// Traffic is moved to the other region.
+    Switch(SwitchKind),
+    /// A zone of the region that serves is lost, and its other zones go on.
+    Zone,
+}
+
+impl EventKind {
+    /// The switch that it is, if it is one.
+    pub fn switch(self) -> Option<SwitchKind> {
+        match self {
+            Self::Switch(kind) => Some(kind),
+            Self::Zone => None,
+        }
+    }
+}
+
 /// What one event did to one environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventMeasures {
     /// `failover-1`, or the step's id, or `end`.
     pub id: String,
-    /// Kind of switch; `None` for the end, where nothing was switched.
-    pub kind: Option<SwitchKind>,
+    /// Its kind; `None` for the end, where nothing happened.
+    pub kind: Option<EventKind>,
     /// The attempt was undone, as the platform says: nothing was switched, and its loss and interruption are what it cost.
     #[serde(default)]
     pub aborted: bool,
@@ -91,6 +110,10 @@ pub struct EventMeasures {
     pub began: RunTime,
     /// The first acknowledged write that a client saw from the other side, if any: the switch, observed.
     pub switched: Option<RunTime>,
+    /// Of a zone: from when on its environment was surely answered by another zone of the region, whose Postgres the examiner
+    /// had seen to be the primary before the question was sent. `None`: the seat was seen where it was.
+    #[serde(default)]
+    pub moved: Option<RunTime>,
     /// The side before.
     pub from: Option<Side>,
     /// The side after.
@@ -137,6 +160,13 @@ pub struct EventMeasures {
     /// The offered load before and after; `None`: there was no switch, or too short a stretch before or after it.
     #[serde(default)]
     pub served: Option<Served>,
+}
+
+impl EventMeasures {
+    /// The switch that it is, if it is one.
+    pub fn switch(&self) -> Option<SwitchKind> {
+        self.kind.and_then(EventKind::switch)
+    }
 }
 
 /// What customers were served of the offered load on either side of a switch.

@@ -26,6 +26,6 @@ pub use token::Token;
 
 /// Names of the platform's that verification speaks of too; it knows no other part of `api`.
 pub use crate::api::{
-    EnvironmentId,
+    EnvironmentId, Zone,
     control::{PlatformEvent, SwitchKind},
 };

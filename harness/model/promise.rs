@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::measure::EventKind;
 use crate::api::{
     control::SwitchKind,
     environment::{EnvironmentKind, Product},
@@ -39,6 +40,14 @@ pub struct Promise {
 }
 
 impl Promise {
+    /// The kind of event that it is judged for, each by itself; `None`: it is about none.
+    pub fn event(&self) -> Option<EventKind> {
+        match self.rule {
+            Some(Rule::Zone) => Some(EventKind::Zone),
+            _ => self.switch.map(EventKind::Switch),
+        }
+    }
+
     /// The product whose set it belongs to; `None` for what is judged whatever the product (`integrity.*`).
     pub fn product(&self) -> Option<Product> {
         self.kinds.first().map(|kind| kind.product())
@@ -101,6 +110,8 @@ pub enum Rule {
     SupportTicket,
     /// After the switch everything is as it was before: a replica, both regions equal, and every feature.
     Restored,
+    /// A zone was lost, and nothing that was acknowledged, nor anybody's access for long.
+    Zone,
     /// Nothing of the kind was found, and everything was read.
     Integrity,
 }

@@ -127,7 +127,7 @@ impl<'a> Run<'a> {
             .measures
             .events
             .iter()
-            .filter(|event| event.kind.is_some() && name(self.plan, event.environment) == environment.as_str());
+            .filter(|event| event.switch().is_some() && name(self.plan, event.environment) == environment.as_str());
         of.rfind(|event| event.began <= heard)
     }
 
@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
         match claim.name.as_str() {
             "region.declared" => {
                 let mut unplanned =
-                    self.measures.events.iter().filter(|event| event.kind == Some(SwitchKind::Unplanned));
+                    self.measures.events.iter().filter(|event| event.switch() == Some(SwitchKind::Unplanned));
                 let lost = unplanned.rfind(|event| event.began <= heard).map(|event| event.began);
                 seen("the fault that led to a switch took effect", lost)
             }

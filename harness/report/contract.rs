@@ -166,7 +166,7 @@ pub struct EventRow {
     pub kind: EventKind,
     /// Environment.
     pub environment: String,
-    /// A write was acknowledged from the other region.
+    /// A write was acknowledged from the other region; a zone is lost without that.
     pub switched: bool,
     /// The attempt was undone, as the platform says.
     pub aborted: bool,
@@ -174,6 +174,8 @@ pub struct EventRow {
     pub began_s: f64,
     /// When the first write was acknowledged from the other region.
     pub switched_s: Option<f64>,
+    /// Of a zone: from when on another zone of the region surely answered; `null`: the seat was seen where it was.
+    pub moved_s: Option<f64>,
     /// The last acknowledgement from the old side.
     pub cut_s: Option<f64>,
     /// Its boundary was not observed, and why.

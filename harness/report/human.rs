@@ -135,8 +135,13 @@ fn event_block(out: &mut String, event: &EventRow, style: Style) {
     line(out, format!("\n{} · {} ({kind})", event.environment, event.id));
     line(out, format!("  loss          {}", loss(event)));
     line(out, format!("  interruption  {}", interruption(event)));
-    if event.kind != EventKind::None {
-        line(out, format!("  switched      {}", switched(event)));
+    match (event.kind, event.moved_s) {
+        (EventKind::None | EventKind::Zone, None) => {}
+        (EventKind::None | EventKind::Zone, Some(moved)) => {
+            let took = seconds((moved - event.began_s).max(0.0));
+            line(out, format!("  moved         another zone of the region surely answered after {took}"));
+        }
+        _ => line(out, format!("  switched      {}", switched(event))),
     }
     if let Some(asked) = event.old_side.filter(|asked| asked.asked > 0) {
         line(out, format!("  old side      {}", old_side(asked)));

@@ -14,7 +14,7 @@ use crate::{
         RunTime,
         event::{Event, What},
         fault::FaultRecord,
-        measure::{EventMeasures, Gap, Interruptions, Measures},
+        measure::{self, EventMeasures, Gap, Interruptions, Measures},
         operation::EnvironmentIndex,
         plan::Plan,
         verdict::{Judgement, Verdict},
@@ -149,9 +149,10 @@ fn event_row(plan: &Plan, event: &EventMeasures) -> EventRow {
     EventRow {
         id: event.id.clone(),
         kind: match event.kind {
-            Some(SwitchKind::Unplanned) => EventKind::Unplanned,
-            Some(SwitchKind::Planned) => EventKind::Planned,
-            Some(SwitchKind::Failback) => EventKind::Failback,
+            Some(measure::EventKind::Switch(SwitchKind::Unplanned)) => EventKind::Unplanned,
+            Some(measure::EventKind::Switch(SwitchKind::Planned)) => EventKind::Planned,
+            Some(measure::EventKind::Switch(SwitchKind::Failback)) => EventKind::Failback,
+            Some(measure::EventKind::Zone) => EventKind::Zone,
             None => EventKind::None,
         },
         environment: name(plan, event.environment),
@@ -159,6 +160,7 @@ fn event_row(plan: &Plan, event: &EventMeasures) -> EventRow {
         aborted: event.aborted,
         began_s: event.began.seconds(),
         switched_s: event.switched.map(RunTime::seconds),
+        moved_s: event.moved.map(RunTime::seconds),
         cut_s: event.cut.map(RunTime::seconds),
         unobserved: event.unobserved.clone(),
         recovery_point: RecoveryPointRow {

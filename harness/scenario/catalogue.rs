@@ -2,11 +2,12 @@
 
 use crate::{
     api::{
-        EnvironmentId, Region,
+        EnvironmentId, Region, Zone,
         control::{EVENT_NAMES, STEP_NAMES},
     },
     model::{
         link::Link,
+        plan::Regions,
         process::ProcessName,
         promise::{MEASURES, Promise},
         testbed::TestbedName,
@@ -20,6 +21,8 @@ pub struct Catalogue {
     pub testbed: TestbedName,
     /// The names that regions must have there, in either order; `None`: any.
     pub regions: Option<[&'static str; 2]>,
+    /// Whether regions can be divided into zones there.
+    pub zones: Availability,
     /// Every fault that scenarios may ever name, and whether this testbed has it.
     pub faults: Vec<FaultEntry>,
     /// Operations an operator may order.
@@ -32,10 +35,10 @@ pub struct Catalogue {
     pub guarantees: Vec<Promise>,
     /// Measures, each with its unit.
     pub measures: Vec<(&'static str, &'static str)>,
-    /// The links that exist for two regions.
-    pub links: fn(&[Region; 2]) -> Vec<Link>,
-    /// The processes that exist for two regions and these environments.
-    pub processes: fn(&[Region; 2], &[EnvironmentId]) -> Vec<ProcessName>,
+    /// The links that exist for two regions of so many zones.
+    pub links: fn(&Regions) -> Vec<Link>,
+    /// The processes that exist for two regions of so many zones and these environments.
+    pub processes: fn(&Regions, &[EnvironmentId]) -> Vec<ProcessName>,
 }
 
 /// A fault by name.
@@ -61,6 +64,9 @@ pub enum Availability {
     /// This testbed cannot do it, for this reason.
     Never(&'static str),
 }
+
+/// Why there are no zones on `compose`.
+const NO_ZONES: &str = "it has one host a service in each region; for now only `native` has zones";
 
 /// What a step can wait for besides the end of the one before it.
 pub const TRIGGERS: [(&str, &str); 7] = [
@@ -95,6 +101,10 @@ impl Catalogue {
                 TestbedName::Native => None,
                 TestbedName::Compose => Some(["east", "west"]),
             },
+            zones: match testbed {
+                TestbedName::Native => Availability::Now,
+                TestbedName::Compose => Availability::Never(NO_ZONES),
+            },
             faults: faults(testbed),
             operations: vec![
                 ("failover", Availability::Now),
@@ -117,7 +127,7 @@ impl Catalogue {
 }
 
 /// The links between the sites of two regions, the witness, the edge and the clients.
-pub fn links(regions: &[Region; 2]) -> Vec<Link> {
+pub fn links(regions: &Regions) -> Vec<Link> {
     let mut links: Vec<Link> = [
         ("client", "edge", "sql"),
         ("client", "edge", "files"),
@@ -129,38 +139,44 @@ pub fn links(regions: &[Region; 2]) -> Vec<Link> {
     .into_iter()
     .map(|(from, to, service)| Link::new(from, to, service))
     .collect();
-    let [first, second] = [regions[0].as_str(), regions[1].as_str()];
-    for (region, other) in [(first, second), (second, first)] {
+    let sites = sites(regions);
+    for site in &sites {
         for service in ["sql", "files"] {
-            links.push(Link::new("edge", region, service));
+            links.push(Link::new("edge", site, service));
         }
-        for to in [region, other] {
+        for to in std::iter::once(site).chain(sites.iter().filter(|other| *other != site)) {
             for service in ["sql", "files", "node"] {
-                links.push(Link::new(region, to, service));
+                links.push(Link::new(site, to, service));
             }
         }
-        links.push(Link::new(region, "witness", "control"));
-        links.push(Link::new("witness", region, "node"));
-        links.push(Link::new("witness", region, "compute"));
+        links.push(Link::new(site, "witness", "control"));
+        links.push(Link::new("witness", site, "node"));
+        links.push(Link::new("witness", site, "compute"));
     }
     links
 }
 
 /// The processes of two regions, the witness and the edge.
-pub fn processes(regions: &[Region; 2], environments: &[EnvironmentId]) -> Vec<ProcessName> {
+pub fn processes(regions: &Regions, environments: &[EnvironmentId]) -> Vec<ProcessName> {
     let process = |site: &str, service: &str, environment: Option<&EnvironmentId>| ProcessName {
         site: site.to_owned(),
         service: service.to_owned(),
         environment: environment.cloned(),
     };
     let mut processes = vec![process("edge", "edge", None), process("witness", "control", None)];
-    for region in regions.iter().map(Region::as_str) {
+    for site in sites(regions) {
         for service in ["files", "node", "compute", "postgres"] {
-            processes.push(process(region, service, None));
+            processes.push(process(&site, service, None));
         }
-        processes.extend(environments.iter().map(|environment| process(region, "postgres", Some(environment))));
+        processes.extend(environments.iter().map(|environment| process(&site, "postgres", Some(environment))));
     }
     processes
+}
+
+/// The sites of both regions, zone by zone.
+fn sites(regions: &Regions) -> Vec<String> {
+    let of = |region: &Region| Zone::all(regions.zones).map(|zone| zone.site(region)).collect::<Vec<_>>();
+    [of(&regions.primary), of(&regions.secondary)].concat()
 }
 
 fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
@@ -179,10 +195,18 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
         TestbedName::Native => (Never(NO_PACKETS), Never(NO_HOSTS), Never(SHARED_DISK), ONE_CLOCK),
         TestbedName::Compose => (Now, Now, Now, SHARED_CLOCK),
     };
+    let zones = if testbed == TestbedName::Native { Now } else { Never(NO_ZONES) };
     let later = |name, about| entry(name, about, &[] as &[&str], NotYet);
     vec![
         entry("region.outage", "every process of the region killed and every link cut, at once", &["region"], Now),
         entry("region.isolate", "every link of the region cut, its processes run on", &["region"], Now),
+        entry(
+            "zone.outage",
+            "every process of a zone killed, or stopped, and every link cut, at once",
+            &["region", "zone", "how"],
+            zones,
+        ),
+        entry("zone.isolate", "every link of a zone cut, its processes run on", &["region", "zone"], zones),
         entry("link.partition", "a link that carries nothing", &["link", "mode", "direction"], Now),
         entry("link.flap", "a link that comes and goes", &["link", "period", "duty", "mode", "seed"], Now),
         entry("link.latency", "a link that is slow to answer", &["link", "latency", "jitter"], Now),
@@ -205,8 +229,6 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
         entry("files.replication_pause", "objects are not replicated", &["from"], Now),
         entry("webhook.fail", "the receiver of notices is slow, down or answers 500", &["mode"], Now),
         entry("control.crash", "the control plane dies, at a step if one is named", &["at", "down_for"], Now),
-        later("zone.outage", "every process of a zone killed and every link cut, at once"),
-        later("zone.isolate", "every link of a zone cut"),
         later("link.truncate", "a link that breaks after so many bytes"),
         later("link.fragment", "a link that cuts what it carries into small pieces"),
         later("process.stop", "an orderly stop"),

@@ -119,8 +119,8 @@ fn applies(
         }
         return;
     }
-    if let Some(span) = fields.key("step").filter(|_| promise.switch.is_none()) {
-        sink.error(span, format!("`{}` is about no switch: leave `step` out", promise.id));
+    if let Some(span) = fields.key("step").filter(|_| promise.event().is_none()) {
+        sink.error(span, format!("`{}` is about no event: leave `step` out", promise.id));
     }
     let Some(environments) = &context.environments else { return };
     let kinds = promise.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
@@ -175,18 +175,23 @@ fn bound(node: &Node, unit: &str, sink: &mut Sink<'_>) -> Option<f64> {
     scalars::count(node, 0..=1_000_000_000, sink).map(|count| count as f64)
 }
 
-/// An event of the report: the step that orders a switch, an automatic one, or the end.
+/// An event of the report: the step that orders a switch or takes a zone, an automatic one, or the end.
 fn event(node: &Node, steps: &[Outline], sink: &mut Sink<'_>) -> Option<String> {
     let id = scalars::text(node, sink)?;
-    let switches = |step: &&Outline| step.switches;
-    if id == "end" || is_automatic_event(id) || steps.iter().filter(switches).any(|step| step.id == id) {
+    let makes_event = |step: &&Outline| step.makes_event;
+    if id == "end" || is_automatic_event(id) || steps.iter().filter(makes_event).any(|step| step.id == id) {
         return Some(id.to_owned());
     }
     if steps.iter().any(|step| step.id == id) {
-        let help = "name a step that orders a switch, `failover-1` for the first automatic one, or `end`";
-        sink.error_with(&node.span, format!("the step `{id}` orders no switch"), Some(help.to_owned()));
+        let help =
+            "name a step that orders a switch or takes a zone, `failover-1` for the first automatic switch, or `end`";
+        sink.error_with(
+            &node.span,
+            format!("the step `{id}` orders no switch and takes no zone"),
+            Some(help.to_owned()),
+        );
     } else {
-        let known = steps.iter().filter(switches).map(|step| step.id.as_str()).chain(["failover-1", "end"]);
+        let known = steps.iter().filter(makes_event).map(|step| step.id.as_str()).chain(["failover-1", "end"]);
         sink.unknown(&node.span, "step", id, known);
     }
     None

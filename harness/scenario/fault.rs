@@ -10,16 +10,16 @@ use super::{
     tree::Node,
 };
 use crate::{
-    api::{EnvironmentId, Region},
+    api::{EnvironmentId, Region, Zone},
     model::{
-        fault::{Direction, Fault, Mishap, PartitionMode, WebhookMode},
+        fault::{Direction, Fault, Mishap, PartitionMode, WebhookMode, ZoneHow},
         link::Link,
         process::ProcessName,
     },
 };
 
 /// Fields of faults that may be left out.
-pub(super) const OPTIONAL: [&str; 7] = ["jitter", "direction", "duty", "mode", "seed", "at", "down_for"];
+pub(super) const OPTIONAL: [&str; 8] = ["jitter", "direction", "duty", "mode", "seed", "at", "down_for", "how"];
 /// How long the control plane stays away unless the scenario says.
 const DOWN_FOR: Duration = Duration::from_secs(1);
 /// Share of a period in which a flapping link carries unless the scenario says, percent.
@@ -46,6 +46,20 @@ pub(super) fn decode(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) ->
         "region.isolate" => {
             let region = fields.require("region", sink).and_then(|node| region(node, context, sink))?;
             Some(Fault::RegionIsolate { region })
+        }
+        "zone.outage" => {
+            let (region, zone) = zone(&fields, context, sink)?;
+            let ways = ZoneHow::ALL.map(ZoneHow::as_str);
+            let how = match fields.get("how", sink) {
+                Some(node) => scalars::word(node, "way to lose a zone", &ways, sink)
+                    .and_then(|word| ZoneHow::ALL.into_iter().find(|how| how.as_str() == word)),
+                None => Some(ZoneHow::default()),
+            };
+            Some(Fault::ZoneOutage { region, zone, how: how? })
+        }
+        "zone.isolate" => {
+            let (region, zone) = zone(&fields, context, sink)?;
+            Some(Fault::ZoneIsolate { region, zone })
         }
         "link.flap" => flap(&fields, context, sink),
         "postgres.replay_pause" => {
@@ -128,11 +142,26 @@ pub(super) fn available(
 pub(super) fn region(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) -> Option<Region> {
     let name = scalars::name(node, sink)?;
     let regions = context.regions.as_ref()?;
-    let found = regions.iter().find(|region| region.as_str() == name);
+    let regions = [&regions.primary, &regions.secondary];
+    let found = regions.into_iter().find(|region| region.as_str() == name);
     if found.is_none() {
-        sink.unknown(&node.span, "region", name, regions.iter().map(Region::as_str));
+        sink.unknown(&node.span, "region", name, regions.into_iter().map(Region::as_str));
     }
     found.cloned()
+}
+
+/// One zone of a region that has others.
+fn zone(fields: &Fields<'_>, context: &Context<'_>, sink: &mut Sink<'_>) -> Option<(Region, Zone)> {
+    let region = fields.require("region", sink).and_then(|node| region(node, context, sink));
+    let node = fields.require("zone", sink)?;
+    let zones = context.regions.as_ref()?.zones;
+    if zones == 1 {
+        let help = "set `zones: 3` in `regions`, or take the fault of the region that is of this kind";
+        sink.error_with(&node.span, "each region has one zone alone, and no other to go on", Some(help.to_owned()));
+        return None;
+    }
+    let number = scalars::count(node, 1..=u64::from(zones), sink)?;
+    Some((region?, Zone(u8::try_from(number).ok()?)))
 }
 
 /// An environment's cluster in a region.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    catalogue::Catalogue,
+    catalogue::{Availability, Catalogue},
     diagnostic::Diagnostics,
     expect,
     fields::{Fields, Sink},
@@ -12,7 +12,7 @@ use super::{
     variables, workload,
 };
 use crate::{
-    api::{EnvironmentId, Region, environment::EnvironmentKind},
+    api::{EnvironmentId, Region, Zone, environment::EnvironmentKind},
     model::{
         link::Link,
         plan::{EnvironmentPlan, Plan, Regions},
@@ -54,7 +54,7 @@ pub fn parse(name: &str, text: &str, folder: &Path, catalogue: &Catalogue) -> Re
 /// that one mistake is not told many times.
 pub(super) struct Context<'a> {
     pub catalogue: &'a Catalogue,
-    pub regions: Option<[Region; 2]>,
+    pub regions: Option<Regions>,
     pub environments: Option<Vec<Known>>,
     pub links: Option<Vec<Link>>,
     pub processes: Option<Vec<ProcessName>>,
@@ -104,9 +104,9 @@ fn decode(root: &Node, folder: &Path, catalogue: &Catalogue, sink: &mut Sink<'_>
     let ids: Vec<EnvironmentId> = known.iter().flatten().map(|known| known.id.clone()).collect();
     let context = Context {
         catalogue,
-        links: pair.as_ref().map(|pair| (catalogue.links)(pair)),
-        processes: pair.as_ref().zip(known.as_ref()).map(|(pair, _)| (catalogue.processes)(pair, &ids)),
-        regions: pair,
+        links: regions.as_ref().map(catalogue.links),
+        processes: regions.as_ref().zip(known.as_ref()).map(|(regions, _)| (catalogue.processes)(regions, &ids)),
+        regions: regions.clone(),
         environments: known,
     };
     let platform = platform::decode(&fields, sink);
@@ -162,21 +162,56 @@ fn decode_regions(node: &Node, catalogue: &Catalogue, sink: &mut Sink<'_>) -> Op
     let primary = region("primary", "east", sink);
     let secondary = region("secondary", "west", sink);
     let zones = match fields.get("zones", sink) {
-        Some(node) => scalars::count(node, 1..=3, sink).filter(|zones| {
-            if *zones != 1 {
-                sink.error(&node.span, format!("{zones} zones are not yet available: only 1 is"));
-            }
-            *zones == 1
-        }),
-        None => Some(1),
+        Some(node) => decode_zones(node, catalogue, sink),
+        None => Some(ZONES[0]),
     };
-    let (primary, secondary) = (primary?, secondary?);
-    if primary == secondary {
-        let span = fields.key("secondary").or(fields.key("primary")).unwrap_or(fields.span());
-        sink.error(span, format!("both regions are named `{primary}`"));
+    let regions = Regions { primary: primary?, secondary: secondary?, zones: zones? };
+    let span = fields.key("secondary").or(fields.key("primary")).unwrap_or(fields.span());
+    if regions.primary == regions.secondary {
+        sink.error(span, format!("both regions are named `{}`", regions.primary));
         return None;
     }
-    Some(Regions { primary, secondary, zones: u8::try_from(zones?).ok()? })
+    if let Some((region, site)) = collision(&regions) {
+        let message = format!("the region `{region}` would be named like the other one's zone, `{site}`");
+        sink.error_with(span, message, Some("give one of the regions another name".to_owned()));
+        return None;
+    }
+    Some(regions)
+}
+
+/// How many zones a region can have.
+pub(super) const ZONES: [u8; 2] = [1, 3];
+
+fn decode_zones(node: &Node, catalogue: &Catalogue, sink: &mut Sink<'_>) -> Option<u8> {
+    let count = scalars::count(node, 0..=u64::MAX, sink)?;
+    let Some(zones) = ZONES.into_iter().find(|zones| u64::from(*zones) == count) else {
+        let why = "of three zones two are left when one is lost, which is a majority; of two there is none";
+        let message = format!("a region has one zone or three, not {count}");
+        sink.error_with(&node.span, message, Some(why.to_owned()));
+        return None;
+    };
+    match catalogue.zones {
+        Availability::Now => Some(zones),
+        _ if zones == ZONES[0] => Some(zones),
+        Availability::NotYet => {
+            sink.error(&node.span, "zones are not yet available");
+            None
+        }
+        Availability::Never(reason) => {
+            let message = format!("the testbed {} has no zones", catalogue.testbed);
+            sink.error_with(&node.span, message, Some(reason.to_owned()));
+            None
+        }
+    }
+}
+
+/// A region that bears the name of a site of the other one's, and that site.
+fn collision(regions: &Regions) -> Option<(&Region, String)> {
+    let (one, other) = (&regions.primary, &regions.secondary);
+    [(one, other), (other, one)].into_iter().find_map(|(region, of)| {
+        let mut sites = Zone::all(regions.zones).map(|zone| zone.site(of));
+        sites.find(|site| *site == region.as_str()).map(|site| (region, site))
+    })
 }
 
 type Environment<'n> = (&'n Node, EnvironmentId, Option<EnvironmentKind>);

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{environment::EnvironmentKind, guard::GuardMode, ids::NAME_BYTES_MAX, sabotage::Sabotage},
     model::{
-        fault::{Direction, PartitionMode, WebhookMode},
+        fault::{Direction, PartitionMode, WebhookMode, ZoneHow},
         plan::WantedOutcome,
     },
 };
@@ -68,7 +68,7 @@ fn exactly_one(fields: &[&str]) -> Value {
 
 fn regions() -> Value {
     closed(&file::REGION_FIELDS, &[], |field| match field {
-        "zones" => json!({ "const": 1, "description": "three zones are not yet available" }),
+        "zones" => json!({ "enum": file::ZONES, "description": "of each region" }),
         _ => reference("name"),
     })
 }
@@ -164,6 +164,8 @@ fn faults(catalogue: &Catalogue) -> Value {
                 "direction" => json!({ "enum": Direction::ALL.map(Direction::as_str) }),
                 "duty" | "share" => reference("share"),
                 "seed" => json!({ "type": "integer", "minimum": 0 }),
+                "zone" => json!({ "type": "integer", "minimum": 1, "maximum": file::ZONES[1] }),
+                "how" => json!({ "enum": ZoneHow::ALL.map(ZoneHow::as_str) }),
                 "at" => json!({ "enum": catalogue.journal_steps }),
                 "rate" => reference("bandwidth"),
                 "link" | "process" => reference(field),

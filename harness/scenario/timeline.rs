@@ -43,6 +43,8 @@ const PLANNED_FIELDS: [&str; 3] = ["scope", "region", "environments"];
 const FOR_ONE_FIELDS: [&str; 1] = ["environment"];
 /// Operations that copy an environment that has no replica, destroy it, and put the copy in its place.
 const KEEPING: [&str; 3] = ["back_up", "destroy", "restore"];
+/// Faults that reports have an event of.
+const ZONE_FAULTS: [&str; 2] = ["zone.outage", "zone.isolate"];
 /// Scopes of an operation.
 pub(super) const SCOPES: [&str; 2] = ["region", "environment"];
 
@@ -70,8 +72,8 @@ pub(super) struct Outline {
     pub action: Option<String>,
     holds: bool,
     heals: Option<String>,
-    /// It orders a switch.
-    pub switches: bool,
+    /// It orders a switch, or takes a zone: reports have an event of its name.
+    pub makes_event: bool,
     keeps: bool,
     quiesced: bool,
     /// The step that holds this one among others side by side.
@@ -160,9 +162,10 @@ fn outline(item: &Node, unnamed: String, inside: Option<usize>) -> Outline {
         action: ACTIONS.into_iter().find(|action| field(action).is_some()).map(str::to_owned),
         holds: field("for").is_some() || field("inject").is_some_and(|fault| peek(fault, "control.crash").is_some()),
         heals: field("heal").and_then(text),
-        switches: field("operate").is_some_and(|order| {
+        makes_event: field("operate").is_some_and(|order| {
             ["convert", "support_ticket"].iter().chain(&KEEPING).all(|other| peek(order, other).is_none())
-        }),
+        }) || field("inject")
+            .is_some_and(|fault| ZONE_FAULTS.iter().any(|zone| peek(fault, zone).is_some())),
         keeps: field("operate").is_some_and(|order| KEEPING.iter().any(|keeping| peek(order, keeping).is_some()))
             && field("outcome").and_then(text).as_deref() != Some("refused"),
         quiesced,
@@ -177,7 +180,7 @@ fn check_outlines(outlines: &[Outline], sink: &mut Sink<'_>) {
             sink.error(&step.span, format!("there is a step `{}` already", step.id));
         }
         if is_automatic_event(&step.id) || step.id == "end" {
-            let what = if step.id == "end" { "the end of the run" } else { "automatic failovers" };
+            let what = if step.id == "end" { "the end of the run" } else { "events that no step asked for" };
             sink.error(&step.span, format!("`{}` names {what} in reports: give the step another id", step.id));
         }
         if step.quiesced && step.inside.is_some() {
@@ -197,9 +200,10 @@ fn check_outlines(outlines: &[Outline], sink: &mut Sink<'_>) {
     }
 }
 
-/// Whether an id is one that automatic failovers get: `failover-1`, ...
+/// Whether an id is one that events get which no step asked for: `failover-1`, ..., and `zone-1`, ... within a region.
 pub(super) fn is_automatic_event(id: &str) -> bool {
-    id.strip_prefix("failover-").is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+    let number = id.strip_prefix("failover-").or_else(|| id.strip_prefix("zone-"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// What an order for one environment cannot be done to.

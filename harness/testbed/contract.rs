@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{Address, EnvironmentId, Region, environment::Login},
+    api::{Address, EnvironmentId, Region, Zone, environment::Login},
     model::{
         fault::{Direction, Mishap, PartitionMode},
         link::Link,
@@ -274,6 +274,21 @@ pub trait Testbed: Send + Sync {
 
     /// Where a region's compute takes traffic itself, whether or not it runs. `None`: there is no such region.
     fn computes(&self, region: &Region) -> Option<ComputePorts>;
+
+    /// How many zones each region has.
+    fn zones(&self) -> u8 {
+        1
+    }
+
+    /// As [`Testbed::stores`], in one zone of the region: what runs there, whatever it is to the environment.
+    fn stores_in(&self, region: &Region, zone: Zone, environment: &EnvironmentId) -> StorePorts {
+        if zone == Zone::FIRST { self.stores(region, environment) } else { StorePorts { sql: None, files: None } }
+    }
+
+    /// As [`Testbed::computes`], in one zone of the region.
+    fn computes_in(&self, region: &Region, zone: Zone) -> Option<ComputePorts> {
+        self.computes(region).filter(|_| zone == Zone::FIRST)
+    }
 
     /// Folder of the control plane's journal. `None` where files cannot be reached.
     fn journal(&self) -> BoxFuture<'_, Option<std::path::PathBuf>> {

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::{
+    seats::Move,
     timeline::Switch,
     writes::{Class, Writes},
 };
@@ -45,12 +46,21 @@ pub(super) fn reads<'a>(writes: &Writes<'a>, environment: EnvironmentIndex) -> V
 }
 
 /// Reads that returned an older state than one acknowledged by the same side before they were sent.
-pub(super) fn stale<'r, 'a>(writes: &Writes<'_>, reads: &'r [Read<'a>], switches: &[Switch]) -> Vec<&'r Read<'a>> {
+pub(super) fn stale<'r, 'a>(
+    writes: &Writes<'_>,
+    reads: &'r [Read<'a>],
+    switches: &[Switch],
+    moves: &[Move],
+) -> Vec<&'r Read<'a>> {
+    // What was lost is told as lost, and not once more by every read of what stood there before.
+    let mut switched: Vec<RunTime> = switches.iter().filter_map(|switch| switch.switched).collect();
+    switched.extend(moves.iter().map(|a| a.before));
+    switched.sort_unstable();
     let mut by_key: Vec<&Read<'a>> = reads.iter().collect();
     by_key.sort_by_key(|read| (read.key, read.sent));
     let mut stale = Vec::new();
     for reads in by_key.chunk_by(|a, b| a.key == b.key) {
-        let history = KeyHistory::new(writes, reads[0].key, switches);
+        let history = KeyHistory::new(writes, reads[0].key, &switched);
         stale.extend(reads.iter().copied().filter(|read| history.is_stale(writes, read)));
     }
     stale
@@ -58,7 +68,8 @@ pub(super) fn stale<'r, 'a>(writes: &Writes<'_>, reads: &'r [Read<'a>], switches
 
 /// Reads that returned a write which this switch lost, sent after it.
 pub(super) fn ghosts<'r, 'a>(reads: &'r [Read<'a>], switch: &Switch, lost: &BTreeSet<Token>) -> Vec<&'r Read<'a>> {
-    let Some(switched) = switch.switched.filter(|_| switch.kind.is_some()) else { return Vec::new() };
+    let moved = switch.moved.and_then(|moved| moved.opened);
+    let Some(switched) = switch.switched.or(moved).filter(|_| switch.kind.is_some()) else { return Vec::new() };
     let returns_lost = |read: &&Read<'_>| {
         matches!(read.found, Some(Seen::Token(token)) if lost.contains(token)) && read.sent > switched
     };
@@ -67,18 +78,16 @@ pub(super) fn ghosts<'r, 'a>(reads: &'r [Read<'a>], switch: &Switch, lost: &BTre
 
 /// Acknowledged writes of one key, by side and by the switches before, so that "the latest that was sent among those
 /// answered until then" is one search.
-struct KeyHistory {
+struct KeyHistory<'s> {
     /// (side, switches before, answered, the latest sent among those answered until then), sorted.
     known: Vec<(Side, usize, RunTime, RunTime)>,
     /// When each delete was answered and sent; one in doubt never was.
     deletes: Vec<(RunTime, RunTime)>,
-    switched: Vec<RunTime>,
+    switched: &'s [RunTime],
 }
 
-impl KeyHistory {
-    fn new(writes: &Writes<'_>, key: u32, switches: &[Switch]) -> Self {
-        let mut switched: Vec<RunTime> = switches.iter().filter_map(|switch| switch.switched).collect();
-        switched.sort_unstable();
+impl<'s> KeyHistory<'s> {
+    fn new(writes: &Writes<'_>, key: u32, switched: &'s [RunTime]) -> Self {
         let (mut known, mut deletes) = (Vec::new(), Vec::new());
         for number in writes.of_key(key as usize) {
             let op = writes.op(*number);
@@ -86,7 +95,7 @@ impl KeyHistory {
                 deletes.push((answered(op.class, op.at), op.sent));
             }
             if let (Class::Acked, Some(side)) = (op.class, op.side) {
-                known.push((side, regime(&switched, op.at), op.at, op.sent));
+                known.push((side, regime(switched, op.at), op.at, op.sent));
             }
         }
         known.sort_unstable();
@@ -100,7 +109,7 @@ impl KeyHistory {
     }
 
     fn is_stale(&self, writes: &Writes<'_>, read: &Read<'_>) -> bool {
-        let regime = regime(&self.switched, read.sent);
+        let regime = regime(self.switched, read.sent);
         let after = self.known.partition_point(|known| (known.0, known.1, known.2) < (read.side, regime, read.sent));
         let Some(latest) = after.checked_sub(1).map(|place| self.known[place]) else { return false };
         if (latest.0, latest.1) != (read.side, regime) {

@@ -19,7 +19,9 @@ use super::{
     readings::{self, books},
     recovery,
     rows::Rows,
-    salvage, service,
+    salvage,
+    seats::{self, Move},
+    service,
     timeline::{self, Ack, Switch},
     versions::{Dangling, Versions},
     writes::Writes,
@@ -52,7 +54,8 @@ pub(super) fn verify(
         let mut fetched = switches.first().map(fetch);
         let writes = Writes::new(input.history, environment);
         let reads = client_reads::reads(&writes, environment);
-        let stale = client_reads::stale(&writes, &reads, &switches);
+        let moves = seats::moves(input, environment);
+        let stale = client_reads::stale(&writes, &reads, &switches, &moves);
         let subject = Subject {
             input,
             environment,
@@ -61,6 +64,7 @@ pub(super) fn verify(
             acks: &acks,
             load: &load,
             switches: &switches,
+            moves: &moves,
             reads: &reads,
             stale: &stale,
         };
@@ -96,6 +100,7 @@ struct Subject<'a, 'b> {
     /// Those of the offered load.
     load: &'b [Ack],
     switches: &'b [Switch],
+    moves: &'b [Move],
     probes: Probes,
     reads: &'b [Read<'a>],
     stale: &'b [&'b Read<'a>],
@@ -177,7 +182,7 @@ impl Subject<'_, '_> {
         self.client_reads(switch, &lost_rows, &old_side, &mut findings);
         let missed = |number: usize| past.rows[number] == Past::Missed || past.files[number] == Past::Missed;
         let point = recovery::point(self.writes, &rows, &files, switch, view, missed);
-        let sampled = switch.kind.and_then(|_| lag::dose(self.input, self.environment, switch));
+        let sampled = switch.switch().and_then(|_| lag::dose(self.input, self.environment, switch));
         let proven = Some(point.age_s).filter(|age| switch.switched.is_some() && *age > 0.0);
         let event = EventMeasures {
             id: switch.id.clone(),
@@ -186,6 +191,7 @@ impl Subject<'_, '_> {
             environment: self.environment,
             began: switch.began,
             switched: switch.switched,
+            moved: switch.moved.map(|moved| moved.opened.unwrap_or(moved.seen)),
             from: switch.from,
             to: switch.to,
             cut: switch.cut,
@@ -246,7 +252,7 @@ impl Subject<'_, '_> {
     fn rows(&self, sorted: &Rows<'_>, past: &[Past], read: &readings::Read<'_>, findings: &mut Findings<'_>) -> Fates {
         let mut fates = fate_rows::judge(self.writes, sorted, past, read.view);
         let chain = chain::check(self.writes, sorted, &fates);
-        let holes = marks::holes(self.writes, sorted, &fates, &chain);
+        let holes = marks::holes(self.writes, self.moves, sorted, &fates, &chain);
         let (torn, off) = marks::torn(self.writes, sorted, &fates, self.input.account_balance);
         fates.counts.foreign = sorted.foreign.len() as u64;
         fates.counts.hole = holes.len() as u64;
@@ -281,7 +287,7 @@ impl Subject<'_, '_> {
     ) -> Fates {
         let mut fates = fate_files::judge(self.writes, versions, rows, past, read.view);
         let lost = |number: u32| matches!(fates.fates[number as usize], Fate::Lost(_));
-        let overtaken = marks::overtaken(self.writes, lost, |number| versions.is_present(number));
+        let overtaken = marks::overtaken(self.writes, self.moves, lost, |number| versions.is_present(number));
         fates.counts.out_of_order = overtaken.len() as u64;
         fates.counts.foreign = versions.foreign.len() as u64;
         let name = |number: u32| self.writes.token(number).to_string();

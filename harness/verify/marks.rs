@@ -6,20 +6,27 @@ use super::{
     chain::ChainFaults,
     fate::{Fate, Fates, Standing},
     rows::{Legs, Rows},
+    seats::{self, Move},
     timeline::Switch,
     writes::{Class, Op, Writes},
 };
-use crate::model::{RunTime, observation::SqlSnapshot, operation::Side};
+use crate::model::{
+    RunTime,
+    observation::SqlSnapshot,
+    operation::{Lane, Side},
+};
 
-/// Writes lost although a later one survives: of the same side and epoch, sent after their acknowledgement.
+/// Writes lost although a later one survives: of the same side, seat and epoch, sent after their acknowledgement.
 /// `lost` and `survives` say what that means in the store.
 pub(super) fn overtaken(
     writes: &Writes<'_>,
+    moves: &[Move],
     lost: impl Fn(u32) -> bool,
     survives: impl Fn(u32) -> bool,
 ) -> BTreeSet<u32> {
-    let log = |op: &Op| op.side.map(|side| (side, op.epoch));
-    let mut latest: BTreeMap<(Side, u32), RunTime> = BTreeMap::new();
+    // Every seat writes a log of its own.
+    let log = |op: &Op| Some((op.side?, op.epoch, seats::era(moves, op)?));
+    let mut latest: BTreeMap<(Side, u32, usize), RunTime> = BTreeMap::new();
     let acked = |op: &&(u32, &Op)| op.1.class == Class::Acked;
     let numbered = || (0u32..).zip(&writes.ops);
     for (number, op) in numbered().filter(|pair| acked(&pair)) {
@@ -38,10 +45,16 @@ pub(super) fn overtaken(
 }
 
 /// Rows lost from the middle of the log.
-pub(super) fn holes(writes: &Writes<'_>, rows: &Rows<'_>, fates: &Fates, chain: &ChainFaults) -> BTreeSet<u32> {
+pub(super) fn holes(
+    writes: &Writes<'_>,
+    moves: &[Move],
+    rows: &Rows<'_>,
+    fates: &Fates,
+    chain: &ChainFaults,
+) -> BTreeSet<u32> {
     let there = |number: u32| rows.copies[number as usize] > 0;
     let lost = |number: u32| matches!(fates.fates[number as usize], Fate::Lost(_)) && !there(number);
-    let mut holes = overtaken(writes, lost, there);
+    let mut holes = overtaken(writes, moves, lost, there);
     holes.extend(chain.skipped.iter().copied());
     holes
 }
@@ -50,6 +63,17 @@ pub(super) fn holes(writes: &Writes<'_>, rows: &Rows<'_>, fates: &Fates, chain: 
 /// that were only answered late.
 pub(super) fn zombies(writes: &Writes<'_>, switch: &Switch) -> (Vec<u32>, Vec<u32>) {
     let (mut zombies, mut late) = (Vec::new(), Vec::new());
+    if let Some((opened, moved)) = switch.moved.and_then(|moved| Some((moved.opened?, moved))) {
+        // Customers are answered by the region's name, whichever zone does: of the old seat is only what it was asked itself.
+        let asked = |number: &u32| {
+            let op = writes.op(*number);
+            matches!(writes.intent(*number).lane, Lane::OldSide { side, .. } if Some(side) == switch.from)
+                && op.class == Class::Acked
+                && op.sent > opened
+                && op.sent < moved.over
+        };
+        zombies.extend((0..writes.len() as u32).filter(asked));
+    }
     if let (Some(from), Some(opened)) = (switch.from, switch.opened) {
         for (number, op) in (0u32..).zip(&writes.ops) {
             if op.class != Class::Acked || op.side != Some(from) || op.at <= opened || op.at >= switch.back {

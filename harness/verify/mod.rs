@@ -44,6 +44,7 @@ mod recovery;
 mod regions;
 mod rows;
 mod salvage;
+mod seats;
 mod service;
 mod timeline;
 mod versions;

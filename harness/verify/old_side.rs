@@ -1,4 +1,4 @@
-//! What the side that served before a switch answered though it was asked after the new side's first acknowledgement:
+//! What the side that served before a switch, or the zone of it, answered though it was asked after the new side's first acknowledgement:
 //! objects it acknowledged, reads it answered. (Rows it acknowledged are zombies like anybody's.)
 //!
 //! It may answer reads again once the examiner has seen that it follows as a standby; and what it is asked once traffic is
@@ -26,15 +26,25 @@ pub(super) struct Answered {
 /// Looks through one event.
 pub(super) fn answered(input: &Input<'_>, environment: EnvironmentIndex, switch: &Switch) -> Answered {
     let mut answered = Answered::default();
-    let (Some(from), Some(opened)) = (switch.from, switch.opened) else { return answered };
-    let follows = seen_to_follow(input, environment, from, opened);
+    let of_zone = switch.moved.and_then(|moved| Some((moved.opened?, moved.over)));
+    let (opened, over, back) = match (of_zone, switch.opened) {
+        (Some((opened, over)), _) => (opened, over, RunTime(u64::MAX)),
+        (None, Some(opened)) => (opened, switch.returns, switch.back),
+        (None, None) => return answered,
+    };
+    let Some(from) = switch.from else { return answered };
+    let follows = seen_to_follow(input, environment, from, opened, of_zone.is_some());
     let mut asked = OldSideAsked::default();
     for (intent, outcome) in input.history.operations() {
-        if intent.environment != environment || intent.sent <= opened || intent.sent >= switch.returns {
+        if intent.environment != environment || intent.sent <= opened || intent.sent >= over {
             continue;
         }
         let past_the_edge = matches!(intent.lane, Lane::OldSide { side, .. } if side == from);
-        let told = outcome.filter(|outcome| outcome.at < switch.back);
+        if of_zone.is_some() && !past_the_edge {
+            // Within a region its name does not tell who answered.
+            continue;
+        }
+        let told = outcome.filter(|outcome| outcome.at < back);
         if past_the_edge {
             count(&mut asked, outcome);
             if told.and_then(|outcome| outcome.file_acked.as_ref()).is_some() {
@@ -70,12 +80,21 @@ fn read_from(intent: &Intent, outcome: &Outcome, from: Side) -> Option<Store> {
     }
 }
 
-/// When the examiner saw that the side follows; the end of time if it never did.
-fn seen_to_follow(input: &Input<'_>, environment: EnvironmentIndex, side: Side, after: RunTime) -> RunTime {
-    let seen = input.events.iter().find(|event| {
-        event.at > after
-            && matches!(&event.what, What::Protected { environment: of, replica, seen: true, .. }
-                if *of == environment && *replica == side)
-    });
+/// When the examiner saw that the side, or the old seat of it, follows; the end of time if it never did.
+fn seen_to_follow(
+    input: &Input<'_>,
+    environment: EnvironmentIndex,
+    side: Side,
+    after: RunTime,
+    within_region: bool,
+) -> RunTime {
+    let follows = |what: &What| match what {
+        What::Protected { environment: of, replica, seen: true, .. } if !within_region => {
+            *of == environment && *replica == side
+        }
+        What::SeatFollows { environment: of, side: at, .. } if within_region => *of == environment && *at == side,
+        _ => false,
+    };
+    let seen = input.events.iter().find(|event| event.at > after && follows(&event.what));
     seen.map_or(RunTime(u64::MAX), |event| event.at)
 }

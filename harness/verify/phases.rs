@@ -4,7 +4,12 @@
 //! claim that reached us quickest; no claim may lie outside the time that was measured, so the parts sum to the whole.
 
 use super::{input::Input, timeline::Switch};
-use crate::model::{RunTime, SwitchKind, event::What, measure::Phase, operation::EnvironmentIndex};
+use crate::model::{
+    RunTime, SwitchKind,
+    event::What,
+    measure::{EventKind, Phase},
+    operation::EnvironmentIndex,
+};
 
 /// The claims that end each part, in the order of a failover.
 const PARTS: [(&str, &str); 10] = [
@@ -20,22 +25,34 @@ const PARTS: [(&str, &str); 10] = [
     ("routed", "failover.routed"),
 ];
 
+/// The same within a region.
+const ZONE_PARTS: [(&str, &str); 6] = [
+    ("suspected", "zone.suspected"),
+    ("started", "zone.started"),
+    ("fenced", "zone.fenced"),
+    ("switched", "zone.switched"),
+    ("promoted", "zone.promoted"),
+    ("routed", "zone.routed"),
+];
+
 /// The parts of one switch; none if it was not observed.
 pub(super) fn phases(input: &Input<'_>, environment: EnvironmentIndex, switch: &Switch) -> Vec<Phase> {
-    let (Some(_), Some(switched)) = (switch.kind, switch.switched) else { return Vec::new() };
+    let parts_of = |kind| if kind == EventKind::Zone { &ZONE_PARTS[..] } else { &PARTS };
+    let seen = switch.switched.or(switch.moved.and_then(|moved| moved.opened));
+    let (Some(of), Some(switched)) = (switch.kind.map(parts_of), seen) else { return Vec::new() };
     let name = input.environments.get(usize::from(environment.0));
     // (part, when the platform says that it was, when we heard of it), nanoseconds.
-    let mut claims: [Option<(u64, u64)>; PARTS.len()] = [None; PARTS.len()];
+    let mut claims: Vec<Option<(u64, u64)>> = vec![None; of.len()];
     for event in input.events.iter().filter(|event| event.at >= switch.began && event.at < switch.until) {
         let What::Claim(claim) = &event.what else { continue };
         // What is thought of regions leads to an unplanned failover alone.
-        if switch.kind != Some(SwitchKind::Unplanned) && claim.name.starts_with("region.") {
+        if switch.switch() != Some(SwitchKind::Unplanned) && claim.name.starts_with("region.") {
             continue;
         }
         if claim.environment.is_some() && claim.environment.as_ref() != name {
             continue;
         }
-        if let Some(place) = PARTS.iter().position(|(_, of)| *of == claim.name) {
+        if let Some(place) = of.iter().position(|(_, name)| *name == claim.name) {
             let said = (claim.at_ms.saturating_mul(1_000_000), event.at.0);
             // A suspicion may be raised, cleared and raised again: the last one before the declaration counts.
             let is_fixed = claims[place].is_some() && (place != 0 || claims[1].is_some());
@@ -47,7 +64,7 @@ pub(super) fn phases(input: &Input<'_>, environment: EnvironmentIndex, switch: &
     let offset = claims.iter().flatten().map(|(said, heard)| i128::from(*heard) - i128::from(*said)).min();
     let mut parts = Vec::new();
     let mut last = switch.began.min(switched);
-    for ((name, _), claim) in PARTS.iter().zip(claims) {
+    for ((name, _), claim) in of.iter().zip(claims) {
         let Some((said, _)) = claim else { continue };
         let at = u64::try_from(i128::from(said) + offset.unwrap_or_default()).unwrap_or_default();
         let at = RunTime(at).clamp(last, switched);

@@ -1,10 +1,14 @@
 //! Who served when, from what clients were told: the platform's word opens an event, acknowledgements close it.
 
-use super::input::Input;
+use super::{
+    input::Input,
+    seats::{self, Move},
+};
 use crate::model::{
     RunTime, SwitchKind,
     event::{What, last_faults},
     fault::FaultRecord,
+    measure::EventKind,
     operation::{EnvironmentIndex, Lane, Side, Told},
 };
 
@@ -18,6 +22,12 @@ pub(super) struct Ack {
     pub is_load: bool,
     /// Microseconds from its sending to the answer.
     pub took_us: u32,
+}
+
+impl Ack {
+    fn sent(&self) -> RunTime {
+        RunTime(self.at.0.saturating_sub(u64::from(self.took_us) * 1_000))
+    }
 }
 
 /// Every acknowledgement of an environment to its customers, in the order of time. What is asked of the old side past the edge
@@ -43,7 +53,7 @@ pub(super) fn acks(input: &Input<'_>, environment: EnvironmentIndex) -> Vec<Ack>
 pub(super) struct Switch {
     pub id: String,
     /// `None`: the end of the run.
-    pub kind: Option<SwitchKind>,
+    pub kind: Option<EventKind>,
     /// The attempt was undone, as the platform says.
     pub aborted: bool,
     pub began: RunTime,
@@ -59,23 +69,41 @@ pub(super) struct Switch {
     pub back: RunTime,
     /// It is being switched back to, and what it answers from then on is the other event's; the end of time if not.
     pub returns: RunTime,
-    /// The last acknowledgement of a write from the old side.
+    /// The last acknowledgement of a write from the old side; within a region, from the old seat as far as can be told.
     pub cut: Option<RunTime>,
+    /// Of a zone: that another zone of the region took over.
+    pub moved: Option<Moved>,
+}
+
+/// Another zone of the region that serves has taken over: what clients are answered does not show it, so the moment is known
+/// as nearly as the examiner looked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Moved {
+    /// Its Postgres was seen to be the primary by then: what the old seat answers that was sent later it may not.
+    pub seen: RunTime,
+    /// Its first acknowledgement that is surely its own; `None`: there was none.
+    pub opened: Option<RunTime>,
+    /// The seat moved again, or traffic went elsewhere; the end of time if not.
+    pub over: RunTime,
 }
 
 /// The events of an environment in the order of time; the last is its end.
 pub(super) fn switches(input: &Input<'_>, environment: EnvironmentIndex, acks: &[Ack]) -> Vec<Switch> {
     let mut switches: Vec<Switch> = Vec::new();
     for event in input.events {
-        if let What::SwitchBegan { event: id, kind, environment: of, cause } = &event.what
-            && *of == environment
-            && switches.iter().all(|known| known.id != *id)
-        {
-            let cause = match kind {
-                SwitchKind::Unplanned => fault_before(input, event.at).unwrap_or(*cause),
-                _ => *cause,
-            };
-            switches.push(Switch::new(id.clone(), Some(*kind), cause));
+        let (id, kind, cause) = match &event.what {
+            What::SwitchBegan { event: id, kind, environment: of, cause } if *of == environment => {
+                let cause = match kind {
+                    SwitchKind::Unplanned => fault_before(input, event.at).unwrap_or(*cause),
+                    _ => *cause,
+                };
+                (id, EventKind::Switch(*kind), cause)
+            }
+            What::ZoneLost { event: id, environment: of, cause } if *of == environment => (id, EventKind::Zone, *cause),
+            _ => continue,
+        };
+        if switches.iter().all(|known| known.id != *id) {
+            switches.push(Switch::new(id.clone(), Some(kind), cause));
         }
     }
     for event in input.events {
@@ -91,9 +119,11 @@ pub(super) fn switches(input: &Input<'_>, environment: EnvironmentIndex, acks: &
         switches[place - 1].until = switches[place].began;
     }
     let mut serving = acks.iter().find_map(|ack| ack.side);
+    let moves = seats::moves(input, environment);
     for switch in &mut switches {
         switch.observe(serving, acks);
         serving = switch.to.or(serving);
+        switch.moved = switch.moved_by(&moves, acks);
         switch.opened = switch.switched.map(|switched| opened(input, environment, switch, switched));
     }
     for place in 0..switches.len() {
@@ -107,8 +137,11 @@ pub(super) fn switches(input: &Input<'_>, environment: EnvironmentIndex, acks: &
         switch.back = back.unwrap_or(switch.back);
         switch.returns = returns;
         if switch.switched.is_none() {
-            // Nothing was switched: the old side serves on, and what comes later is another event's.
-            switch.back = switch.back.min(switch.until);
+            // Nothing was switched: the old side serves on, and what comes later is another event's, or another zone's.
+            switch.back = switch.back.min(switch.moved.map_or(switch.until, |moved| moved.seen));
+        }
+        if let Some(moved) = &mut switch.moved {
+            moved.over = moved.over.min(returns);
         }
         // Reads go on where writes are withheld, and expose nothing.
         let old =
@@ -154,7 +187,7 @@ pub(super) fn unannounced(acks: &[Ack]) -> Switch {
 }
 
 impl Switch {
-    fn new(id: String, kind: Option<SwitchKind>, began: RunTime) -> Self {
+    fn new(id: String, kind: Option<EventKind>, began: RunTime) -> Self {
         let never = RunTime(u64::MAX);
         Self {
             id,
@@ -169,7 +202,27 @@ impl Switch {
             back: never,
             returns: never,
             cut: None,
+            moved: None,
         }
+    }
+
+    /// The switch that it is, if it is one.
+    pub fn switch(&self) -> Option<SwitchKind> {
+        self.kind.and_then(EventKind::switch)
+    }
+
+    /// The first move of the seat that belongs to this event of a zone.
+    fn moved_by(&self, moves: &[Move], acks: &[Ack]) -> Option<Moved> {
+        let is_mine = |a: &&Move| a.seen > self.began && a.seen <= self.until && Some(a.side) == self.from;
+        let mine = moves.iter().find(is_mine).filter(|_| self.kind == Some(EventKind::Zone))?;
+        let again = moves.iter().find(|later| later.seen > mine.seen);
+        let start = acks.partition_point(|ack| ack.at < mine.seen);
+        let sent = |ack: &&Ack| ack.is_write && ack.side == self.from && ack.sent() >= mine.seen;
+        Some(Moved {
+            seen: mine.seen,
+            opened: acks[start..].iter().find(sent).map(|ack| ack.at),
+            over: again.map_or(RunTime(u64::MAX), |again| again.before),
+        })
     }
 
     fn observe(&mut self, serving: Option<Side>, acks: &[Ack]) {

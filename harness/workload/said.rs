@@ -15,7 +15,7 @@ use crate::{
     model::claim::{FilesSays, ReceiverView, SqlSays},
 };
 
-/// The same question for both sides. A standby refuses to tell where it writes, hence the cases.
+/// The same question for both sides; of receivers the other region's, not those in other zones of its own. A standby refuses to tell where it writes, hence the cases.
 const SQL: &str = "\
     SELECT pg_is_in_recovery() AS in_recovery, \
            (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0')::bigint AS lsn, \
@@ -26,7 +26,8 @@ const SQL: &str = "\
            SELECT pid, extract(epoch FROM replay_lag)::float8 AS replay_lag_s, \
                   CASE WHEN pg_is_in_recovery() THEN NULL \
                        ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::float8 END AS behind_bytes \
-             FROM pg_stat_replication WHERE state <> 'backup' ORDER BY replay_lsn DESC NULLS LAST LIMIT 1 \
+             FROM pg_stat_replication WHERE state <> 'backup' AND application_name NOT LIKE '%.zone-%' \
+              ORDER BY replay_lsn DESC NULLS LAST LIMIT 1 \
            ) AS receiver ON true";
 
 /// What this Postgres says.

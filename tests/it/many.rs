@@ -36,7 +36,7 @@ async fn medians(objects: u32) -> anyhow::Result<([f64; 2], String)> {
     let intact = finished.measures.events.iter().map(|event| event.files.intact).max().unwrap_or_default();
     assert!(intact >= u64::from(objects), "{told}");
     let median = |kind| {
-        let events = finished.measures.events.iter().filter(|event| event.kind == Some(kind));
+        let events = finished.measures.events.iter().filter(|event| event.switch() == Some(kind));
         let mut gaps: Vec<f64> = events.map(longest).collect();
         gaps.sort_by(f64::total_cmp);
         assert_eq!(gaps.len(), SWITCHES, "{told}");

@@ -52,7 +52,7 @@ async fn planned_failover_and_failback_lose_nothing_however_often() -> anyhow::R
     let told = finished.human();
     assert!(finished.measures.books.iter().all(|books| books.balanced), "{told}");
     for kind in [SwitchKind::Planned, SwitchKind::Failback] {
-        let events: Vec<_> = finished.measures.events.iter().filter(|event| event.kind == Some(kind)).collect();
+        let events: Vec<_> = finished.measures.events.iter().filter(|event| event.switch() == Some(kind)).collect();
         assert_eq!(events.len(), repetitions, "{told}");
         for event in &events {
             assert!(event.switched.is_some() && event.unobserved.is_none(), "{}\n{told}", event.id);

@@ -74,7 +74,7 @@ async fn planned_failover_loses_nothing() -> anyhow::Result<()> {
     let moved = events(&finished, "move");
     assert_eq!(moved.len(), 2, "{}", finished.human());
     for event in moved {
-        assert_eq!(event.kind, Some(SwitchKind::Planned));
+        assert_eq!(event.switch(), Some(SwitchKind::Planned));
         assert!(event.switched.is_some() && event.to == Some(Side(1)), "{}", finished.human());
         assert_eq!((event.sql.lost(), event.files.lost()), (0, 0), "{}", finished.human());
     }

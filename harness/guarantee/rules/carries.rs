@@ -38,7 +38,7 @@ fn of(event: &EventMeasures) -> Ruling {
         Ruling::violated(told)
     } else if carried < SERVED * offered {
         Ruling::inconclusive(told)
-    } else if event.kind == Some(SwitchKind::Unplanned) {
+    } else if event.switch() == Some(SwitchKind::Unplanned) {
         Ruling::inconclusive(format!("{told}, but the region that was lost left it its processors"))
     } else {
         Ruling::new(Verdict::Held)

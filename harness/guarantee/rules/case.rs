@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     back_up, carries, condition, declared, features, interruption, lag, left_behind, licensed, loss, no_replica,
-    notice, replica, restored, switched,
+    notice, replica, restored, switched, zone,
 };
 use crate::{
     api::control::{Scope, SwitchKind},
@@ -87,6 +87,7 @@ impl Case<'_> {
             Some(Rule::Features) => features::away(self),
             Some(Rule::SupportTicket) => features::ticket(self),
             Some(Rule::Restored) => restored::rule(self),
+            Some(Rule::Zone) => zone::rule(self),
             Some(Rule::Integrity) | None => Ruling::inconclusive("not exercised: nothing measures it yet"),
         }
     }
@@ -148,7 +149,7 @@ impl Case<'_> {
         let promised = self.evidence.outages(self.index).into_iter().filter(move |outage| outage.began >= since);
         promised.filter(move |outage| {
             let last = outage.began.plus(outage.lasted + slack);
-            let mut switches = self.evidence.events_of(self.index).filter(|event| event.kind.is_some());
+            let mut switches = self.evidence.events_of(self.index).filter(|event| event.switch().is_some());
             !switches.any(|event| event.began >= outage.asked && event.began <= last)
         })
     }

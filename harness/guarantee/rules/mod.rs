@@ -18,6 +18,7 @@ mod notice;
 mod replica;
 mod restored;
 mod switched;
+mod zone;
 
 pub(super) use case::{Case, Ruling};
 pub(super) use integrity::integrity;

@@ -27,7 +27,7 @@ pub(super) fn rule(case: &Case<'_>) -> Ruling {
             }
         }
     }
-    let mut switches = case.evidence.events_of(case.index).filter(|event| event.kind.is_some());
+    let mut switches = case.evidence.events_of(case.index).filter(|event| event.switch().is_some());
     if let Some(event) = switches.find(|event| event.began < until) {
         return Ruling::violated(format!("`{}` was to switch it, though it had no replica", event.id));
     }

@@ -24,7 +24,7 @@ pub(super) fn rule(case: &Case<'_>) -> Ruling {
         Ok(observed) => observed,
         Err(ruling) => return ruling,
     };
-    let wanted = match event.kind {
+    let wanted = match event.switch() {
         Some(SwitchKind::Planned) => NoticeKind::PlannedFailover,
         Some(SwitchKind::Failback) => NoticeKind::Failback,
         Some(SwitchKind::Unplanned) | None => NoticeKind::UnplannedFailover,

@@ -13,7 +13,7 @@ pub(super) fn rule(case: &Case<'_>) -> Ruling {
     let later = case
         .evidence
         .events_of(case.index)
-        .filter(|other| other.kind.is_some() && other.switched.is_some_and(|at| at > switched))
+        .filter(|other| other.switch().is_some() && other.switched.is_some_and(|at| at > switched))
         .count();
     if later > 0 {
         return Ruling::inconclusive("another switch followed, so what this one restored was not seen at the end");

@@ -1,6 +1,6 @@
 //! Scenario files as data: every file in `bad/` and what is said of it, and files that must be read.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -10,12 +10,12 @@ use crate::{
     api::{EnvironmentId, environment::EnvironmentKind, sabotage::Sabotage},
     model::{
         operation::Store,
-        plan::{Action, Plan, Subject, When},
+        plan::{Action, Plan, Regions, Subject, When},
         promise::Promise,
         testbed::TestbedName,
         verdict::Verdict,
     },
-    scenario::{Catalogue, Diagnostics, parse, schema, shipped, unpack},
+    scenario::{Catalogue, Diagnostics, catalogue, parse, schema, shipped, unpack},
 };
 
 fn read(name: &str, text: &str) -> Result<Plan, Diagnostics> {
@@ -122,6 +122,48 @@ fn a_soak_tightens_no_bound_and_shortens_no_timer() {
         assert!(plan.expect.iter().all(|entry| entry.at_most.is_none()), "{name}");
         assert!(!plan.expect.is_empty() && !text.contains("_after") && !text.contains("grace"), "{name}");
     }
+}
+
+#[test]
+fn three_zones_are_native_s_alone_for_now() {
+    let text = with("regions: { zones: 3 }");
+    assert_eq!(read("x.yaml", &text).unwrap().regions.zones, 3);
+    let compose = Catalogue::of(TestbedName::Compose, promises());
+    let refused = parse("x.yaml", &text, Path::new("/scenarios"), &compose).unwrap_err().render(false);
+    assert!(refused.contains("the testbed compose has no zones") && refused.contains("only `native`"), "{refused}");
+    assert!(parse("x.yaml", &with("regions: { zones: 1 }"), Path::new("/scenarios"), &compose).is_ok());
+}
+
+#[test]
+fn a_zone_has_links_with_every_other_one_and_processes_of_its_own() {
+    let regions = |zones: u8| Regions { primary: "east".parse().unwrap(), secondary: "west".parse().unwrap(), zones };
+    // Six that belong to no region; of each site three to itself, three with each other one, two from the edge, three with the witness.
+    for (zones, sites) in [(1, 2), (3, 6)] {
+        let links = catalogue::links(&regions(zones));
+        assert_eq!(links.len(), 6 + sites * (3 * sites + 5), "{zones}");
+        assert_eq!(links.iter().collect::<BTreeSet<_>>().len(), links.len());
+        assert_eq!(catalogue::processes(&regions(zones), &["sales".parse().unwrap()]).len(), 2 + 5 * sites);
+    }
+    let links = catalogue::links(&regions(3));
+    for link in ["east -> east-2 / sql", "east-3 -> west / sql", "witness -> west-2 / node", "edge -> east-2 / files"] {
+        assert!(links.contains(&link.parse().unwrap()), "{link}");
+    }
+}
+
+#[test]
+fn what_is_promised_of_zones_is_read_with_the_scenario_that_takes_each_of_them() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/guarantees/zones.yaml");
+    let plan =
+        read("zones.yaml", &fs::read_to_string(path).unwrap()).unwrap_or_else(|all| panic!("{}", all.render(false)));
+    let lost: Vec<(String, u8)> = plan
+        .steps()
+        .filter_map(|step| match &step.action {
+            Action::Inject(fault) => Some((fault.to_string(), fault.lost_zone()?.1.0)),
+            _ => None,
+        })
+        .collect();
+    let told: Vec<(&str, u8)> = lost.iter().map(|(told, zone)| (&**told, *zone)).collect();
+    assert_eq!(told, [("zone.outage east (kill)", 1), ("zone.outage east-2 (freeze)", 2), ("zone.isolate east-3", 3)]);
 }
 
 #[test]

@@ -51,6 +51,7 @@ pub(crate) async fn spec(parent: &Path, slots: u16) -> (Spec, Programs) {
     std::fs::set_permissions(&role_binary, std::fs::Permissions::from_mode(0o755)).unwrap();
     let spec = Spec {
         regions: ["east", "west"].map(|name| name.parse().unwrap()),
+        zones: 1,
         environments_max: slots,
         timers: Timers::default(),
         policy: Policy::default(),

@@ -22,7 +22,7 @@ use super::{
     toxiproxies::Toxiproxies,
 };
 use crate::{
-    api::{Address, EnvironmentId, Region, site::ProcessEntry},
+    api::{Address, EnvironmentId, Region, Zone, site::ProcessEntry},
     clients::poll,
     model::{link::Link, process::ProcessName},
     os::{
@@ -562,7 +562,15 @@ impl Testbed for Native {
     }
 
     fn stores(&self, region: &Region, environment: &EnvironmentId) -> StorePorts {
-        let entries = self.entries(region.as_str());
+        self.stores_in(region, Zone::FIRST, environment)
+    }
+
+    fn zones(&self) -> u8 {
+        self.spec.zones
+    }
+
+    fn stores_in(&self, region: &Region, zone: Zone, environment: &EnvironmentId) -> StorePorts {
+        let entries = self.entries(&zone.site(region));
         let sql =
             entries.iter().find(|entry| entry.service == "postgres" && entry.environment.as_ref() == Some(environment));
         let files = entries.iter().find(|entry| entry.service == "files");

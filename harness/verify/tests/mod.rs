@@ -13,3 +13,4 @@ mod speed;
 mod tampering;
 mod times;
 mod world;
+mod zones;

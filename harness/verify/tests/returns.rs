@@ -59,7 +59,7 @@ fn every_switch_is_judged_by_its_own_window() {
     let measures = world.finish().verify();
     let told = |id| {
         let event = event(&measures, id);
-        (event.kind, event.from, event.to, event.sql.lost(), event.recovery_point.operations)
+        (event.switch(), event.from, event.to, event.sql.lost(), event.recovery_point.operations)
     };
     use SwitchKind::*;
     let (east, west) = (Some(Side(0)), Some(Side(1)));
@@ -91,7 +91,7 @@ fn an_attempt_that_was_undone_switches_nothing_and_its_loss_is_its_own() {
         world.observe("again");
         let measures = world.finish().verify();
         let attempt = event(&measures, "move");
-        assert!(attempt.aborted && attempt.switched.is_none() && attempt.kind == Some(SwitchKind::Planned));
+        assert!(attempt.aborted && attempt.switched.is_none() && attempt.switch() == Some(SwitchKind::Planned));
         assert_eq!((attempt.from, attempt.to), (Some(Side(0)), None));
         assert_eq!((attempt.sql.lost(), attempt.recovery_point.operations), (lost as u64, lost as u64));
         assert!(attempt.cut <= Some(event(&measures, "again").began), "what came after is not its own");

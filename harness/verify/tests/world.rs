@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     ledger::History,
     model::{
-        RunTime, SwitchKind, Token,
+        RunTime, SwitchKind, Token, Zone,
         event::{Event, What},
         measure::{Counts, EventMeasures, Finding, Integrity, Measures},
         observation::*,
@@ -214,6 +214,25 @@ impl World {
         self.epoch += 1;
         self.now += 500;
         self.event(What::SwitchCompleted { event: id.into(), environment });
+    }
+
+    /// The zone that holds the seat is lost with the last `rows` transactions, and another one takes over: seen 100 ms after.
+    pub fn lose_zone(&mut self, id: &str, zones: [u8; 2], rows: usize) {
+        let (environment, side) = (EnvironmentIndex(0), Side(self.side));
+        let seen = |zone: u8, before: u64| What::SeatSeen {
+            environment,
+            side,
+            zone: Zone(zone),
+            timeline: u32::from(zone),
+            before: ms(before),
+        };
+        if !self.events.iter().any(|event| matches!(event.what, What::SeatSeen { .. })) {
+            self.events.insert(0, Event { at: ms(1), what: seen(zones[0], 0) });
+        }
+        self.event(What::ZoneLost { event: id.into(), environment, cause: ms(self.now) });
+        self.rows.truncate(self.rows.len().saturating_sub(rows));
+        self.now += 500;
+        self.event(seen(zones[1], self.now - 100));
     }
 
     /// The database as the log makes it.

@@ -1,4 +1,4 @@
-//! The side that served before a switch, asked directly: as a client, at its compute's own doors, past the edge and its
+//! The side that served before a switch, or the zone of it, asked directly: as a client, at its compute's own doors, past the edge and its
 //! route, with the old epoch and with the new one in turn. Whatever is acknowledged there after the new side's first
 //! acknowledgement was acknowledged by two sides.
 //!
@@ -37,6 +37,8 @@ pub(super) const KINDS: [(Store, Access); 4] = [
 /// How the old side of an environment is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OldDoors {
+    /// The side that it stands on: the other one, or the one that serves, of which another zone did before.
+    pub side: Side,
     /// Port of its compute for SQL, on 127.0.0.1.
     pub sql: u16,
     /// For files.
@@ -47,27 +49,26 @@ pub struct OldDoors {
     pub epochs: Vec<Epoch>,
 }
 
-/// Says how the side of an environment that served before is reached now; `None`: it has come back as a standby, so it may
-/// answer what a standby may.
-pub type OldSide = Arc<dyn Fn(EnvironmentIndex, Side) -> Option<OldDoors> + Send + Sync>;
+/// Says how what served an environment before is reached now, of the side that answers its clients and how many changes of side
+/// they have seen; `None`: there is none, or it has come back as a standby, so it may answer what a standby may.
+pub type OldSide = Arc<dyn Fn(EnvironmentIndex, Side, u32) -> Option<OldDoors> + Send + Sync>;
 
 /// Asks for one kind of access until the load stops.
 pub(super) async fn run(desk: Arc<Desk>, store: Store, access: Access, doors: OldSide, mut stop: Stop) {
-    let mut asking: Option<(u32, Hand)> = None;
-    let (mut round, mut due) = (0_u32, Instant::now());
+    let mut asking: Option<((u32, OldDoors), Hand)> = None;
+    let (mut round, mut due, mut looked) = (0_u32, Instant::now(), None);
     while stop.until(Instant::now() + LOOK).await {
         let changes = desk.sides.epoch();
-        let Some(side) = desk.sides.side().filter(|_| changes > 0) else { continue };
-        let old = Side(1 - side.0.min(1));
-        let is_new = asking.as_ref().is_none_or(|(since, _)| *since != changes);
-        if !is_new && Instant::now() < due {
+        let Some(serving) = desk.sides.side() else { continue };
+        if looked == Some(changes) && Instant::now() < due {
             continue;
         }
-        due = Instant::now() + PERIOD;
-        let Some(found) = doors(desk.environment(), old) else { continue };
+        (looked, due) = (Some(changes), Instant::now() + PERIOD);
+        let Some(found) = doors(desk.environment(), serving, changes) else { continue };
+        let whom = (changes, OldDoors { epochs: Vec::new(), ..found.clone() });
         let hand = match &mut asking {
-            Some((_, hand)) if !is_new => hand,
-            _ => &mut asking.insert((changes, hand(&desk, old, store, access))).1,
+            Some((of, hand)) if *of == whom => hand,
+            _ => &mut asking.insert((whom, hand(&desk, found.side, store, access))).1,
         };
         let Some(epoch) = found.epochs.get(round as usize % found.epochs.len().max(1)) else { continue };
         hand.enter_by(

@@ -50,8 +50,8 @@ async fn door(store: u16) -> u16 {
 async fn asked(sql: u16, files: u16, servers: &Servers) -> Vec<(Intent, Outcome)> {
     let (mut load, books, clock) = start(servers, workload(20.0, 1)).await;
     let environment = "sales".parse().unwrap();
-    let doors = OldDoors { sql, files, environment, epochs: EPOCHS.to_vec() };
-    load.ask_old_sides(&(Arc::new(move |_, _| Some(doors.clone())) as _));
+    let doors = OldDoors { side: Side(0), sql, files, environment, epochs: EPOCHS.to_vec() };
+    load.ask_old_sides(&(Arc::new(move |_, _, changes: u32| (changes > 0).then(|| doors.clone())) as _));
     sleep(Duration::from_millis(500)).await;
     let is_asked = |intent: &Intent| matches!(intent.lane, Lane::OldSide { .. });
     assert!(!books.pairs().iter().any(|(intent, _)| is_asked(intent)), "nobody is asked before a switch was seen");
