@@ -349,6 +349,7 @@ impl Drill {
         let Platform::Reference { timers, policy, sabotage } = self.plan.platform.clone();
         let spec = Spec {
             regions: [self.plan.regions.primary.clone(), self.plan.regions.secondary.clone()],
+            zones: self.plan.regions.zones,
             environments_max: u16::try_from(self.plan.environments.len()).unwrap_or(u16::MAX),
             timers,
             policy,

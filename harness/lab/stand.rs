@@ -137,6 +137,7 @@ async fn up(plan: Plan, load: bool, folder: &Path, say: mpsc::UnboundedSender<Sa
     let regions = [plan.regions.primary.clone(), plan.regions.secondary.clone()];
     let spec = Spec {
         regions: regions.clone(),
+        zones: plan.regions.zones,
         environments_max: u16::try_from(plan.environments.len()).unwrap_or(u16::MAX),
         timers,
         policy,

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{RunTime, link::Link, process::ProcessName};
-use crate::api::{EnvironmentId, Region};
+use crate::api::{EnvironmentId, Region, Zone};
 
 /// A fault to be injected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,23 @@ pub enum Fault {
     RegionIsolate {
         /// The region.
         region: Region,
+    },
+    /// Every process of a zone killed and every link of it cut, in the same instant; or all of them frozen, and no link cut.
+    ZoneOutage {
+        /// The region.
+        region: Region,
+        /// The zone.
+        zone: Zone,
+        /// How it goes.
+        #[serde(default)]
+        how: OutageHow,
+    },
+    /// Every link of a zone with the outside cut; its processes run on and reach one another.
+    ZoneIsolate {
+        /// The region.
+        region: Region,
+        /// The zone.
+        zone: Zone,
     },
     /// A link that carries nothing, or nothing in one direction.
     LinkPartition {
@@ -120,6 +137,30 @@ pub enum Fault {
         /// How.
         mode: WebhookMode,
     },
+}
+
+/// How a zone goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutageHow {
+    /// As if its power were cut: what calls it is refused.
+    #[default]
+    Kill,
+    /// As if its machines hung: what calls it hears nothing.
+    Freeze,
+}
+
+impl OutageHow {
+    /// Every way.
+    pub const ALL: [OutageHow; 2] = [Self::Kill, Self::Freeze];
+
+    /// As files write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Freeze => "freeze",
+        }
+    }
 }
 
 /// How a receiver of notices fails.
@@ -258,9 +299,11 @@ impl PartitionMode {
 
 impl Fault {
     /// The names of all faults, as files write them.
-    pub const NAMES: [&str; 19] = [
+    pub const NAMES: [&str; 21] = [
         "region.outage",
         "region.isolate",
+        "zone.outage",
+        "zone.isolate",
         "link.partition",
         "link.flap",
         "link.latency",
@@ -285,6 +328,8 @@ impl Fault {
         match self {
             Self::RegionOutage { .. } => "region.outage",
             Self::RegionIsolate { .. } => "region.isolate",
+            Self::ZoneOutage { .. } => "zone.outage",
+            Self::ZoneIsolate { .. } => "zone.isolate",
             Self::LinkPartition { .. } => "link.partition",
             Self::LinkFlap { .. } => "link.flap",
             Self::LinkLatency { .. } => "link.latency",
@@ -324,6 +369,10 @@ impl fmt::Display for Fault {
         f.write_str(self.name())?;
         match self {
             Self::RegionOutage { region } | Self::RegionIsolate { region } => write!(f, " {region}"),
+            Self::ZoneOutage { region, zone, how: OutageHow::Kill } | Self::ZoneIsolate { region, zone } => {
+                write!(f, " zone {zone} of {region}")
+            }
+            Self::ZoneOutage { region, zone, how } => write!(f, " zone {zone} of {region} ({})", how.as_str()),
             Self::LinkPartition { link, mode, direction: Direction::Both } => write!(f, " {link} ({})", mode.as_str()),
             Self::LinkPartition { link, mode, direction } => {
                 write!(f, " {link} ({}, {})", mode.as_str(), direction.as_str())

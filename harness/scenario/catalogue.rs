@@ -174,6 +174,7 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
     const REVIVED: &str = "an old primary comes back and believes itself primary";
     // In a container Postgres is started by its node alone, which is what the fault goes round.
     let revive = if testbed == TestbedName::Native { Now } else { NotYet };
+    let zones = if testbed == TestbedName::Native { Now } else { NotYet };
     let entry = |name, about, fields, availability| FaultEntry { name, about, fields, availability };
     let (packets, hosts, disks, clock) = match testbed {
         TestbedName::Native => (Never(NO_PACKETS), Never(NO_HOSTS), Never(SHARED_DISK), ONE_CLOCK),
@@ -183,6 +184,13 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
     vec![
         entry("region.outage", "every process of the region killed and every link cut, at once", &["region"], Now),
         entry("region.isolate", "every link of the region cut, its processes run on", &["region"], Now),
+        entry(
+            "zone.outage",
+            "every process of a zone killed and every link cut, at once",
+            &["region", "zone", "how"],
+            zones,
+        ),
+        entry("zone.isolate", "every link of a zone cut, its processes run on", &["region", "zone"], zones),
         entry("link.partition", "a link that carries nothing", &["link", "mode", "direction"], Now),
         entry("link.flap", "a link that comes and goes", &["link", "period", "duty", "mode", "seed"], Now),
         entry("link.latency", "a link that is slow to answer", &["link", "latency", "jitter"], Now),
@@ -205,8 +213,6 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
         entry("files.replication_pause", "objects are not replicated", &["from"], Now),
         entry("webhook.fail", "the receiver of notices is slow, down or answers 500", &["mode"], Now),
         entry("control.crash", "the control plane dies, at a step if one is named", &["at", "down_for"], Now),
-        later("zone.outage", "every process of a zone killed and every link cut, at once"),
-        later("zone.isolate", "every link of a zone cut"),
         later("link.truncate", "a link that breaks after so many bytes"),
         later("link.fragment", "a link that cuts what it carries into small pieces"),
         later("process.stop", "an orderly stop"),

@@ -10,16 +10,16 @@ use super::{
     tree::Node,
 };
 use crate::{
-    api::{EnvironmentId, Region},
+    api::{EnvironmentId, Region, Zone},
     model::{
-        fault::{Direction, Fault, Mishap, PartitionMode, WebhookMode},
+        fault::{Direction, Fault, Mishap, OutageHow, PartitionMode, WebhookMode},
         link::Link,
         process::ProcessName,
     },
 };
 
 /// Fields of faults that may be left out.
-pub(super) const OPTIONAL: [&str; 7] = ["jitter", "direction", "duty", "mode", "seed", "at", "down_for"];
+pub(super) const OPTIONAL: [&str; 8] = ["jitter", "direction", "duty", "mode", "seed", "at", "down_for", "how"];
 /// How long the control plane stays away unless the scenario says.
 const DOWN_FOR: Duration = Duration::from_secs(1);
 /// Share of a period in which a flapping link carries unless the scenario says, percent.
@@ -46,6 +46,23 @@ pub(super) fn decode(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) ->
         "region.isolate" => {
             let region = fields.require("region", sink).and_then(|node| region(node, context, sink))?;
             Some(Fault::RegionIsolate { region })
+        }
+        "zone.outage" => {
+            let zone = zone(&fields, context, sink);
+            let how = match fields.get("how", sink) {
+                Some(node) => {
+                    let words = OutageHow::ALL.map(OutageHow::as_str);
+                    let word = scalars::word(node, "how", &words, sink);
+                    word.and_then(|word| OutageHow::ALL.into_iter().find(|how| how.as_str() == word))
+                }
+                None => Some(OutageHow::default()),
+            };
+            let (region, zone) = zone?;
+            Some(Fault::ZoneOutage { region, zone, how: how? })
+        }
+        "zone.isolate" => {
+            let (region, zone) = zone(&fields, context, sink)?;
+            Some(Fault::ZoneIsolate { region, zone })
         }
         "link.flap" => flap(&fields, context, sink),
         "postgres.replay_pause" => {
@@ -133,6 +150,13 @@ pub(super) fn region(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) ->
         sink.unknown(&node.span, "region", name, regions.iter().map(Region::as_str));
     }
     found.cloned()
+}
+
+/// A zone of a region.
+fn zone(fields: &Fields<'_>, context: &Context<'_>, sink: &mut Sink<'_>) -> Option<(Region, Zone)> {
+    let region = fields.require("region", sink).and_then(|node| region(node, context, sink));
+    let zone = fields.require("zone", sink).and_then(|node| scalars::count(node, 1..=3, sink));
+    Some((region?, Zone(u8::try_from(zone?).ok()?)))
 }
 
 /// An environment's cluster in a region.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{environment::EnvironmentKind, guard::GuardMode, ids::NAME_BYTES_MAX, sabotage::Sabotage},
     model::{
-        fault::{Direction, PartitionMode, WebhookMode},
+        fault::{Direction, OutageHow, PartitionMode, WebhookMode},
         plan::WantedOutcome,
     },
 };
@@ -166,6 +166,8 @@ fn faults(catalogue: &Catalogue) -> Value {
                 "seed" => json!({ "type": "integer", "minimum": 0 }),
                 "at" => json!({ "enum": catalogue.journal_steps }),
                 "rate" => reference("bandwidth"),
+                "zone" => json!({ "type": "integer", "minimum": 1, "maximum": 3 }),
+                "how" => json!({ "enum": OutageHow::ALL.map(OutageHow::as_str) }),
                 "link" | "process" => reference(field),
                 _ => reference("duration"),
             });

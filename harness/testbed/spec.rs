@@ -25,6 +25,8 @@ use crate::{
 pub struct Spec {
     /// The regions.
     pub regions: [Region; 2],
+    /// Zones of each region: one or three.
+    pub zones: u8,
     /// Slots: how many environments there can be at most.
     pub environments_max: u16,
     /// The platform's timers.
