@@ -8,22 +8,24 @@ use super::{
     control_crash::ControlCrash,
     disk_full::DiskFull,
     files_replication_pause::FilesReplicationPause,
+    isolate::Isolate,
     link_bandwidth::LinkBandwidth,
     link_flap::{LinkFlap, Rhythm},
     link_latency::LinkLatency,
     link_partition::LinkPartition,
     network_disconnect::NetworkDisconnect,
+    outage::Outage,
     packets::Packets,
+    part::Part,
     postgres_primary_revive::PostgresPrimaryRevive,
     postgres_replay_pause::PostgresReplayPause,
     process_kill::ProcessKill,
     process_pause::ProcessPause,
-    region_isolate::RegionIsolate,
-    region_outage::RegionOutage,
     webhook_fail::{Receiver, WebhookFail},
+    zone_freeze::ZoneFreeze,
 };
 use crate::{
-    model::fault::Fault,
+    model::fault::{Fault, OutageHow},
     testbed::{Testbed, TestbedError},
 };
 
@@ -55,9 +57,11 @@ pub(super) fn breakage(
     receiver: Option<Arc<dyn Receiver>>,
 ) -> Box<dyn Breakage> {
     match fault.clone() {
-        Fault::RegionOutage { region } => Box::new(RegionOutage::new(region)),
-        Fault::RegionIsolate { region } => Box::new(RegionIsolate::new(region)),
-        Fault::ZoneOutage { .. } | Fault::ZoneIsolate { .. } => Box::new(NotHere),
+        Fault::RegionOutage { region } => Box::new(Outage::new(Part::Region(region))),
+        Fault::RegionIsolate { region } => Box::new(Isolate::new(Part::Region(region))),
+        Fault::ZoneOutage { region, zone, how: OutageHow::Kill } => Box::new(Outage::new(Part::Zone(region, zone))),
+        Fault::ZoneOutage { region, zone, how: OutageHow::Freeze } => Box::new(ZoneFreeze::new(region, zone)),
+        Fault::ZoneIsolate { region, zone } => Box::new(Isolate::new(Part::Zone(region, zone))),
         Fault::LinkPartition { link, mode, direction } => Box::new(LinkPartition::new(link, mode, direction)),
         Fault::LinkFlap { link, mode, period, duty_percent, seed } => {
             Box::new(LinkFlap::new(link, mode, Rhythm::new(period, duty_percent, seed), Arc::clone(testbed)))
@@ -76,36 +80,5 @@ pub(super) fn breakage(
         Fault::FilesReplicationPause { from } => Box::new(FilesReplicationPause::new(from)),
         Fault::ControlCrash { .. } => Box::new(ControlCrash::new()),
         Fault::WebhookFail { mode } => Box::new(WebhookFail::new(mode, receiver)),
-    }
-}
-
-/// A fault that nothing here can break yet.
-struct NotHere;
-
-impl NotHere {
-    fn said<T>() -> Result<T, TestbedError> {
-        Err(TestbedError::Unusable("this build cannot take a zone".to_owned()))
-    }
-}
-
-impl Breakage for NotHere {
-    fn before<'a>(&'a mut self, _: &'a dyn Testbed) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn act<'a>(&'a mut self, _: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async { Self::said() })
-    }
-
-    fn prove<'a>(&'a self, _: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
-        Box::pin(async { Err("nothing was broken".to_owned()) })
-    }
-
-    fn undo<'a>(&'a mut self, _: &'a dyn Testbed) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async { Self::said() })
-    }
-
-    fn prove_healed<'a>(&'a self, _: &'a dyn Testbed) -> BoxFuture<'a, Proof> {
-        Box::pin(async { Err("nothing was broken".to_owned()) })
     }
 }

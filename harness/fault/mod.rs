@@ -9,20 +9,22 @@ mod control_crash;
 mod disk_full;
 mod files_replication_pause;
 mod injected;
+mod isolate;
 mod link_bandwidth;
 mod link_flap;
 mod link_latency;
 mod link_partition;
 mod network_disconnect;
+mod outage;
 mod packets;
+mod part;
 mod postgres_primary_revive;
 mod postgres_replay_pause;
 mod process_kill;
 mod process_pause;
-mod region_isolate;
-mod region_outage;
 mod trials;
 mod webhook_fail;
+mod zone_freeze;
 
 #[cfg(test)]
 mod tests;

@@ -8,10 +8,10 @@ use std::{
 
 use super::{Clock, inject};
 use crate::{
-    api::site::ProcessEntry,
+    api::{Region, Zone, site::ProcessEntry},
     model::{
         RunTime,
-        fault::{Direction, Fault, PartitionMode},
+        fault::{Direction, Fault, OutageHow, PartitionMode},
         link::Link,
         process::ProcessName,
     },
@@ -275,4 +275,22 @@ async fn a_fault_that_is_dropped_is_undone_in_the_background() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("it is still stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_is_lost_frozen_or_cut_off_alone_and_comes_back() {
+    let parent = fake::folder();
+    let native = Arc::new(fake::up_with_zones(parent.path(), 3, 1).await);
+    let (region, zone) = ("east".parse::<Region>().unwrap(), Zone(1));
+    let postmaster = start_postgres(&native, "east");
+    let (proof, healing) =
+        prove(&native, Fault::ZoneOutage { region: region.clone(), zone, how: OutageHow::Freeze }).await;
+    assert!(proof.contains("are silent") && healing.contains("go on"), "{proof} {healing}");
+    assert!(postmaster.is_alive());
+    let (proof, healing) = prove(&native, Fault::ZoneIsolate { region: region.clone(), zone }).await;
+    assert!(proof.contains("processes of zone 1 of east run on") && healing.contains("answers"), "{proof} {healing}");
+    let (proof, healing) = prove(&native, Fault::ZoneOutage { region, zone, how: OutageHow::Kill }).await;
+    assert!(proof.contains("refuse connections") && healing.contains("run again"), "{proof} {healing}");
+    assert!(!postmaster.is_alive());
+    native.down().await.unwrap();
 }

@@ -17,7 +17,7 @@ use crate::{
     },
     model::{
         event::{UnlicensedAnswer, What},
-        fault::{Fault, FaultRecord, WebhookMode, ZoneHow},
+        fault::{Fault, FaultRecord, OutageHow, WebhookMode},
         measure::{EventKind, EventMeasures, Finding, Gap, Integrity, RecoveryPoint},
         operation::{EnvironmentIndex, Side},
         plan::{Action, Order, Step, StepState, WantedOutcome},
@@ -677,7 +677,7 @@ proptest! {
 }
 
 /// A zone is lost at 10 s and nothing is switched, in a run of three zones.
-fn zone_lost(how: Option<ZoneHow>, bend: impl FnOnce(&mut Run)) -> Run {
+fn zone_lost(how: Option<OutageHow>, bend: impl FnOnce(&mut Run)) -> Run {
     let mut run = Run::good();
     run.plan.regions.zones = 3;
     let (region, zone) = ("east".parse().unwrap(), Zone(1));
@@ -708,13 +708,13 @@ fn a_zone_is_lost_without_loss_and_without_a_stall_past_the_objective_of_its_kin
         judged
     };
     let stall = |run: &mut Run| run.failover().interruption.files_read = Some(Gap { seconds: 6.0, ..Gap::default() });
-    let kill = Some(ZoneHow::Kill);
+    let kill = Some(OutageHow::Kill);
     let judged = check(kill, Held, |_| {});
     assert_eq!((judged.tested, judged.measured, judged.count), (Some(5.0), Some(3.1), Some(0)));
     assert_eq!((judged.documented, judged.stressed), (None, None));
     check(kill, Violated, stall);
     // Who falls silent is waited for.
-    check(Some(ZoneHow::Freeze), Held, stall);
+    check(Some(OutageHow::Freeze), Held, stall);
     assert_eq!(check(None, Held, stall).tested, Some(30.0));
     check(kill, Violated, |run| run.failover().recovery_point.operations = 1);
     check(kill, Inconclusive, |run| run.failover().unobserved = Some("a store is down".to_owned()));
@@ -741,7 +741,7 @@ fn a_zone_is_lost_without_loss_and_without_a_stall_past_the_objective_of_its_kin
 
 #[test]
 fn a_zone_that_is_lost_is_no_switch() {
-    let run = zone_lost(Some(ZoneHow::Kill), |_| {});
+    let run = zone_lost(Some(OutageHow::Kill), |_| {});
     for id in ["dataverse.unplanned.switched", "dataverse.unplanned.declared", "dataverse.unplanned.loss"] {
         let judged = run.judged(id);
         assert_eq!((judged.verdict, judged.event), (Inconclusive, None), "{id}: {:?}", judged.why);

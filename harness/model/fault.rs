@@ -21,21 +21,21 @@ pub enum Fault {
         /// The region.
         region: Region,
     },
-    /// Every process of one zone of a region killed, or stopped where it is, and every link of it cut, in the same instant.
+    /// Every process of a zone killed and every link of it cut, in the same instant; or all of them frozen, and no link cut.
     ZoneOutage {
         /// The region.
         region: Region,
-        /// Its zone.
+        /// The zone.
         zone: Zone,
-        /// What becomes of its processes.
+        /// How it goes.
         #[serde(default)]
-        how: ZoneHow,
+        how: OutageHow,
     },
-    /// Every link of one zone of a region with the outside cut; its processes run on and reach one another.
+    /// Every link of a zone with the outside cut; its processes run on and reach one another.
     ZoneIsolate {
         /// The region.
         region: Region,
-        /// Its zone.
+        /// The zone.
         zone: Zone,
     },
     /// A link that carries nothing, or nothing in one direction.
@@ -139,20 +139,20 @@ pub enum Fault {
     },
 }
 
-/// What becomes of the processes of a zone that is lost.
+/// How a zone goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ZoneHow {
-    /// They are killed: whoever has a connection to them is told at once.
+pub enum OutageHow {
+    /// As if its power were cut: what calls it is refused.
     #[default]
     Kill,
-    /// They stop where they are: whoever has a connection to them waits.
+    /// As if its machines hung: what calls it hears nothing.
     Freeze,
 }
 
-impl ZoneHow {
+impl OutageHow {
     /// Every way.
-    pub const ALL: [ZoneHow; 2] = [Self::Kill, Self::Freeze];
+    pub const ALL: [OutageHow; 2] = [Self::Kill, Self::Freeze];
 
     /// As files write it.
     pub fn as_str(self) -> &'static str {
@@ -377,8 +377,10 @@ impl fmt::Display for Fault {
         f.write_str(self.name())?;
         match self {
             Self::RegionOutage { region } | Self::RegionIsolate { region } => write!(f, " {region}"),
-            Self::ZoneOutage { region, zone, how } => write!(f, " {} ({})", zone.site(region), how.as_str()),
-            Self::ZoneIsolate { region, zone } => write!(f, " {}", zone.site(region)),
+            Self::ZoneOutage { region, zone, how: OutageHow::Kill } | Self::ZoneIsolate { region, zone } => {
+                write!(f, " zone {zone} of {region}")
+            }
+            Self::ZoneOutage { region, zone, how } => write!(f, " zone {zone} of {region} ({})", how.as_str()),
             Self::LinkPartition { link, mode, direction: Direction::Both } => write!(f, " {link} ({})", mode.as_str()),
             Self::LinkPartition { link, mode, direction } => {
                 write!(f, " {link} ({}, {})", mode.as_str(), direction.as_str())

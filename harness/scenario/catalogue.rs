@@ -202,7 +202,7 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
         entry("region.isolate", "every link of the region cut, its processes run on", &["region"], Now),
         entry(
             "zone.outage",
-            "every process of a zone killed, or stopped, and every link cut, at once",
+            "every process of a zone killed and every link cut, at once; or all frozen",
             &["region", "zone", "how"],
             zones,
         ),

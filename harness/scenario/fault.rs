@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::{EnvironmentId, Region, Zone},
     model::{
-        fault::{Direction, Fault, Mishap, PartitionMode, WebhookMode, ZoneHow},
+        fault::{Direction, Fault, Mishap, OutageHow, PartitionMode, WebhookMode},
         link::Link,
         process::ProcessName,
     },
@@ -49,11 +49,11 @@ pub(super) fn decode(node: &Node, context: &Context<'_>, sink: &mut Sink<'_>) ->
         }
         "zone.outage" => {
             let (region, zone) = zone(&fields, context, sink)?;
-            let ways = ZoneHow::ALL.map(ZoneHow::as_str);
+            let ways = OutageHow::ALL.map(OutageHow::as_str);
             let how = match fields.get("how", sink) {
                 Some(node) => scalars::word(node, "way to lose a zone", &ways, sink)
-                    .and_then(|word| ZoneHow::ALL.into_iter().find(|how| how.as_str() == word)),
-                None => Some(ZoneHow::default()),
+                    .and_then(|word| OutageHow::ALL.into_iter().find(|how| how.as_str() == word)),
+                None => Some(OutageHow::default()),
             };
             Some(Fault::ZoneOutage { region, zone, how: how? })
         }

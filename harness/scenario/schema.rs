@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{environment::EnvironmentKind, guard::GuardMode, ids::NAME_BYTES_MAX, sabotage::Sabotage},
     model::{
-        fault::{Direction, PartitionMode, WebhookMode, ZoneHow},
+        fault::{Direction, OutageHow, PartitionMode, WebhookMode},
         plan::WantedOutcome,
     },
 };
@@ -165,7 +165,7 @@ fn faults(catalogue: &Catalogue) -> Value {
                 "duty" | "share" => reference("share"),
                 "seed" => json!({ "type": "integer", "minimum": 0 }),
                 "zone" => json!({ "type": "integer", "minimum": 1, "maximum": file::ZONES[1] }),
-                "how" => json!({ "enum": ZoneHow::ALL.map(ZoneHow::as_str) }),
+                "how" => json!({ "enum": OutageHow::ALL.map(OutageHow::as_str) }),
                 "at" => json!({ "enum": catalogue.journal_steps }),
                 "rate" => reference("bandwidth"),
                 "link" | "process" => reference(field),

@@ -269,25 +269,37 @@ pub trait Testbed: Send + Sync {
     /// Does this to these processes and all their descendants, and returns them. One that is gone is no error.
     fn act<'a>(&'a self, roots: &'a [Process], deed: Deed) -> BoxFuture<'a, Result<Vec<Process>, TestbedError>>;
 
-    /// Where the stores of an environment are, by the sites' inventories as they were seen last.
-    fn stores(&self, region: &Region, environment: &EnvironmentId) -> StorePorts;
-
-    /// Where a region's compute takes traffic itself, whether or not it runs. `None`: there is no such region.
-    fn computes(&self, region: &Region) -> Option<ComputePorts>;
-
     /// How many zones each region has.
     fn zones(&self) -> u8 {
         1
     }
 
-    /// As [`Testbed::stores`], in one zone of the region: what runs there, whatever it is to the environment.
-    fn stores_in(&self, region: &Region, zone: Zone, environment: &EnvironmentId) -> StorePorts {
-        if zone == Zone::FIRST { self.stores(region, environment) } else { StorePorts { sql: None, files: None } }
+    /// The sites of a region, zone by zone: what its processes and links are named by.
+    fn sites(&self, region: &Region) -> Vec<String> {
+        Zone::all(self.zones()).map(|zone| zone.site(region)).collect()
     }
 
-    /// As [`Testbed::computes`], in one zone of the region.
-    fn computes_in(&self, region: &Region, zone: Zone) -> Option<ComputePorts> {
-        self.computes(region).filter(|_| zone == Zone::FIRST)
+    /// Where the stores of an environment are in a zone, by its site's inventory as it was seen last: the zone's own Postgres,
+    /// primary or not, and its node of the region's one file store.
+    fn stores_in(&self, region: &Region, zone: Zone, environment: &EnvironmentId) -> StorePorts;
+
+    /// As [`Testbed::stores_in`], of the first zone where each runs: of the region's file store any node that lives, and where
+    /// there are several zones any Postgres.
+    fn stores(&self, region: &Region, environment: &EnvironmentId) -> StorePorts {
+        let zones: Vec<StorePorts> =
+            Zone::all(self.zones()).map(|zone| self.stores_in(region, zone, environment)).collect();
+        StorePorts {
+            sql: zones.iter().find_map(|stores| stores.sql),
+            files: zones.iter().find_map(|stores| stores.files),
+        }
+    }
+
+    /// Where the compute of a zone takes traffic itself, whether or not it runs. `None`: there is no such zone.
+    fn computes_in(&self, region: &Region, zone: Zone) -> Option<ComputePorts>;
+
+    /// As [`Testbed::computes_in`], of the first zone.
+    fn computes(&self, region: &Region) -> Option<ComputePorts> {
+        self.computes_in(region, Zone::FIRST)
     }
 
     /// Folder of the control plane's journal. `None` where files cannot be reached.
@@ -295,8 +307,13 @@ pub trait Testbed: Send + Sync {
         Box::pin(async { None })
     }
 
-    /// Data folder of an environment's Postgres in a region, for evidence. `None` where files cannot be reached.
-    fn sql_data(&self, region: &Region, environment: &EnvironmentId) -> Option<std::path::PathBuf>;
+    /// Data folder of an environment's Postgres in a zone, for evidence. `None` where files cannot be reached, or none ran.
+    fn sql_data_in(&self, region: &Region, zone: Zone, environment: &EnvironmentId) -> Option<std::path::PathBuf>;
+
+    /// As [`Testbed::sql_data_in`], of the first zone where one ran.
+    fn sql_data(&self, region: &Region, environment: &EnvironmentId) -> Option<std::path::PathBuf> {
+        Zone::all(self.zones()).find_map(|zone| self.sql_data_in(region, zone, environment))
+    }
 
     /// Impedes every proxy of every link given, as nearly in one instant as can be, and reads back what was set.
     fn impede<'a>(&'a self, links: &'a [Link], how: Impediment) -> BoxFuture<'a, Result<(), TestbedError>>;
@@ -345,6 +362,22 @@ pub trait Testbed: Send + Sync {
     /// Brings a lost region's links, store and roles back, on the data that it had, and waits until they are ready.
     fn return_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>>;
 
+    /// Kills every process of a zone and cuts all its links, at once. What it shares with other zones is closed right after the
+    /// signals: what was in flight there may still arrive. Proof is the caller's.
+    fn lose_zone<'a>(&'a self, region: &'a Region, zone: Zone) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move { Err(no_zone(region, zone)) })
+    }
+
+    /// Cuts a zone's links, in both directions; its processes run on.
+    fn isolate_zone<'a>(&'a self, region: &'a Region, zone: Zone) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move { Err(no_zone(region, zone)) })
+    }
+
+    /// As [`Testbed::return_region`], of a zone.
+    fn return_zone<'a>(&'a self, region: &'a Region, zone: Zone) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move { Err(no_zone(region, zone)) })
+    }
+
     /// Starts a killed process again, if the testbed is the one who starts it (`files`, and the roles); a `postgres` is its
     /// node's to start, and this waits until the node has done so.
     fn restart<'a>(&'a self, name: &'a ProcessName) -> BoxFuture<'a, Result<(), TestbedError>>;
@@ -366,6 +399,11 @@ pub trait Testbed: Send + Sync {
 
     /// Ends everything, in order, in bounded time. What could not be ended is told.
     fn down<'a>(&'a self) -> BoxFuture<'a, Result<(), Vec<String>>>;
+}
+
+/// Where regions are not divided.
+fn no_zone(region: &Region, zone: Zone) -> TestbedError {
+    TestbedError::Unusable(format!("there is no zone {zone} of {region} that could be lost alone here"))
 }
 
 /// Where all processes share this machine.

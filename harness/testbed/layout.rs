@@ -3,9 +3,13 @@
 //! A testbed says at which address each service and proxy is, asked by the name of the host that it is on where every service
 //! has a host of its own ([`hosts`]). Ports are one to one: what listens on a port there is reached by the examiner, if at
 //! all, on the same port of 127.0.0.1.
+//!
+//! A region is one site, or a site for each of its zones, whose stores are one. All nodes of a store must name each of them alike, and
+//! one replication target is all nodes' ([`Shared`]).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -36,9 +40,16 @@ pub struct Settings<'a> {
     pub sabotage: Option<Sabotage>,
 }
 
-/// Proxies of a link between the regions' file stores: after a failure a target is online again at once under the port
-/// that was not in use.
+/// Ways from a region's store to the other's: after a failure a target is online again at once under the port that was not in
+/// use. Between undivided regions they are proxies of one link; else there is one to each zone's store.
 const FILE_TARGETS: usize = 2;
+
+/// Drives of a zone's store: of six in all, any four can be written to, so one zone may be lost.
+const DRIVES: usize = 2;
+
+/// Where the nodes of a store call one another, at their own ports: MinIO takes for its own what bears its port and is an
+/// address of this machine's, which all of 127.0.0.0/8 are, though it listens on 127.0.0.1 alone.
+const STORE_ALIAS: &str = "127.0.0.2";
 
 /// Sites beside the regions, and other folders of a run; no region may be named so.
 pub(super) const OTHER_SITES: [&str; 5] = ["witness", "edge", "client", "links", "logs"];
@@ -54,34 +65,69 @@ pub(super) enum Service {
     Compute(DoorStore),
 }
 
-/// The Toxiproxy that a proxy lives in. A region's outage ends exactly those that touch it, and one that hangs takes no
-/// other region with it.
+/// A zone of a region, where it has its own services: what is lost together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Site {
+    pub region: Region,
+    pub zone: Zone,
+}
+
+impl Site {
+    /// The only site of a region that is not divided.
+    pub fn whole(region: &Region) -> Self {
+        Self { region: region.clone(), zone: Zone::FIRST }
+    }
+
+    /// All of a region.
+    pub fn of(region: &Region, zones: u8) -> Vec<Self> {
+        Zone::all(zones).map(|zone| Self { region: region.clone(), zone }).collect()
+    }
+
+    /// Its name, in links and processes, and its folder's.
+    pub fn name(&self) -> String {
+        self.zone.site(&self.region)
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+/// The Toxiproxy that a proxy lives in. The loss of a site ends those that carry nothing else, and one that hangs takes no
+/// other site with it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Group {
-    /// Links that touch no region.
+    /// Links that touch no site of a region's.
     Common,
-    /// Links that touch this region alone.
-    Of(Region),
+    /// Links that touch this site alone.
+    Of(Site),
+    /// Links between the zones of a region.
+    Within(Region),
     /// Links between the regions.
     Between,
 }
 
 impl Group {
     /// Its name, for logs.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> String {
         match self {
-            Self::Common => "common",
-            Self::Of(region) => region.as_str(),
-            Self::Between => "between",
+            Self::Common => "common".to_owned(),
+            Self::Of(site) => site.name(),
+            Self::Within(region) => format!("within-{region}"),
+            Self::Between => "between".to_owned(),
         }
     }
 
-    /// Whether its links touch a region.
-    pub fn touches(&self, region: &Region) -> bool {
+    /// Whether each of its links is cut where these sites are, of regions with so many zones.
+    pub fn is_lost(&self, cut: &BTreeSet<Site>, zones: u8) -> bool {
+        let whole = |region: &Region| Site::of(region, zones).iter().all(|site| cut.contains(site));
         match self {
             Self::Common => false,
-            Self::Of(own) => own == region,
-            Self::Between => true,
+            Self::Of(site) => cut.contains(site),
+            Self::Within(region) => whole(region),
+            Self::Between => cut.iter().any(|site| whole(&site.region)),
         }
     }
 }
@@ -110,9 +156,22 @@ impl ProxyPlan {
     }
 }
 
-/// A region's own services.
+/// An address that all sites of a region call alike; each of them has a link of its own to what is there.
 #[derive(Debug, Clone)]
-pub(super) struct RegionServices {
+pub(super) struct Shared {
+    /// Whose sites call.
+    pub callers: Region,
+    /// Whose store they want.
+    pub to: Site,
+    /// Where they call.
+    pub listen: Address,
+    /// The proxy of each one's link.
+    pub ways: BTreeMap<Site, Address>,
+}
+
+/// A site's own services.
+#[derive(Debug, Clone)]
+pub(super) struct SiteServices {
     /// MinIO.
     pub files: Address,
     pub node: Address,
@@ -130,12 +189,16 @@ pub(super) struct Layout {
     pub folder: PathBuf,
     /// The regions.
     pub regions: [Region; 2],
+    /// Zones of each.
+    pub zones: u8,
     /// The address that services of a site listen on.
     pub bind: IpAddr,
     /// Their services.
-    pub own: BTreeMap<Region, RegionServices>,
+    pub own: BTreeMap<Site, SiteServices>,
     /// All proxies.
     pub proxies: Vec<ProxyPlan>,
+    /// What sites call alike; nothing where regions are not divided.
+    pub shared: Vec<Shared>,
     /// Toxiproxies and their API.
     pub groups: BTreeMap<Group, Address>,
     pub control: Address,
@@ -183,10 +246,10 @@ impl Secrets {
 }
 
 impl Layout {
-    /// How many addresses a run of so many slots needs on each host.
-    pub fn needed(regions: &[Region; 2], slots: u16) -> BTreeMap<String, u16> {
+    /// How many addresses a run of so many zones and slots needs on each host.
+    pub fn needed(regions: &[Region; 2], zones: u8, slots: u16) -> BTreeMap<String, u16> {
         let mut counts = BTreeMap::new();
-        Self::new(Path::new("/"), IpAddr::from([0; 4]), regions, slots, &mut |host| {
+        Self::new(Path::new("/"), IpAddr::from([0; 4]), regions, zones, slots, &mut |host| {
             *counts.entry(host.to_owned()).or_default() += 1;
             0.into()
         });
@@ -198,10 +261,12 @@ impl Layout {
         folder: &Path,
         bind: IpAddr,
         regions: &[Region; 2],
+        zones: u8,
         slots: u16,
         draw: &mut impl FnMut(&str) -> Address,
     ) -> Self {
-        let own = regions.iter().map(|region| (region.clone(), RegionServices::draw(region, slots, draw))).collect();
+        let sites: Vec<Site> = regions.iter().flat_map(|region| Site::of(region, zones)).collect();
+        let own = sites.iter().map(|site| (site.clone(), SiteServices::draw(site, slots, draw))).collect();
         let edge_doors = (0..slots)
             .map(|_| {
                 let mut door = || draw(hosts::EDGE).port();
@@ -210,23 +275,31 @@ impl Layout {
             .collect();
         let mut layout = Self {
             folder: folder.to_owned(),
-            bind,
             regions: regions.clone(),
+            zones,
+            bind,
             own,
             proxies: Vec::new(),
+            shared: Vec::new(),
             groups: BTreeMap::new(),
             control: draw(hosts::CONTROL),
             edge: draw(hosts::EDGE),
             edge_doors,
         };
-        for group in [Group::Common, Group::Between, Group::Of(regions[0].clone()), Group::Of(regions[1].clone())] {
+        let within = regions.iter().filter(|_| zones > 1).cloned().map(Group::Within);
+        let groups =
+            [Group::Common, Group::Between].into_iter().chain(sites.iter().cloned().map(Group::Of)).chain(within);
+        for group in groups {
             let api = draw(&hosts::links(&group));
             layout.groups.insert(group, api);
         }
         layout.link_the_rest(draw);
-        let [one, other] = regions.clone();
-        layout.link_region(&one, &other, draw);
-        layout.link_region(&other, &one, draw);
+        for site in &sites {
+            layout.link_site(site, &sites, draw);
+        }
+        if zones > 1 {
+            layout.share_stores(&sites, draw);
+        }
         layout
     }
 
@@ -257,27 +330,58 @@ impl Layout {
         self.add(("edge", "witness", "control"), None, control, HTTP, draw);
     }
 
-    fn link_region(&mut self, region: &Region, peer: &Region, draw: &mut impl FnMut(&str) -> Address) {
+    fn link_site(&mut self, site: &Site, all: &[Site], draw: &mut impl FnMut(&str) -> Address) {
         const HTTP: Service = Service::Http("/internal/ready");
         const STORE: Service = Service::Http("/minio/health/live");
-        let (Some(own), Some(other)) = (self.own.get(region).cloned(), self.own.get(peer).cloned()) else { return };
-        let (r, p) = (region.as_str(), peer.as_str());
-        self.add(("edge", r, "sql"), None, own.compute_sql, Service::Compute(DoorStore::Sql), draw);
-        self.add(("edge", r, "files"), None, own.compute_files, Service::Compute(DoorStore::Files), draw);
-        self.add((r, r, "files"), None, own.files.clone(), STORE, draw);
-        self.add((r, r, "node"), None, own.node.clone(), HTTP, draw);
+        let Some(own) = self.own.get(site).cloned() else { return };
+        let name = site.name();
+        let s = name.as_str();
+        self.add(("edge", s, "sql"), None, own.compute_sql, Service::Compute(DoorStore::Sql), draw);
+        self.add(("edge", s, "files"), None, own.compute_files, Service::Compute(DoorStore::Files), draw);
+        self.add((s, s, "files"), None, own.files.clone(), STORE, draw);
+        self.add((s, s, "node"), None, own.node.clone(), HTTP, draw);
+        let others: Vec<&Site> = all.iter().filter(|other| *other != site).collect();
         for (slot, postgres) in own.postgres.iter().enumerate() {
-            self.add((r, r, "sql"), Some(slot.to_string()), postgres.clone(), Service::Postgres, draw);
-            // Named by the direction of the data: the peer's node connects here to our Postgres.
-            self.add((r, p, "sql"), Some(slot.to_string()), postgres.clone(), Service::Postgres, draw);
+            self.add((s, s, "sql"), Some(slot.to_string()), postgres.clone(), Service::Postgres, draw);
+            for other in &others {
+                // Named by the direction of the data: the other's node connects here to our Postgres.
+                let o = other.name();
+                self.add((s, &o, "sql"), Some(slot.to_string()), postgres.clone(), Service::Postgres, draw);
+            }
         }
-        for number in 0..FILE_TARGETS {
-            self.add((r, p, "files"), Some(number.to_string()), other.files.clone(), STORE, draw);
+        for other in others {
+            let Some(there) = self.own.get(other).cloned() else { continue };
+            let name = other.name();
+            let o = name.as_str();
+            if other.region == site.region {
+                self.add((s, o, "files"), None, there.files, STORE, draw);
+                continue;
+            }
+            for number in 0..FILE_TARGETS.div_ceil(usize::from(self.zones)) {
+                self.add((s, o, "files"), Some(number.to_string()), there.files.clone(), STORE, draw);
+            }
+            self.add((s, o, "node"), None, there.node, HTTP, draw);
         }
-        self.add((r, p, "node"), None, other.node, HTTP, draw);
-        self.add((r, "witness", "control"), None, self.control.clone(), HTTP, draw);
-        self.add(("witness", r, "node"), None, own.node, HTTP, draw);
-        self.add(("witness", r, "compute"), None, own.compute, HTTP, draw);
+        self.add((s, "witness", "control"), None, self.control.clone(), HTTP, draw);
+        self.add(("witness", s, "node"), None, own.node, HTTP, draw);
+        self.add(("witness", s, "compute"), None, own.compute, HTTP, draw);
+    }
+
+    /// Where the zones of each region call the stores of both: their own alike as nodes of one store, the other's as targets of
+    /// one rule.
+    fn share_stores(&mut self, all: &[Site], draw: &mut impl FnMut(&str) -> Address) {
+        for callers in self.regions.clone() {
+            for to in all {
+                let of_region = Site::of(&callers, self.zones).into_iter().filter(|site| site != to);
+                let ways =
+                    of_region.map(|site| (site.clone(), self.listen(&site.name(), &to.name(), "files"))).collect();
+                let listen = match self.own.get(to) {
+                    Some(own) if to.region == callers => Address::new(STORE_ALIAS, own.files.port()),
+                    _ => draw(&hosts::links(&Group::Between)),
+                };
+                self.shared.push(Shared { callers: callers.clone(), to: to.clone(), listen, ways });
+            }
+        }
     }
 
     fn add(
@@ -290,10 +394,11 @@ impl Layout {
     ) {
         let link = Link::new(from, to, carried);
         let name = suffix.map_or_else(|| link.proxy(), |suffix| format!("{}.{suffix}", link.proxy()));
-        let touched: Vec<&Region> = self.regions.iter().filter(|region| link.touches(region.as_str())).collect();
+        let touched: Vec<&Site> = self.own.keys().filter(|site| link.touches(&site.name())).collect();
         let group = match touched[..] {
             [] => Group::Common,
             [one] => Group::Of(one.clone()),
+            [one, other, ..] if one.region == other.region => Group::Within(one.region.clone()),
             _ => Group::Between,
         };
         let listen = draw(&hosts::links(&group));
@@ -330,9 +435,43 @@ impl Layout {
         (self.bind, address.port()).into()
     }
 
-    /// Where a region's compute takes traffic.
-    pub fn computes(&self, region: &Region) -> Option<ComputePorts> {
-        let own = self.own.get(region)?;
+    /// Every region's sites.
+    pub fn sites(&self) -> Vec<Site> {
+        self.regions.iter().flat_map(|region| Site::of(region, self.zones)).collect()
+    }
+
+    /// The drives of the store of which a site has a node, as each of its nodes is told, and where the site's own is called;
+    /// `None` where a region's one store has one folder.
+    pub fn drives(&self, site: &Site) -> Option<(Vec<String>, Address)> {
+        let is_node = |shared: &&Shared| shared.callers == site.region && shared.to.region == site.region;
+        let nodes: Vec<&Shared> = self.shared.iter().filter(is_node).collect();
+        let own = nodes.iter().find(|node| node.to == *site)?.listen.clone();
+        let drives = |node: &&Shared| {
+            let url = format!("http://{}{}", node.listen, self.site(&node.to.name()).join("files").display());
+            (1..=DRIVES).map(move |drive| format!("{url}/{drive}"))
+        };
+        Some((nodes.iter().flat_map(drives).collect(), own))
+    }
+
+    /// Where a site's store and node find the other region's stores.
+    fn files_targets(&self, site: &Site) -> Vec<Address> {
+        let peer = self.peer(&site.region);
+        if self.zones == 1 {
+            return self.listens(&site.name(), peer.as_str(), "files");
+        }
+        let targets = self.shared.iter().filter(|shared| shared.callers == site.region && shared.to.region == *peer);
+        targets.map(|shared| shared.listen.clone()).collect()
+    }
+
+    /// Where a site finds the nodes of the other region's zones.
+    fn peer_nodes(&self, site: &Site) -> Vec<Address> {
+        let peers = Site::of(self.peer(&site.region), self.zones);
+        peers.iter().map(|peer| self.listen(&site.name(), &peer.name(), "node")).collect()
+    }
+
+    /// Where a site's compute takes traffic.
+    pub fn computes(&self, site: &Site) -> Option<ComputePorts> {
+        let own = self.own.get(site)?;
         Some(ComputePorts { sql: own.compute_sql.port(), files: own.compute_files.port() })
     }
 
@@ -356,8 +495,8 @@ impl Layout {
             data: self.site("witness").join("data"),
             api_token: secrets.api_token.clone(),
             internal_token: secrets.internal_token.clone(),
-            nodes: self.by_region(|region| vec![self.listen("witness", region, "node")]),
-            computes: self.by_region(|region| vec![self.listen("witness", region, "compute")]),
+            nodes: self.by_zone(|site| self.listen("witness", site, "node")),
+            computes: self.by_zone(|site| self.listen("witness", site, "compute")),
             edge: self.listen("witness", "edge", "routes"),
             doors: doors
                 .map(|(sql, files)| DoorPorts {
@@ -382,11 +521,9 @@ impl Layout {
             data: self.site("edge").join("data"),
             internal_token: secrets.internal_token.clone(),
             doors: self.edge_doors.clone(),
-            computes: self.by_region(|region| {
-                vec![ComputeDoors {
-                    sql: self.listen("edge", region, "sql"),
-                    files: self.listen("edge", region, "files"),
-                }]
+            computes: self.by_zone(|site| ComputeDoors {
+                sql: self.listen("edge", site, "sql"),
+                files: self.listen("edge", site, "files"),
             }),
             control: self.listen("edge", "witness", "control"),
             timers: settings.timers.clone(),
@@ -394,79 +531,82 @@ impl Layout {
         }
     }
 
-    /// What a region's node is told; `None` for a region that is not ours.
+    /// What a site's node is told; `None` for a site that is not ours.
     pub fn node_config(
         &self,
-        region: &Region,
+        site: &Site,
         secrets: &Secrets,
         settings: &Settings<'_>,
         programs: &NodePrograms,
     ) -> Option<NodeConfig> {
-        let (own, peer) = (self.own.get(region)?, self.peer(region));
-        let (r, p) = (region.as_str(), peer.as_str());
-        let sources = self.listens(p, r, "sql");
+        let (own, name) = (self.own.get(site)?, site.name());
+        let s = name.as_str();
+        let slots = own.postgres.iter().enumerate();
         Some(NodeConfig {
-            region: region.clone(),
-            zone: Zone::FIRST,
-            peer: peer.clone(),
+            region: site.region.clone(),
+            zone: site.zone,
+            peer: self.peer(&site.region).clone(),
             listen: self.bound(&own.node),
-            data: self.site(r).join("n"),
-            site: self.site(r),
+            data: self.site(s).join("n"),
+            site: self.site(s),
             internal_token: secrets.internal_token.clone(),
             postgres_bin: programs.postgres_bin.clone(),
             template: programs.template.clone(),
             mc: programs.mc.clone(),
-            files: self.listen(r, r, "files"),
-            files_root: secrets.files_root.get(region)?.clone(),
-            files_targets: self.listens(r, p, "files"),
-            slots: own
-                .postgres
-                .iter()
-                .zip(sources)
-                .map(|(postgres, source)| NodeSlot {
+            files: self.listen(s, s, "files"),
+            files_root: secrets.files_root.get(&site.region)?.clone(),
+            files_targets: self.files_targets(site),
+            slots: slots
+                .map(|(slot, postgres)| NodeSlot {
                     postgres: postgres.port(),
-                    sources: [(region.clone(), vec![postgres.clone()]), (peer.clone(), vec![source])].into(),
+                    sources: self.by_zone(|source| match source == s {
+                        true => postgres.clone(),
+                        false => self.listens(source, s, "sql").into_iter().nth(slot).unwrap_or_else(|| 0.into()),
+                    }),
                 })
                 .collect(),
-            control: self.listen(r, "witness", "control"),
-            peer_nodes: self.listens(r, p, "node"),
+            control: self.listen(s, "witness", "control"),
+            peer_nodes: self.peer_nodes(site),
             auditor: secrets.auditor_sql.clone(),
             timers: settings.timers.clone(),
             sabotage: settings.sabotage,
         })
     }
 
-    /// What a region's compute is told; `None` for a region that is not ours.
-    pub fn compute_config(&self, region: &Region, secrets: &Secrets, settings: &Settings<'_>) -> Option<ComputeConfig> {
-        let (own, r) = (self.own.get(region)?, region.as_str());
+    /// What a site's compute is told; `None` for a site that is not ours.
+    pub fn compute_config(&self, site: &Site, secrets: &Secrets, settings: &Settings<'_>) -> Option<ComputeConfig> {
+        let (own, name) = (self.own.get(site)?, site.name());
+        let s = name.as_str();
         Some(ComputeConfig {
-            region: region.clone(),
-            zone: Zone::FIRST,
+            region: site.region.clone(),
+            zone: site.zone,
             listen: self.bound(&own.compute),
             listen_sql: self.bound(&own.compute_sql),
             listen_files: self.bound(&own.compute_files),
-            data: self.site(r).join("c"),
+            data: self.site(s).join("c"),
             internal_token: secrets.internal_token.clone(),
-            sql: self.listens(r, r, "sql"),
-            files: self.listen(r, r, "files"),
-            node: self.listen(r, r, "node"),
-            control: self.listen(r, "witness", "control"),
-            peer_nodes: self.listens(r, self.peer(region).as_str(), "node"),
+            sql: self.listens(s, s, "sql"),
+            files: self.listen(s, s, "files"),
+            node: self.listen(s, s, "node"),
+            control: self.listen(s, "witness", "control"),
+            peer_nodes: self.peer_nodes(site),
             timers: settings.timers.clone(),
             sabotage: settings.sabotage,
         })
     }
 
-    fn by_region<T>(&self, value: impl Fn(&str) -> T) -> BTreeMap<Region, T> {
-        self.regions.iter().map(|region| (region.clone(), value(region.as_str()))).collect()
+    /// Of every region, a value for each of its zones in turn.
+    fn by_zone<T>(&self, value: impl Fn(&str) -> T) -> BTreeMap<Region, Vec<T>> {
+        let of = |region: &Region| Site::of(region, self.zones).iter().map(|site| value(&site.name())).collect();
+        self.regions.iter().map(|region| (region.clone(), of(region))).collect()
     }
 }
 
-impl RegionServices {
-    fn draw(region: &Region, slots: u16, draw: &mut impl FnMut(&str) -> Address) -> Self {
-        let (node, compute) = (hosts::of(region, "node"), hosts::of(region, "compute"));
+impl SiteServices {
+    fn draw(site: &Site, slots: u16, draw: &mut impl FnMut(&str) -> Address) -> Self {
+        let (node, compute) = (hosts::of(site, "node"), hosts::of(site, "compute"));
         Self {
-            files: draw(&hosts::of(region, "files")),
+            files: draw(&hosts::of(site, "files")),
             node: draw(&node),
             compute: draw(&compute),
             compute_sql: draw(&compute),
@@ -476,9 +616,11 @@ impl RegionServices {
     }
 }
 
-/// The hosts, where every service has one. A region's clusters are on its node's.
+/// The hosts, where every service has one. A site's clusters are on its node's.
 pub(super) mod hosts {
-    use super::{Group, Region};
+    use std::fmt::Display;
+
+    use super::Group;
 
     /// The control plane's.
     pub const CONTROL: &str = "control";
@@ -487,9 +629,9 @@ pub(super) mod hosts {
     /// Where notices are received.
     pub const CLIENT: &str = "client";
 
-    /// One of a region's: `files`, `node`, `compute`.
-    pub fn of(region: &Region, service: &str) -> String {
-        format!("{region}-{service}")
+    /// One of a site's: `files`, `node`, `compute`.
+    pub fn of(site: impl Display, service: &str) -> String {
+        format!("{site}-{service}")
     }
 
     /// A Toxiproxy's.
@@ -510,29 +652,36 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    fn layout(slots: u16) -> Layout {
+    fn layout(zones: u8, slots: u16) -> Layout {
         let regions = ["east", "west"].map(|name| name.parse().unwrap());
         let mut next = 100;
-        Layout::new(Path::new("/run"), Ipv4Addr::LOCALHOST.into(), &regions, slots, &mut |_| {
+        Layout::new(Path::new("/run"), Ipv4Addr::LOCALHOST.into(), &regions, zones, slots, &mut |_| {
             next += 1;
             next.into()
         })
     }
 
+    const REST: [&str; 6] = [
+        "client -> edge / sql",
+        "client -> edge / files",
+        "client -> witness / control",
+        "witness -> client / notices",
+        "witness -> edge / routes",
+        "edge -> witness / control",
+    ];
+
+    fn check_links(zones: u8, mut wanted: Vec<String>) {
+        wanted.extend(REST.map(str::to_owned));
+        wanted.sort();
+        let mut found: Vec<String> = layout(zones, 2).links().iter().map(ToString::to_string).collect();
+        found.sort();
+        assert_eq!(found, wanted);
+    }
+
     #[test]
     fn the_links_are_those_of_the_documents() {
-        let mut wanted: Vec<String> = [
-            "client -> edge / sql",
-            "client -> edge / files",
-            "client -> witness / control",
-            "witness -> client / notices",
-            "witness -> edge / routes",
-            "edge -> witness / control",
-        ]
-        .map(str::to_owned)
-        .to_vec();
-        for (r, o) in [("east", "west"), ("west", "east")] {
-            for text in [
+        let of_region = |r: &str, o: &str| {
+            [
                 format!("edge -> {r} / sql"),
                 format!("edge -> {r} / files"),
                 format!("{r} -> {r} / sql"),
@@ -544,22 +693,40 @@ mod tests {
                 format!("{r} -> witness / control"),
                 format!("witness -> {r} / node"),
                 format!("witness -> {r} / compute"),
-            ] {
-                wanted.push(text);
+            ]
+        };
+        check_links(1, [of_region("east", "west"), of_region("west", "east")].concat());
+    }
+
+    #[test]
+    fn every_zone_has_the_links_of_a_site_and_some_with_each_other_zone() {
+        let zones = [["east", "east-2", "east-3"], ["west", "west-2", "west-3"]];
+        let mut wanted = Vec::new();
+        for (own, others) in [(zones[0], zones[1]), (zones[1], zones[0])] {
+            for s in own {
+                wanted.extend(["sql", "files"].map(|service| format!("edge -> {s} / {service}")));
+                wanted.extend(["sql", "files", "node"].map(|service| format!("{s} -> {s} / {service}")));
+                wanted.extend(["node", "compute"].map(|service| format!("witness -> {s} / {service}")));
+                wanted.push(format!("{s} -> witness / control"));
+                for sibling in own.into_iter().filter(|sibling| *sibling != s) {
+                    wanted.extend(["sql", "files"].map(|service| format!("{s} -> {sibling} / {service}")));
+                }
+                for other in others {
+                    wanted.extend(["sql", "files", "node"].map(|service| format!("{s} -> {other} / {service}")));
+                }
             }
         }
-        wanted.sort();
-        let mut found: Vec<String> = layout(2).links().iter().map(ToString::to_string).collect();
-        found.sort();
-        assert_eq!(found, wanted);
+        check_links(3, wanted);
     }
 
     #[test]
     fn no_port_is_given_twice_and_the_count_is_known_beforehand() {
-        for slots in [1, 4] {
-            let layout = layout(slots);
+        for (zones, slots) in [(1, 1), (1, 4), (3, 1), (3, 4)] {
+            let layout = layout(zones, slots);
             let mut ports: Vec<u16> = layout.proxies.iter().map(|proxy| proxy.listen.port()).collect();
             ports.extend(layout.groups.values().map(Address::port));
+            let shared = layout.shared.iter().filter(|shared| shared.callers != shared.to.region);
+            ports.extend(shared.map(|shared| shared.listen.port()));
             for own in layout.own.values() {
                 let services = [&own.files, &own.node, &own.compute, &own.compute_sql, &own.compute_files];
                 ports.extend(services.into_iter().chain(&own.postgres).map(Address::port));
@@ -572,51 +739,94 @@ mod tests {
             ports.sort_unstable();
             ports.dedup();
             assert_eq!(ports.len() + 1, given);
-            assert_eq!(
-                Layout::needed(&layout.regions, slots).values().map(|count| usize::from(*count)).sum::<usize>(),
-                given
-            );
+            let needed = Layout::needed(&layout.regions, zones, slots);
+            assert_eq!(needed.values().map(|count| usize::from(*count)).sum::<usize>(), given);
         }
     }
 
-    #[test]
-    fn replication_is_named_by_the_direction_of_the_data() {
-        let layout = layout(2);
-        let named = |name: &str| layout.proxies.iter().find(|proxy| proxy.name == name).unwrap();
-        let [east, west] = layout.regions.clone();
-        // East's Postgres is behind `east -> west / sql`, and west's node connects to it.
-        assert_eq!(named("east.west.sql.1").upstream, layout.own[&east].postgres[1]);
-        // West's MinIO is behind `east -> west / files`, and east's MinIO connects to it.
-        assert_eq!(named("east.west.files.0").upstream, layout.own[&west].files);
+    fn told(layout: &Layout, site: &Site) -> (NodeConfig, ControlConfig) {
         let programs = NodePrograms { postgres_bin: PathBuf::new(), template: None, mc: PathBuf::new() };
         let secrets = Secrets::draw(&layout.regions);
         let (timers, policy) = (Timers::default(), Policy::default());
         let settings = Settings { timers: &timers, policy: &policy, sabotage: None };
-        let node = layout.node_config(&west, &secrets, &settings, &programs).unwrap();
-        assert_eq!(node.slots[1].sources[&east], [named("east.west.sql.1").listen.clone()]);
+        let node = layout.node_config(site, &secrets, &settings, &programs).unwrap();
+        (node, layout.control_config(&secrets, &settings))
+    }
+
+    #[test]
+    fn replication_is_named_by_the_direction_of_the_data() {
+        let layout = layout(1, 2);
+        let named = |name: &str| layout.proxies.iter().find(|proxy| proxy.name == name).unwrap();
+        let [east, west] = layout.regions.clone().map(|region| Site::whole(&region));
+        // East's Postgres is behind `east -> west / sql`, and west's node connects to it.
+        assert_eq!(named("east.west.sql.1").upstream, layout.own[&east].postgres[1]);
+        // West's MinIO is behind `east -> west / files`, and east's MinIO connects to it.
+        assert_eq!(named("east.west.files.0").upstream, layout.own[&west].files);
+        let (node, control) = told(&layout, &west);
+        let own = layout.own[&west].postgres[1].clone();
+        let from_east = named("east.west.sql.1").listen.clone();
+        let sources = [(east.region, vec![from_east]), (west.region, vec![own])];
+        assert_eq!(node.slots[1].sources, sources.into());
         assert_eq!(
             node.files_targets,
             [named("west.east.files.0").listen.clone(), named("west.east.files.1").listen.clone()]
         );
-        let control = layout.control_config(&secrets, &settings);
         assert_eq!(control.doors[1].files_ro, named("client.edge.files.1.ro").listen.port());
         assert_eq!(control.doors[0].sql_rw, named("client.edge.sql.0.rw").listen.port());
     }
 
     #[test]
-    fn a_proxy_lives_with_the_regions_it_touches() {
-        let layout = layout(1);
-        for proxy in &layout.proxies {
-            for region in &layout.regions {
-                assert_eq!(
-                    proxy.group.touches(region),
-                    match &proxy.group {
-                        Group::Common => false,
-                        Group::Between => true,
-                        Group::Of(own) => own == region,
+    fn a_zone_is_told_its_own_ways_to_every_other() {
+        let layout = layout(3, 2);
+        let named = |name: &str| layout.proxies.iter().find(|proxy| proxy.name == name).unwrap().listen.clone();
+        let [east, west] = layout.regions.clone();
+        let third = Site { region: east.clone(), zone: Zone(3) };
+        let (node, control) = told(&layout, &third);
+        let own = layout.own[&third].postgres[1].clone();
+        assert_eq!(node.zone, Zone(3));
+        assert_eq!(node.slots[1].sources[&east], [named("east.east-3.sql.1"), named("east-2.east-3.sql.1"), own]);
+        assert_eq!(node.slots[1].sources[&west][1], named("west-2.east-3.sql.1"));
+        let nodes = ["west", "west-2", "west-3"].map(|to| named(&format!("east-3.{to}.node")));
+        assert_eq!(node.peer_nodes, nodes);
+        assert_eq!(control.nodes[&east][2], named("witness.east-3.node"));
+        // One rule's targets are those of all zones, and lead each by its own link.
+        let shared: Vec<&Shared> =
+            layout.shared.iter().filter(|shared| node.files_targets.contains(&shared.listen)).collect();
+        assert_eq!(shared.len(), 3);
+        assert_eq!(shared[1].ways[&third], named("east-3.west-2.files.0"));
+    }
+
+    #[test]
+    fn the_nodes_of_a_store_call_one_another_by_one_name_and_each_by_its_own_link() {
+        let layout = layout(3, 1);
+        let east = &layout.regions[0];
+        let second = Site { region: east.clone(), zone: Zone(2) };
+        let port = layout.own[&second].files.port();
+        let (drives, own) = layout.drives(&second).unwrap();
+        assert_eq!((drives.len(), own), (6, Address::new(STORE_ALIAS, port)));
+        assert_eq!(layout.drives(&Site::whole(east)).unwrap().0, drives);
+        assert_eq!(drives[2], format!("http://127.0.0.2:{port}/run/east-2/files/1"));
+        let shared = layout.shared.iter().find(|shared| shared.listen == Address::new(STORE_ALIAS, port)).unwrap();
+        let ways: Vec<String> = shared.ways.keys().map(Site::name).collect();
+        assert_eq!((ways, &shared.to), (vec!["east".to_owned(), "east-3".to_owned()], &second));
+    }
+
+    #[test]
+    fn a_proxy_lives_with_what_it_is_lost_with() {
+        for zones in [1, 3] {
+            let layout = layout(zones, 1);
+            for proxy in &layout.proxies {
+                let lost = |cut: &[Site]| proxy.group.is_lost(&cut.iter().cloned().collect(), zones);
+                for region in &layout.regions {
+                    let sites = Site::of(region, zones);
+                    let touches = sites.iter().any(|site| proxy.link.touches(&site.name()));
+                    assert_eq!(lost(&sites), touches, "{} without {region}", proxy.name);
+                    for site in &sites {
+                        // What is not lost with it is closed one by one.
+                        let touches = proxy.link.touches(&site.name());
+                        assert!(touches || !lost(std::slice::from_ref(site)), "{} without {site}", proxy.name);
                     }
-                );
-                assert_eq!(proxy.group.touches(region), proxy.link.touches(region.as_str()), "{}", proxy.name);
+                }
             }
         }
     }

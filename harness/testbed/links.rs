@@ -1,7 +1,10 @@
-//! Every link, in four Toxiproxies: one for the links of each region, one for those between the regions, one for the rest.
+//! Every link, in four Toxiproxies: one for the links of each region, one for those between the regions, one for the rest. Of
+//! regions with zones: one for each zone's own links and one for those between the zones of a region instead of a region's one.
 //!
 //! A testbed runs the servers themselves ([`Servers`]). Losing a region kills its Toxiproxies, so that all its links are cut in
-//! one instant, without any call that could hang; coming back starts them anew with whatever still impedes a link. One that hangs in a call (it can, once an
+//! one instant, without any call that could hang; coming back starts them anew with whatever still impedes a link. A zone's loss
+//! kills the one that is its own; its links with other zones live beside theirs and are closed one by one right after
+//! ([`Links::close`]). One that hangs in a call (it can, once an
 //! upstream stops answering) is discarded and remade in the same way; that breaks the connections of its other links, so
 //! whoever asked is told, and must not call the run clean.
 
@@ -16,7 +19,7 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::time::Instant;
 
 use crate::{
-    api::{Address, Region},
+    api::Address,
     clients::{
         poll,
         toxiproxy::{Toxic, Toxiproxy, ToxiproxyError},
@@ -27,7 +30,7 @@ use crate::{
     },
     testbed::{
         contract::{Impediment, LinkTrial, PacketCounts, TestbedError, Weighing},
-        layout::{Group, Layout, ProxyPlan, Service},
+        layout::{Group, Layout, ProxyPlan, Service, Site},
         probe,
         undo::{Entry, Ledger},
     },
@@ -90,12 +93,13 @@ struct Server {
 /// All links of a run.
 pub(super) struct Links {
     bind: IpAddr,
+    zones: u8,
     host: Arc<dyn Servers>,
     ledger: Arc<Ledger>,
     servers: BTreeMap<Group, Server>,
     plans: Mutex<Vec<ProxyPlan>>,
     impeded: Mutex<BTreeMap<Link, Impediment>>,
-    cut: Mutex<BTreeSet<Region>>,
+    cut: Mutex<BTreeSet<Site>>,
 }
 
 impl Links {
@@ -104,6 +108,7 @@ impl Links {
         let server = |port: u16| Server { client: Toxiproxy::at(port), work: tokio::sync::Mutex::default() };
         Self {
             bind: layout.bind,
+            zones: layout.zones,
             host,
             ledger,
             servers: layout.groups.iter().map(|(group, api)| (group.clone(), server(api.port()))).collect(),
@@ -133,19 +138,19 @@ impl Links {
 
     /// Starts a server that does not run, with all its proxies as they should be. The caller holds its lock.
     async fn make(&self, group: &Group, server: &Server) -> Result<(), TestbedError> {
-        if self.is_cut(group) {
+        if self.is_lost(group) {
             return Ok(());
         }
         self.host.start(group).await?;
         // A cut that came meanwhile may have found nothing to kill.
-        if self.is_cut(group) {
+        if self.is_lost(group) {
             self.host.end(group).await;
             return Ok(());
         }
         let made = self.make_proxies(group, server).await;
         match made {
-            // The region was lost meanwhile: that its links are not there is as it should be.
-            Err(_) if self.is_cut(group) => Ok(()),
+            // They were cut meanwhile: that its links are not there is as it should be.
+            Err(_) if self.is_lost(group) => Ok(()),
             Err(why) => {
                 let last = self.host.last_words(group).await;
                 Err(failed(format!("make the links of {}: {why}; its log ends:\n{last}", group.name())))
@@ -177,38 +182,63 @@ impl Links {
             packets.afflict(group, &ports, mishap, seed).await.map_err(|error| error.to_string())?;
         }
         // What is impeded opens only once its toxics are in place.
-        let states: Vec<_> =
-            plans.iter().map(|plan| plan.state(self.bind, !impeded.contains_key(&plan.link))).collect();
+        let opens = |plan: &&ProxyPlan| !impeded.contains_key(&plan.link) && !self.is_cut(plan);
+        let states: Vec<_> = plans.iter().map(|plan| plan.state(self.bind, opens(&plan))).collect();
         client.populate(&states, CALL).await.map_err(|error| error.to_string())?;
         for plan in &plans {
             let Some(how) = impeded.get(&plan.link) else { continue };
             apply(client, plan, *how).await.map_err(|error| error.to_string())?;
-            if !matches!(
-                how,
-                Impediment::Partition(PartitionMode::Refuse) | Impediment::OneWay(PartitionMode::Refuse, _)
-            ) {
+            if !refuses(*how) && !self.is_cut(plan) {
                 client.switch(&plan.name, true, CALL).await.map_err(|error| error.to_string())?;
             }
         }
         Ok(())
     }
 
-    /// Says that a region is cut off. The groups whose servers must end for it come back; the caller kills them at its instant.
-    pub fn mark_cut(&self, region: &Region) -> Vec<Group> {
-        lock(&self.cut).insert(region.clone());
-        self.servers.keys().filter(|group| group.touches(region)).cloned().collect()
+    /// Says that sites are cut off. The groups whose servers must end for it come back; the caller kills them at its instant,
+    /// and then calls [`Links::close`].
+    pub fn mark_cut(&self, sites: &[Site]) -> Vec<Group> {
+        lock(&self.cut).extend(sites.iter().cloned());
+        self.servers.keys().filter(|group| self.is_lost(group)).cloned().collect()
     }
 
-    /// Brings back the links of a region, but those of a region still cut.
-    pub async fn uncut(&self, region: &Region) -> Result<(), TestbedError> {
-        lock(&self.cut).remove(region);
-        let groups: Vec<&Group> = self.servers.keys().filter(|group| group.touches(region)).collect();
-        all(groups.iter().map(|group| async {
+    /// Closes those links of sites that are cut off whose server goes on for the sake of others.
+    pub async fn close(&self, sites: &[Site]) -> Result<(), TestbedError> {
+        let plans = self.plans().into_iter().filter(|plan| touches(plan, sites)).collect();
+        self.change(plans, |client, plan| async move { client.switch(&plan.name, false, CALL).await }).await
+    }
+
+    /// Brings back the links of sites, but those of a site still cut.
+    pub async fn uncut(&self, sites: &[Site]) -> Result<(), TestbedError> {
+        let were_lost: Vec<&Group> = self.servers.keys().filter(|group| self.is_lost(group)).collect();
+        let closed: Vec<ProxyPlan> = self
+            .plans()
+            .into_iter()
+            .filter(|plan| touches(plan, sites) && self.is_cut(plan) && !were_lost.contains(&&plan.group))
+            .collect();
+        lock(&self.cut).retain(|site| !sites.contains(site));
+        let remade = all(were_lost.into_iter().filter(|group| !self.is_lost(group)).map(|group| async move {
             let Some(server) = self.servers.get(group) else { return Ok(()) };
             let _work = server.work.lock().await;
             self.remake(group, server).await
-        }))
-        .await
+        }));
+        let impeded = lock(&self.impeded).clone();
+        let opened = self.change(closed.into_iter().filter(|plan| !self.is_cut(plan)).collect(), |client, plan| {
+            let how = impeded.get(&plan.link).copied();
+            async move {
+                client.remove_toxics(&plan.name, CALL).await?;
+                match how {
+                    Some(how) if refuses(how) => Ok(()),
+                    Some(how) => {
+                        apply(&client, &plan, how).await?;
+                        client.switch(&plan.name, true, CALL).await
+                    }
+                    None => client.switch(&plan.name, true, CALL).await,
+                }
+            }
+        });
+        let (remade, opened) = tokio::join!(remade, opened);
+        remade.and(opened)
     }
 
     /// Impedes links, all their proxies at once.
@@ -229,7 +259,12 @@ impl Links {
         if let Impediment::Packets(mishap, seed) = how {
             return self.befall(&plans, links, Some((mishap, seed))).await;
         }
-        self.change(plans, |client, plan| async move { apply(&client, &plan, how).await }).await
+        self.change(self.open(plans), |client, plan| async move { apply(&client, &plan, how).await }).await
+    }
+
+    /// Those that no site's loss keeps closed: the others are left to its return.
+    fn open(&self, plans: Vec<ProxyPlan>) -> Vec<ProxyPlan> {
+        plans.into_iter().filter(|plan| !self.is_cut(plan)).collect()
     }
 
     /// Lets a mishap befall the packets of each of these links, or none any more; those of a cut region are left to its return.
@@ -242,7 +277,7 @@ impl Links {
         let packets = self.able().map_err(failed)?;
         all(links.iter().filter_map(|link| {
             let group = &plans.iter().find(|plan| plan.link == *link)?.group;
-            let server = self.servers.get(group).filter(|_| !self.is_cut(group))?;
+            let server = self.servers.get(group).filter(|_| !self.is_lost(group))?;
             Some(async move {
                 let _work = server.work.lock().await;
                 let ports = ports_of(plans, link);
@@ -284,7 +319,7 @@ impl Links {
             self.befall(&plans, &packets, None).await?;
         }
         let plans = plans.into_iter().filter(|plan| !packets.contains(&plan.link)).collect();
-        self.change(plans, |client, plan| async move {
+        self.change(self.open(plans), |client, plan| async move {
             client.remove_toxics(&plan.name, CALL).await?;
             client.switch(&plan.name, true, CALL).await
         })
@@ -331,8 +366,14 @@ impl Links {
             };
             let trial = match trial {
                 // Where a container was, nobody is there to refuse.
-                LinkTrial::Refused | LinkTrial::Silent if self.is_cut(&plan.group) => LinkTrial::Cut,
-                LinkTrial::Reset if self.is_closed(plan).await => LinkTrial::Refused,
+                LinkTrial::Refused | LinkTrial::Silent if self.is_cut(plan) => LinkTrial::Cut,
+                LinkTrial::Reset if self.is_closed(plan).await => {
+                    if self.is_cut(plan) {
+                        LinkTrial::Cut
+                    } else {
+                        LinkTrial::Refused
+                    }
+                }
                 other => other,
             };
             Weighing { proxy: plan.name.clone(), bytes, trial }
@@ -365,12 +406,12 @@ impl Links {
             groups.entry(plan.group.clone()).or_default().push(plan);
         }
         let change = &change;
-        all(groups.iter().filter(|(group, _)| !self.is_cut(group)).map(|(group, plans)| async move {
+        all(groups.iter().filter(|(group, _)| !self.is_lost(group)).map(|(group, plans)| async move {
             let Some(server) = self.servers.get(group) else { return Ok(()) };
             let _work = server.work.lock().await;
             let done = join_all(plans.iter().map(|plan| change(server.client.clone(), plan.clone()))).await;
             let errors: Vec<&ToxiproxyError> = done.iter().filter_map(|done| done.as_ref().err()).collect();
-            if errors.is_empty() || self.is_cut(group) {
+            if errors.is_empty() || self.is_lost(group) {
                 return Ok(());
             }
             let text = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
@@ -409,9 +450,24 @@ impl Links {
         lock(&self.plans).clone()
     }
 
-    fn is_cut(&self, group: &Group) -> bool {
-        lock(&self.cut).iter().any(|region| group.touches(region))
+    /// Whether all that a group has is cut, so that its server does not run.
+    fn is_lost(&self, group: &Group) -> bool {
+        group.is_lost(&lock(&self.cut), self.zones)
     }
+
+    /// Whether a site at an end of a proxy's link is cut off.
+    fn is_cut(&self, plan: &ProxyPlan) -> bool {
+        lock(&self.cut).iter().any(|site| plan.link.touches(&site.name()))
+    }
+}
+
+fn touches(plan: &ProxyPlan, sites: &[Site]) -> bool {
+    sites.iter().any(|site| plan.link.touches(&site.name()))
+}
+
+/// Whether it closes a link.
+fn refuses(how: Impediment) -> bool {
+    matches!(how, Impediment::Partition(PartitionMode::Refuse) | Impediment::OneWay(PartitionMode::Refuse, _))
 }
 
 /// Does what impedes one proxy, in both directions or in the one that is wanted.
@@ -459,10 +515,10 @@ fn ports_of(plans: &[ProxyPlan], link: &Link) -> Vec<u16> {
     plans.iter().filter(|plan| plan.link == *link).map(|plan| plan.listen.port()).collect()
 }
 
-/// Whether it is the second site of a link's name that opens its connections: a standby asks the other region's Postgres
+/// Whether it is the second site of a link's name that opens its connections: a standby asks another site's Postgres
 /// for its log, and the link is named by the way the log goes.
 fn opened_backward(plan: &ProxyPlan) -> bool {
-    plan.service == Service::Postgres && plan.group == Group::Between
+    plan.service == Service::Postgres && matches!(plan.group, Group::Between | Group::Within(_))
 }
 
 /// Toxiproxy's name of a direction: `upstream` is from whoever opens the connection. `None`: both.

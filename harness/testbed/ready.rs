@@ -10,6 +10,9 @@ pub(super) const ROLE: &str = "/internal/ready";
 /// Where a file store does. It says so before its admin API works.
 pub(super) const FILES: &str = "/minio/health/ready";
 
+/// Where a node of a file store says that the nodes that can be reached are enough to write.
+pub(super) const FILES_TOGETHER: &str = "/minio/health/cluster";
+
 /// How long one look may take.
 const LOOK: Duration = Duration::from_secs(1);
 

@@ -60,10 +60,10 @@ pub enum Entry {
         /// Which.
         links: Vec<Link>,
     },
-    /// A region will be killed and cut off, or cut off alone.
+    /// A site will be killed and cut off, or cut off alone.
     Cut {
-        /// The region.
-        region: String,
+        /// The site.
+        site: String,
         /// Its processes will be killed as well.
         killed: bool,
     },

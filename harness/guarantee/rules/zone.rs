@@ -3,7 +3,7 @@
 
 use super::{Case, Ruling, worst};
 use crate::model::{
-    fault::{Fault, FaultRecord, ZoneHow},
+    fault::{Fault, FaultRecord, OutageHow},
     measure::EventMeasures,
     verdict::Verdict,
 };
@@ -56,7 +56,7 @@ fn fault_of<'a>(case: &Case<'a>, event: &EventMeasures) -> Option<&'a FaultRecor
 
 fn objective(fault: &Fault) -> f64 {
     match fault {
-        Fault::ZoneOutage { how: ZoneHow::Kill, .. } => KILLED_S,
+        Fault::ZoneOutage { how: OutageHow::Kill, .. } => KILLED_S,
         _ => SILENT_S,
     }
 }

@@ -60,7 +60,9 @@ impl Servers for Toxiproxies {
         match group {
             // Customers' doors are published.
             Group::Common => Way::Direct(listen.port()),
-            Group::Of(_) | Group::Between => Way::Relayed(self.dial, Address::new(hosts::links(group), listen.port())),
+            Group::Of(_) | Group::Within(_) | Group::Between => {
+                Way::Relayed(self.dial, Address::new(hosts::links(group), listen.port()))
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use super::relay::RelayConfig;
 use crate::{
     api::{Address, Region},
     testbed::{
-        layout::{Group, Layout, NodePrograms, Secrets, Settings, hosts},
+        layout::{Group, Layout, NodePrograms, Secrets, Settings, Site, hosts},
         ports,
     },
 };
@@ -64,7 +64,7 @@ impl Rows {
     }
 
     fn needed(regions: &[Region; 2], slots: u16) -> BTreeMap<String, u16> {
-        let mut counts = Layout::needed(regions, slots);
+        let mut counts = Layout::needed(regions, 1, slots);
         // The relay's tunnel and the port where it dials for us, and the stores' consoles.
         let of_relay = [hosts::CLIENT, hosts::CLIENT].map(str::to_owned);
         for host in regions.iter().map(|region| hosts::of(region, "files")).chain(of_relay) {
@@ -91,7 +91,7 @@ impl Rows {
     pub fn layout(&self, regions: &[Region; 2], slots: u16) -> Layout {
         let mut taken: BTreeMap<String, u16> = BTreeMap::new();
         let every = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-        Layout::new(Path::new(FOLDER), every, regions, slots, &mut |host| {
+        Layout::new(Path::new(FOLDER), every, regions, 1, slots, &mut |host| {
             let count = taken.entry(host.to_owned()).or_default();
             *count += 1;
             Address::new(host, self.row(host).0 + *count - 1)
@@ -174,8 +174,9 @@ impl Mounted<'_> {
             mc: "/usr/local/bin/mc".into(),
         };
         for region in &layout.regions {
-            add(hosts::of(region, "node"), json(&layout.node_config(region, secrets, settings, &programs)))?;
-            add(hosts::of(region, "compute"), json(&layout.compute_config(region, secrets, settings)))?;
+            let site = Site::whole(region);
+            add(hosts::of(region, "node"), json(&layout.node_config(&site, secrets, settings, &programs)))?;
+            add(hosts::of(region, "compute"), json(&layout.compute_config(&site, secrets, settings)))?;
         }
         for group in layout.groups.keys() {
             let shown = layout.proxies.iter().filter(|proxy| links && proxy.group == *group);

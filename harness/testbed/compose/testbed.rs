@@ -29,7 +29,7 @@ use super::{
     stores::{self, Stores, Watched},
 };
 use crate::{
-    api::{Address, EnvironmentId, Region, site::INVENTORY_FILE},
+    api::{Address, EnvironmentId, Region, Zone, site::INVENTORY_FILE},
     clients::poll,
     model::{link::Link, process::ProcessName},
     os::files::private_folder,
@@ -39,7 +39,7 @@ use crate::{
             ProcessState, Space, StorePorts, Testbed, TestbedError, Weighing,
         },
         guardian::{Charge, Guardian},
-        layout::{Layout, Secrets, Service, hosts},
+        layout::{Layout, Secrets, Service, Site, hosts},
         links::Links,
         log::tail,
         ports::Ports,
@@ -130,6 +130,9 @@ impl Compose {
             let there = REGIONS.join(" and ");
             return Err(TestbedError::Unusable(format!("there is no region {region}: Compose has {there}")));
         }
+        if spec.zones != 1 {
+            return Err(TestbedError::Unusable("regions have no zones on Compose yet: `native` has them".to_owned()));
+        }
         let folder = spec.folder()?;
         private_folder(&folder).map_err(|error| said(&folder, error))?;
         let folder = folder.canonicalize().map_err(|error| said(&folder, error))?;
@@ -215,7 +218,7 @@ impl Compose {
         tracing::debug!(after = ?began.elapsed(), "roles ready");
         self.note_versions(&images).await?;
         for region in &self.layout.regions {
-            let Some(own) = self.layout.own.get(region) else { continue };
+            let Some(own) = self.layout.own.get(&Site::whole(region)) else { continue };
             let watched = Watched {
                 engine: self.engine.clone(),
                 region: region.clone(),
@@ -293,8 +296,8 @@ impl Compose {
 
     /// Where a container's service gives a sign of life.
     fn sign(&self, host: &str) -> (u16, &'static str) {
-        let of_region = self.layout.own.iter().find_map(|(region, own)| {
-            let service = host.strip_prefix(region.as_str())?.strip_prefix('-')?;
+        let of_region = self.layout.own.iter().find_map(|(site, own)| {
+            let service = host.strip_prefix(&site.name())?.strip_prefix('-')?;
             match service {
                 "files" => Some((own.files.port(), ready::FILES)),
                 "node" => Some((own.node.port(), ready::ROLE)),
@@ -344,9 +347,9 @@ impl Compose {
     async fn cut(&self, region: &Region, kills: bool) -> Result<(), TestbedError> {
         self.known(region)?;
         self.ledger
-            .note(&Entry::Cut { region: region.to_string(), killed: kills })
+            .note(&Entry::Cut { site: region.to_string(), killed: kills })
             .map_err(|error| TestbedError::Failed(format!("write the undo ledger: {error}")))?;
-        let links = self.links.mark_cut(region);
+        let links = self.links.mark_cut(&[Site::whole(region)]);
         let mut victims: Vec<String> = links.iter().map(hosts::links).collect();
         if kills {
             victims.extend(CONTAINERS.map(|service| hosts::of(region, service)));
@@ -400,7 +403,7 @@ impl Compose {
 
     async fn bring_back(&self, region: &Region) -> Result<(), TestbedError> {
         self.known(region)?;
-        self.links.uncut(region).await?;
+        self.links.uncut(&[Site::whole(region)]).await?;
         try_join_all(CONTAINERS.map(|service| {
             let host = hosts::of(region, service);
             async move { self.start_container(&host).await }
@@ -590,14 +593,19 @@ impl Testbed for Compose {
         Box::pin(self.do_to(roots, deed))
     }
 
-    fn stores(&self, region: &Region, environment: &EnvironmentId) -> StorePorts {
+    fn stores_in(&self, region: &Region, zone: Zone, environment: &EnvironmentId) -> StorePorts {
         let seen = lock(&self.stores).get(region).cloned().unwrap_or_default();
-        let files = self.layout.own.get(region).map(|own| own.files.port()).filter(|_| seen.files);
+        let files = self
+            .layout
+            .own
+            .get(&Site { region: region.clone(), zone })
+            .map(|own| own.files.port())
+            .filter(|_| seen.files);
         StorePorts { sql: seen.sql.get(environment).copied(), files }
     }
 
-    fn computes(&self, region: &Region) -> Option<ComputePorts> {
-        self.layout.computes(region)
+    fn computes_in(&self, region: &Region, zone: Zone) -> Option<ComputePorts> {
+        self.layout.computes(&Site { region: region.clone(), zone })
     }
 
     fn journal(&self) -> BoxFuture<'_, Option<PathBuf>> {
@@ -627,7 +635,7 @@ impl Testbed for Compose {
         })
     }
 
-    fn sql_data(&self, _: &Region, _: &EnvironmentId) -> Option<PathBuf> {
+    fn sql_data_in(&self, _: &Region, _: Zone, _: &EnvironmentId) -> Option<PathBuf> {
         None
     }
 

@@ -11,6 +11,7 @@ use crate::{
     },
     os::files,
     testbed::{
+        layout::Site,
         setup::{self, Programs, SetupMode},
         spec::Spec,
     },
@@ -43,7 +44,7 @@ while (my @ready = $select->can_read) {
 "#;
 
 /// A specification with fake roles, in a folder of its own.
-pub(crate) async fn spec(parent: &Path, slots: u16) -> (Spec, Programs) {
+pub(crate) async fn spec(parent: &Path, zones: u8, slots: u16) -> (Spec, Programs) {
     let programs = setup::ensure(&|line: &str| eprintln!("{line}"), SetupMode::Auto).await.unwrap();
     files::give(parent).unwrap();
     let role_binary = parent.join("role.pl");
@@ -51,7 +52,7 @@ pub(crate) async fn spec(parent: &Path, slots: u16) -> (Spec, Programs) {
     std::fs::set_permissions(&role_binary, std::fs::Permissions::from_mode(0o755)).unwrap();
     let spec = Spec {
         regions: ["east", "west"].map(|name| name.parse().unwrap()),
-        zones: 1,
+        zones,
         environments_max: slots,
         timers: Timers::default(),
         policy: Policy::default(),
@@ -71,7 +72,12 @@ pub(crate) fn folder() -> tempfile::TempDir {
 
 /// A testbed with fake roles.
 pub(crate) async fn up(parent: &Path, slots: u16) -> Native {
-    let (spec, programs) = spec(parent, slots).await;
+    up_with_zones(parent, 1, slots).await
+}
+
+/// A testbed with fake roles, whose regions have so many zones.
+pub(crate) async fn up_with_zones(parent: &Path, zones: u8, slots: u16) -> Native {
+    let (spec, programs) = spec(parent, zones, slots).await;
     Native::up(spec, programs).await.unwrap()
 }
 
@@ -88,6 +94,6 @@ impl Native {
 
     /// The port of a region's first slot.
     pub(crate) fn postgres_port(&self, region: &Region) -> u16 {
-        self.layout.own[region].postgres[0].port()
+        self.layout.own[&Site::whole(region)].postgres[0].port()
     }
 }

@@ -1,19 +1,30 @@
-//! A region's file store: MinIO, one process, and in it the auditor's user. What a platform does in it, its node does.
+//! A region's file store: MinIO, one process or one for each zone, and in it the auditor's user. What a platform does in it, its
+//! node does.
+//!
+//! The nodes of a divided store are told the same list of drives, by addresses that are none of theirs to listen on
+//! ([`super::callers`]): MinIO knows its own among them by its port. In a container it does not look for itself on loopback,
+//! unless it is told which it is. Where drives lie on the disk of the machine's root it refuses them, unless that disk is said
+//! to be large enough.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use tokio::process::Command;
 
 use super::{iam, launch::Start};
 use crate::{
-    api::environment::Login,
+    api::{Address, environment::Login},
     clients::poll,
     os::{files::write_private, spawn},
     testbed::ready,
 };
 
 /// How long the store may take until its admin API works.
-const READY: Duration = Duration::from_secs(20);
+const READY: Duration = Duration::from_secs(30);
 
 /// Deadline of one call of `mc`.
 const CALL: Duration = Duration::from_secs(10);
@@ -21,38 +32,55 @@ const CALL: Duration = Duration::from_secs(10);
 /// The policy of the auditor: every right on data and administration.
 const POLICY: &str = "consoleAdmin";
 
-/// How the store of a site is started. Durability is as MinIO has it; nothing is turned off.
-pub(super) fn start(program: &Path, site: &Path, log: &Path, port: u16, root: &Login) -> Start {
-    Start {
-        program: program.to_owned(),
-        arguments: vec![
-            "server".into(),
-            "--quiet".into(),
-            "--address".into(),
-            format!("127.0.0.1:{port}").into(),
-            site.join("files").into(),
-        ],
-        variables: vec![
-            ("MINIO_ROOT_USER", root.user.clone()),
-            ("MINIO_ROOT_PASSWORD", root.secret.clone()),
-            ("MINIO_BROWSER", "off".to_owned()),
-            ("MINIO_UPDATE", "off".to_owned()),
-        ],
-        folder: site.to_owned(),
-        log: log.to_owned(),
-    }
+/// Where a store keeps what it has.
+pub(super) enum Drives {
+    /// In a folder.
+    One(PathBuf),
+    /// On these drives of several nodes, of which this address is ours.
+    Spread {
+        /// All of them, in the same order for every node.
+        all: Vec<String>,
+        /// Our own address among them.
+        own: Address,
+    },
 }
 
-/// Waits until the store serves requests.
+/// How the store of a site is started. Durability is as MinIO has it; nothing is turned off.
+pub(super) fn start(program: &Path, site: &Path, log: &Path, port: u16, root: &Login, drives: Drives) -> Start {
+    let mut arguments = vec!["server".into(), "--quiet".into(), "--address".into(), format!("127.0.0.1:{port}").into()];
+    let mut variables = vec![
+        ("MINIO_ROOT_USER", root.user.clone()),
+        ("MINIO_ROOT_PASSWORD", root.secret.clone()),
+        ("MINIO_BROWSER", "off".to_owned()),
+        ("MINIO_UPDATE", "off".to_owned()),
+    ];
+    match drives {
+        Drives::One(folder) => arguments.push(folder.into()),
+        Drives::Spread { all, own } => {
+            arguments.extend(all.into_iter().map(OsString::from));
+            variables.push(("MINIO_ROOTDISK_THRESHOLD_SIZE", "1B".to_owned()));
+            variables.push(("_MINIO_SERVER_LOCAL", own.to_string()));
+        }
+    }
+    Start { program: program.to_owned(), arguments, variables, folder: site.to_owned(), log: log.to_owned() }
+}
+
+/// Waits until the store serves requests; where it is one of several nodes and enough of them run, until what they are together
+/// takes writes.
 ///
 /// # Errors
 /// What it last said, or how it ended.
-pub(super) async fn ready(port: u16, ended: impl Fn() -> Option<String>) -> Result<(), String> {
+pub(super) async fn ready(
+    port: u16,
+    ended: impl Fn() -> Option<String>,
+    has_quorum: impl Fn() -> bool,
+) -> Result<(), String> {
     let alive = || async {
         if let Some(how) = ended() {
             return Ok(Err(format!("it ended with {how}")));
         }
-        ready::look(port, ready::FILES).await.map(Ok)
+        ready::look(port, ready::FILES).await?;
+        if has_quorum() { ready::look(port, ready::FILES_TOGETHER).await.map(Ok) } else { Ok(Ok(())) }
     };
     poll::until("the file store", READY, Duration::from_millis(10), alive).await.map_err(|error| error.to_string())?
 }

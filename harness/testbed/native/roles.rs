@@ -8,12 +8,11 @@ use std::{
 
 use super::launch::Start;
 use crate::{
-    api::Region,
     clients::poll,
     model::process::ProcessName,
     os::files,
     testbed::{
-        layout::{Layout, NodePrograms, Secrets, Settings},
+        layout::{Layout, NodePrograms, Secrets, Settings, Site},
         ready,
     },
 };
@@ -28,10 +27,10 @@ pub(super) enum Role {
     Control,
     /// The edge.
     Edge,
-    /// A region's node.
-    Node(Region),
-    /// A region's compute.
-    Compute(Region),
+    /// A site's node.
+    Node(Site),
+    /// A site's compute.
+    Compute(Site),
 }
 
 /// What is the same for every role of a run.
@@ -44,14 +43,14 @@ pub(super) struct Told<'a> {
 
 impl Role {
     /// Every role of a run.
-    pub fn all(regions: &[Region; 2]) -> Vec<Role> {
-        let of_region = |region: &Region| [Self::Node(region.clone()), Self::Compute(region.clone())];
-        [Self::Control, Self::Edge].into_iter().chain(regions.iter().flat_map(of_region)).collect()
+    pub fn all(layout: &Layout) -> Vec<Role> {
+        let of_site = |site: Site| [Self::Node(site.clone()), Self::Compute(site)];
+        [Self::Control, Self::Edge].into_iter().chain(layout.sites().into_iter().flat_map(of_site)).collect()
     }
 
     /// The role of a process, if it is one.
-    pub fn of(name: &ProcessName, regions: &[Region; 2]) -> Option<Role> {
-        Self::all(regions).into_iter().find(|role| role.site() == name.site && role.name() == name.service)
+    pub fn of(name: &ProcessName, layout: &Layout) -> Option<Role> {
+        Self::all(layout).into_iter().find(|role| role.site() == name.site && role.name() == name.service)
     }
 
     /// Its name, as the binary and the inventories know it.
@@ -65,11 +64,11 @@ impl Role {
     }
 
     /// Its site.
-    pub fn site(&self) -> &str {
+    pub fn site(&self) -> String {
         match self {
-            Self::Control => "witness",
-            Self::Edge => "edge",
-            Self::Node(region) | Self::Compute(region) => region.as_str(),
+            Self::Control => "witness".to_owned(),
+            Self::Edge => "edge".to_owned(),
+            Self::Node(site) | Self::Compute(site) => site.name(),
         }
     }
 
@@ -79,9 +78,9 @@ impl Role {
     /// The system's.
     pub fn prepare(&self, told: &Told<'_>, binary: &Path) -> io::Result<(Start, u16)> {
         let Told { layout, secrets, settings, programs } = told;
-        let site = layout.site(self.site());
+        let site = layout.site(&self.site());
         let config = site.join(format!("{}.json", self.name()));
-        let no_region = || io::Error::other("no such region");
+        let no_site = || io::Error::other("no such site");
         let (data, listen) = match self {
             Self::Control => {
                 let value = layout.control_config(secrets, settings);
@@ -93,13 +92,13 @@ impl Role {
                 files::write_json(&config, &value)?;
                 (value.data, value.listen.port())
             }
-            Self::Node(region) => {
-                let value = layout.node_config(region, secrets, settings, programs).ok_or_else(no_region)?;
+            Self::Node(site) => {
+                let value = layout.node_config(site, secrets, settings, programs).ok_or_else(no_site)?;
                 files::write_json(&config, &value)?;
                 (value.data, value.listen.port())
             }
-            Self::Compute(region) => {
-                let value = layout.compute_config(region, secrets, settings).ok_or_else(no_region)?;
+            Self::Compute(site) => {
+                let value = layout.compute_config(site, secrets, settings).ok_or_else(no_site)?;
                 files::write_json(&config, &value)?;
                 (value.data, value.listen.port())
             }

@@ -1,7 +1,7 @@
 //! The running testbed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::{
@@ -15,7 +15,8 @@ use futures_util::future::{BoxFuture, join_all};
 use nix::sys::signal::Signal;
 
 use super::{
-    files,
+    callers::Callers,
+    files::{self, Drives},
     launch::{Launcher, Start},
     postgres,
     roles::{self, Role, Told},
@@ -38,7 +39,7 @@ use crate::{
             StorePorts, Testbed, TestbedError, Weighing,
         },
         guardian::{Charge, Guardian},
-        layout::{Layout, NodePrograms, OTHER_SITES, Secrets},
+        layout::{Layout, NodePrograms, OTHER_SITES, Secrets, Site},
         links::Links,
         log::tail,
         ports::Ports,
@@ -74,11 +75,12 @@ pub struct Native {
     ledger: Arc<Ledger>,
     launcher: Arc<Launcher>,
     /// Data folders of clusters, as inventories showed them: an inventory forgets the dead, and evidence is wanted of them.
-    clusters: Mutex<BTreeMap<(Region, EnvironmentId), PathBuf>>,
+    clusters: Mutex<BTreeMap<(String, EnvironmentId), PathBuf>>,
     /// Somebody has begun to end everything.
     is_ending: AtomicBool,
     /// Everything has been ended, as far as could be.
     is_over: AtomicBool,
+    _callers: Callers,
     _ports: Ports,
 }
 
@@ -109,16 +111,18 @@ impl Native {
         let folder = folder.canonicalize().map_err(|error| said(&folder, error))?;
         let binary = role_binary(&spec.role_binary, &folder).await?;
         let locks = cache().join("ports");
-        let count = Layout::needed(&spec.regions, spec.environments_max).into_values().map(usize::from).sum();
+        let (zones, slots) = (spec.zones, spec.environments_max);
+        let count = Layout::needed(&spec.regions, zones, slots).into_values().map(usize::from).sum();
         let mut ports = Ports::reserve(&locks, count).map_err(|error| said(&locks, error))?;
         // As many were reserved as are drawn.
         let mut draw = |_: &str| ports.take().unwrap_or_default().into();
-        let layout = Layout::new(&folder, Ipv4Addr::LOCALHOST.into(), &spec.regions, spec.environments_max, &mut draw);
-        let [one, other] = layout.regions.clone().map(String::from);
-        for site in ["witness", "edge", "links", "logs", &one, &other] {
-            let site = layout.site(site);
+        let layout = Layout::new(&folder, Ipv4Addr::LOCALHOST.into(), &spec.regions, zones, slots, &mut draw);
+        let others = ["witness", "edge", "links", "logs"].map(str::to_owned);
+        for site in layout.sites().iter().map(Site::name).chain(others) {
+            let site = layout.site(&site);
             private_folder(&site).map_err(|error| said(&site, error))?;
         }
+        let callers = Callers::listen(&layout).await?;
         let ledger = Arc::new(Ledger::open(&folder).map_err(|error| said(&folder, error))?);
         let charge = Charge { folder: folder.clone(), standing: ledger.standing().to_owned() };
         let watch = layout.site("logs").join("guardian.log");
@@ -153,56 +157,72 @@ impl Native {
             clusters,
             is_ending,
             is_over,
+            _callers: callers,
             _ports: ports,
         })
     }
 
     async fn start_all(&self) -> Result<(), TestbedError> {
         let began = Instant::now();
-        let stores = join_all(self.layout.regions.iter().map(|region| async move {
-            self.start_files(region).await?;
-            tracing::debug!(%region, after = ?began.elapsed(), "file store ready");
-            self.make_auditor(region).await?;
-            tracing::debug!(%region, after = ?began.elapsed(), "auditor made");
+        let sites = self.layout.sites();
+        // The nodes of a divided store are found through links; one that finds none tries again only a while later.
+        let is_divided = self.layout.zones > 1;
+        if is_divided {
+            self.links.start().await?;
+        }
+        let stores = async {
+            all(join_all(sites.iter().map(|site| self.start_files(site))).await)?;
+            tracing::debug!(after = ?began.elapsed(), "file stores ready");
+            all(join_all(self.layout.regions.iter().map(|region| self.make_auditor(region))).await)?;
+            tracing::debug!(after = ?began.elapsed(), "auditors made");
             Ok(())
-        }));
+        };
         // Roles come after the links, since one that finds its peers missing tries again only a poll later.
         let platform = async {
-            self.links.start().await?;
+            if !is_divided {
+                self.links.start().await?;
+            }
             tracing::debug!(after = ?began.elapsed(), "links made");
-            let roles = Role::all(&self.layout.regions);
+            let roles = Role::all(&self.layout);
             all(join_all(roles.iter().map(|role| self.start_role(role))).await)?;
             tracing::debug!(after = ?began.elapsed(), "roles ready");
             Ok(())
         };
         let (stores, platform) = tokio::join!(stores, platform);
-        all(stores)?;
-        platform
+        stores.and(platform)
     }
 
-    async fn start_files(&self, region: &Region) -> Result<(), TestbedError> {
-        let Some((own, root)) = self.layout.own.get(region).zip(self.secrets.files_root.get(region)) else {
-            return Err(TestbedError::Unusable(format!("there is no region {region}")));
+    async fn start_files(&self, of: &Site) -> Result<(), TestbedError> {
+        let Some((own, root)) = self.layout.own.get(of).zip(self.secrets.files_root.get(&of.region)) else {
+            return Err(TestbedError::Unusable(format!("there is no site {of}")));
         };
-        let site = self.layout.site(region.as_str());
-        let log = self.layout.site("logs").join(format!("{region}-files.log"));
+        let (name, port) = (of.name(), own.files.port());
+        let site = self.layout.site(&name);
+        let log = self.layout.site("logs").join(format!("{name}-files.log"));
         let data = site.join("files");
         private_folder(&data).map_err(|error| TestbedError::Failed(format!("{}: {error}", data.display())))?;
-        let start = files::start(&self.programs.minio, &site, &log, own.files.port(), root);
-        let identity = self.start_process(region.as_str(), "files", None, &start, Some((own.files.port(), data)))?;
-        files::ready(own.files.port(), || self.launcher.ended(identity)).await.map_err(|why| {
-            TestbedError::Failed(format!(
-                "the file store of {region} is not ready: {why}; its log ends:\n{}",
-                tail(&log)
-            ))
+        let drives = match self.layout.drives(of) {
+            Some((all, own)) => Drives::Spread { all, own },
+            None => Drives::One(data.clone()),
+        };
+        let start = files::start(&self.programs.minio, &site, &log, port, root, drives);
+        let identity = self.start_process(&name, "files", None, &start, Some((port, data)))?;
+        let has_quorum = || {
+            let sites = Site::of(&of.region, self.layout.zones);
+            let running = sites.iter().filter(|site| self.runs(site, "files")).count();
+            running > 1 && 2 * running > sites.len()
+        };
+        files::ready(port, || self.launcher.ended(identity), has_quorum).await.map_err(|why| {
+            TestbedError::Failed(format!("the file store of {name} is not ready: {why}; its log ends:\n{}", tail(&log)))
         })
     }
 
     async fn make_auditor(&self, region: &Region) -> Result<(), TestbedError> {
-        let Some((own, root)) = self.layout.own.get(region).zip(self.secrets.files_root.get(region)) else {
+        let first = Site::whole(region);
+        let Some((own, root)) = self.layout.own.get(&first).zip(self.secrets.files_root.get(region)) else {
             return Ok(());
         };
-        let site = self.layout.site(region.as_str());
+        let site = self.layout.site(&first.name());
         files::make_auditor(&self.programs.mc, &site, own.files.port(), root, &self.secrets.auditor_s3)
             .await
             .map_err(|why| TestbedError::Failed(format!("the auditor's S3 user in {region}: {why}")))
@@ -218,7 +238,7 @@ impl Native {
         let failed = |why: String| TestbedError::Failed(format!("{} / {}: {why}", role.site(), role.name()));
         let told = Told { layout, secrets, settings: self.spec.settings(), programs };
         let (start, listen) = role.prepare(&told, &self.binary).map_err(|error| failed(error.to_string()))?;
-        let identity = self.start_process(role.site(), role.name(), None, &start, None)?;
+        let identity = self.start_process(&role.site(), role.name(), None, &start, None)?;
         roles::ready(listen, || self.launcher.ended(identity))
             .await
             .map_err(|why| failed(format!("not ready: {why}; its log ends:\n{}", tail(&role.log(layout)))))
@@ -252,10 +272,8 @@ impl Native {
     /// The living entries of a site's inventory.
     fn entries(&self, site: &str) -> Vec<ProcessEntry> {
         let entries = inventory::read(&self.layout.site(site)).unwrap_or_default().processes;
-        if let Ok(region) = site.parse::<Region>() {
-            let found = entries.iter().filter_map(|entry| Some((entry.environment.clone()?, entry.data.clone()?)));
-            lock(&self.clusters).extend(found.map(|(environment, data)| ((region.clone(), environment), data)));
-        }
+        let found = entries.iter().filter_map(|entry| Some((entry.environment.clone()?, entry.data.clone()?)));
+        lock(&self.clusters).extend(found.map(|(environment, data)| ((site.to_owned(), environment), data)));
         entries.into_iter().filter(inventory::is_alive).collect()
     }
 
@@ -272,51 +290,80 @@ impl Native {
         found
     }
 
-    /// Cuts a region's links and, if wanted, kills its processes: all signals are sent in one go.
-    async fn cut(&self, region: &Region, kills: bool) -> Result<(), TestbedError> {
-        self.known(region)?;
-        let _ = self.entries(region.as_str());
-        self.ledger
-            .note(&Entry::Cut { region: region.to_string(), killed: kills })
-            .map_err(|error| TestbedError::Failed(format!("write the undo ledger: {error}")))?;
-        let site = self.layout.site(region.as_str());
-        let victims = if kills { blocking(move || undo::alive_in(&site)).await? } else { Default::default() };
-        // Links first: what Toxiproxy holds of a region that is gone must not arrive any more.
+    /// Whether a service of a site runs.
+    fn runs(&self, site: &Site, service: &str) -> bool {
+        let name = ProcessName { site: site.name(), service: service.to_owned(), environment: None };
+        !self.identities(&name).is_empty()
+    }
+
+    /// Cuts the links of sites and, if wanted, kills their processes: all signals are sent in one go.
+    async fn cut(&self, sites: &[Site], kills: bool) -> Result<(), TestbedError> {
+        let folders: Vec<PathBuf> = sites.iter().map(|site| self.layout.site(&site.name())).collect();
+        for site in sites {
+            let _ = self.entries(&site.name());
+            self.ledger
+                .note(&Entry::Cut { site: site.name(), killed: kills })
+                .map_err(|error| TestbedError::Failed(format!("write the undo ledger: {error}")))?;
+        }
+        let victims: BTreeSet<Identity> = if kills {
+            let folders = folders.clone();
+            blocking(move || folders.iter().flat_map(|site| undo::alive_in(site)).collect()).await?
+        } else {
+            BTreeSet::new()
+        };
+        // Links first: what Toxiproxy holds of a site that is gone must not arrive any more.
         let mut troubles = Vec::new();
-        let proxies = self.links.mark_cut(region);
+        let proxies = self.links.mark_cut(sites);
         for process in proxies.iter().filter_map(|group| self.toxiproxies.process(group)).chain(victims) {
             if let Err(error) = process.signal(Signal::SIGKILL) {
                 troubles.push(format!("process {}: {error}", process.pid));
             }
         }
-        if kills {
-            // Whatever was forked in that instant.
-            let site = self.layout.site(region.as_str());
-            troubles.extend(blocking(move || kill_rest(&site)).await?);
+        // Whatever was forked in that instant.
+        let rest = async {
+            match kills {
+                true => blocking(move || folders.iter().flat_map(|site| kill_rest(site)).collect()).await,
+                false => Ok(Vec::new()),
+            }
+        };
+        let (closed, rest) = tokio::join!(self.links.close(sites), rest);
+        troubles.extend(rest?);
+        match closed {
+            Err(error) if !troubles.is_empty() || !error.is_done() => troubles.push(error.to_string()),
+            other => other?,
         }
         if troubles.is_empty() { Ok(()) } else { Err(TestbedError::Failed(troubles.join("; "))) }
     }
 
-    fn known(&self, region: &Region) -> Result<(), TestbedError> {
+    /// The sites of a region of ours.
+    fn sites_of(&self, region: &Region) -> Result<Vec<Site>, TestbedError> {
         if self.layout.regions.contains(region) {
-            return Ok(());
+            return Ok(Site::of(region, self.layout.zones));
         }
         Err(TestbedError::Unusable(format!("there is no region {region}")))
     }
 
-    async fn bring_back(&self, region: &Region) -> Result<(), TestbedError> {
-        self.known(region)?;
-        self.links.uncut(region).await?;
-        let runs = |service: &str| {
-            let name = ProcessName { site: region.to_string(), service: service.to_owned(), environment: None };
-            !self.identities(&name).is_empty()
+    /// The site of a zone of ours.
+    fn site_of(&self, region: &Region, zone: Zone) -> Result<Site, TestbedError> {
+        let found = self.sites_of(region)?.into_iter().find(|site| site.zone == zone);
+        found.ok_or_else(|| TestbedError::Unusable(format!("there is no zone {zone} in {region}")))
+    }
+
+    async fn bring_back(&self, sites: &[Site]) -> Result<(), TestbedError> {
+        self.links.uncut(sites).await?;
+        let site = |site: &Site| {
+            let (site, files, node, compute) =
+                (site.clone(), self.runs(site, "files"), self.runs(site, "node"), self.runs(site, "compute"));
+            async move {
+                let store = async { if files { Ok(()) } else { self.start_files(&site).await } };
+                let node = async { if node { Ok(()) } else { self.start_role(&Role::Node(site.clone())).await } };
+                let compute =
+                    async { if compute { Ok(()) } else { self.start_role(&Role::Compute(site.clone())).await } };
+                let (store, node, compute) = tokio::join!(store, node, compute);
+                store.and(node).and(compute)
+            }
         };
-        let (files, node, compute) = (runs("files"), runs("node"), runs("compute"));
-        let store = async { if files { Ok(()) } else { self.start_files(region).await } };
-        let node = async { if node { Ok(()) } else { self.start_role(&Role::Node(region.clone())).await } };
-        let compute = async { if compute { Ok(()) } else { self.start_role(&Role::Compute(region.clone())).await } };
-        let (store, node, compute) = tokio::join!(store, node, compute);
-        store.and(node).and(compute)
+        all(join_all(sites.iter().map(site)).await)
     }
 
     async fn start_again(&self, name: &ProcessName) -> Result<(), TestbedError> {
@@ -326,23 +373,23 @@ impl Native {
         if !self.identities(name).is_empty() {
             return Err(TestbedError::Failed(format!("start {name} again: it still runs")));
         }
-        if let Some(role) = Role::of(name, &self.layout.regions) {
+        if let Some(role) = Role::of(name, &self.layout) {
             return self.start_role(&role).await;
         }
-        match self.layout.regions.iter().find(|region| region.as_str() == name.site) {
-            Some(region) if name.service == "files" => self.start_files(region).await,
+        match self.layout.sites().iter().find(|site| site.name() == name.site) {
+            Some(site) if name.service == "files" => self.start_files(site).await,
             _ => Err(TestbedError::Unusable(format!("there is no process `{name}`"))),
         }
     }
 
     async fn postgres_back(&self, name: &ProcessName) -> Result<(), TestbedError> {
-        let wanted: Vec<ProcessName> = match (&name.environment, name.site.parse::<Region>()) {
-            (None, Ok(region)) => lock(&self.clusters)
+        let wanted: Vec<ProcessName> = match &name.environment {
+            None => lock(&self.clusters)
                 .keys()
-                .filter(|(other, _)| *other == region)
+                .filter(|(site, _)| *site == name.site)
                 .map(|(_, environment)| ProcessName { environment: Some(environment.clone()), ..name.clone() })
                 .collect(),
-            _ => vec![name.clone()],
+            Some(_) => vec![name.clone()],
         };
         let back = || async {
             match wanted.iter().find(|name| self.identities(name).is_empty()) {
@@ -358,7 +405,10 @@ impl Native {
     /// Starts a cluster past its node, on the folder and with the settings that it had last.
     fn revive_postgres(&self, region: &Region, environment: &EnvironmentId) -> Result<Identity, TestbedError> {
         let failed = |why: String| TestbedError::Failed(format!("revive {environment} in {region}: {why}"));
-        let data = self.sql_data(region, environment).ok_or_else(|| failed("it never ran there".to_owned()))?;
+        let sites = self.sites_of(region)?;
+        let ran = sites.iter().find_map(|site| Some((site, self.sql_data_in(region, site.zone, environment)?)));
+        let (site, data) = ran.ok_or_else(|| failed("it never ran there".to_owned()))?;
+        let site = site.name();
         let settings =
             std::fs::read_to_string(data.join("postgresql.conf")).map_err(|error| failed(error.to_string()))?;
         let port = postgres::port(&settings).ok_or_else(|| failed("its settings name no port".to_owned()))?;
@@ -371,10 +421,10 @@ impl Native {
             program: self.programs.postgres_bin.join("postgres"),
             arguments: vec!["-D".into(), data.clone().into()],
             variables: Vec::new(),
-            folder: self.layout.site(region.as_str()),
-            log: self.layout.site("logs").join(format!("{region}-revived-{environment}.log")),
+            folder: self.layout.site(&site),
+            log: self.layout.site("logs").join(format!("{site}-revived-{environment}.log")),
         };
-        self.start_process(region.as_str(), "postgres", Some(environment), &start, Some((port, data)))
+        self.start_process(&site, "postgres", Some(environment), &start, Some((port, data)))
     }
 
     /// Ends everything: roles are asked, the rest is killed. A second call while the first is at work asks nobody.
@@ -411,10 +461,10 @@ impl Native {
     async fn ask_roles_to_end(&self) -> Vec<String> {
         let mut troubles = Vec::new();
         // Control and edge first, so that nobody fails over what we take down.
-        let asked: Vec<Identity> = Role::all(&self.layout.regions)
+        let asked: Vec<Identity> = Role::all(&self.layout)
             .iter()
             .flat_map(|role| {
-                let (site, service) = (role.site().to_owned(), role.name().to_owned());
+                let (site, service) = (role.site(), role.name().to_owned());
                 self.identities(&ProcessName { site, service, environment: None })
             })
             .collect();
@@ -457,14 +507,20 @@ fn check(spec: &Spec) -> Result<PathBuf, TestbedError> {
     if one == other {
         return unusable(format!("the two regions have one name, {one}"));
     }
-    if let Some(region) = spec.regions.iter().find(|region| OTHER_SITES.contains(&region.as_str())) {
-        return unusable(format!("a region cannot be called {region}: another site is"));
+    if ![1, 3].contains(&spec.zones) {
+        return unusable(format!("a region cannot have {} zones: it has one or three", spec.zones));
+    }
+    let [own, others] = [one, other].map(|region| Site::of(region, spec.zones).iter().map(Site::name).collect());
+    let (own, others): (Vec<String>, Vec<String>) = (own, others);
+    let taken = |name: &&String| OTHER_SITES.contains(&name.as_str()) || others.contains(name) && own.contains(name);
+    if let Some(name) = own.iter().chain(&others).find(taken) {
+        return unusable(format!("a region or zone cannot be called {name}: another site is"));
     }
     if ServiceUser::current().is_none() {
         return unusable("servers do not run as root, and there is no user geodrill: run `geodrill setup`".to_owned());
     }
     let folder = spec.folder()?;
-    let sockets = spec.regions.iter().map(|region| folder.join(region.as_str()).join("n/s"));
+    let sockets = own.iter().chain(&others).map(|site| folder.join(site).join("n/s"));
     if let Some(long) = sockets.into_iter().find(|path| path.as_os_str().len() > SOCKET_FOLDER_BYTES_MAX) {
         let (path, max) = (long.display(), SOCKET_FOLDER_BYTES_MAX);
         return unusable(format!("{path} is too long for sockets (more than {max} bytes): choose a shorter --out"));
@@ -561,12 +617,8 @@ impl Testbed for Native {
         })
     }
 
-    fn stores(&self, region: &Region, environment: &EnvironmentId) -> StorePorts {
-        self.stores_in(region, Zone::FIRST, environment)
-    }
-
     fn zones(&self) -> u8 {
-        self.spec.zones
+        self.layout.zones
     }
 
     fn stores_in(&self, region: &Region, zone: Zone, environment: &EnvironmentId) -> StorePorts {
@@ -577,17 +629,18 @@ impl Testbed for Native {
         StorePorts { sql: sql.and_then(|entry| entry.port), files: files.and_then(|entry| entry.port) }
     }
 
-    fn computes(&self, region: &Region) -> Option<ComputePorts> {
-        self.layout.computes(region)
+    fn computes_in(&self, region: &Region, zone: Zone) -> Option<ComputePorts> {
+        self.layout.computes(&Site { region: region.clone(), zone })
     }
 
     fn journal(&self) -> BoxFuture<'_, Option<PathBuf>> {
         Box::pin(async { Some(self.layout.site("witness").join("data")) })
     }
 
-    fn sql_data(&self, region: &Region, environment: &EnvironmentId) -> Option<PathBuf> {
-        let _ = self.entries(region.as_str());
-        lock(&self.clusters).get(&(region.clone(), environment.clone())).cloned()
+    fn sql_data_in(&self, region: &Region, zone: Zone, environment: &EnvironmentId) -> Option<PathBuf> {
+        let site = zone.site(region);
+        let _ = self.entries(&site);
+        lock(&self.clusters).get(&(site, environment.clone())).cloned()
     }
 
     fn impede<'a>(&'a self, links: &'a [Link], how: Impediment) -> BoxFuture<'a, Result<(), TestbedError>> {
@@ -620,11 +673,23 @@ impl Testbed for Native {
     }
 
     fn lose_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(self.cut(region, true))
+        Box::pin(async move { self.cut(&self.sites_of(region)?, true).await })
     }
 
     fn return_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(self.bring_back(region))
+        Box::pin(async move { self.bring_back(&self.sites_of(region)?).await })
+    }
+
+    fn lose_zone<'a>(&'a self, region: &'a Region, zone: Zone) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move { self.cut(&[self.site_of(region, zone)?], true).await })
+    }
+
+    fn isolate_zone<'a>(&'a self, region: &'a Region, zone: Zone) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move { self.cut(&[self.site_of(region, zone)?], false).await })
+    }
+
+    fn return_zone<'a>(&'a self, region: &'a Region, zone: Zone) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move { self.bring_back(&[self.site_of(region, zone)?]).await })
     }
 
     fn restart<'a>(&'a self, name: &'a ProcessName) -> BoxFuture<'a, Result<(), TestbedError>> {
@@ -640,7 +705,7 @@ impl Testbed for Native {
     }
 
     fn isolate<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(self.cut(region, false))
+        Box::pin(async move { self.cut(&self.sites_of(region)?, false).await })
     }
 
     fn notices<'a>(&'a self, receiver: u16) -> BoxFuture<'a, Result<Address, TestbedError>> {

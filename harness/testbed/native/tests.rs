@@ -8,7 +8,7 @@ use std::{
 
 use super::{Native, fake};
 use crate::{
-    api::Region,
+    api::{Region, Zone},
     clients::s3,
     model::{fault::PartitionMode, link::Link, process::ProcessName},
     os::files::private_folder,
@@ -197,7 +197,7 @@ async fn a_toxiproxy_that_hangs_is_remade_as_it_should_be() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_dies_at_its_start_is_told_with_its_last_words_and_nothing_is_left() {
     let parent = fake::folder();
-    let (spec, programs) = fake::spec(parent.path(), 1).await;
+    let (spec, programs) = fake::spec(parent.path(), 1, 1).await;
     let folder = parent.path().join("run");
     private_folder(&folder.join("west")).unwrap();
     std::fs::write(folder.join("west/compute.json.die"), "").unwrap();
@@ -209,7 +209,7 @@ async fn a_role_that_dies_at_its_start_is_told_with_its_last_words_and_nothing_i
 #[tokio::test(flavor = "multi_thread")]
 async fn another_version_of_the_binary_is_refused_before_anything_starts() {
     let parent = fake::folder();
-    let (mut spec, programs) = fake::spec(parent.path(), 1).await;
+    let (mut spec, programs) = fake::spec(parent.path(), 1, 1).await;
     spec.role_binary = "/bin/echo".into();
     match Native::up(spec, programs).await.map(|_| ()) {
         Err(TestbedError::Unusable(why)) => assert!(why.contains("role --handshake"), "{why}"),
@@ -264,4 +264,164 @@ async fn two_runs_side_by_side_do_not_meet() {
     first.down().await.unwrap();
     assert!(trials(&second, "edge -> east / sql").await.iter().all(is_answer));
     second.down().await.unwrap();
+}
+
+fn zone_process(site: &str, service: &str) -> ProcessName {
+    process(&format!("{site} / {service}"))
+}
+
+/// One attempt at writing and reading back through a zone's node of a region's store.
+async fn goes_on(native: &Native, zone: u8, key: &str) -> Result<(), String> {
+    let (east, sales) = (region("east"), "sales".parse().unwrap());
+    let port = native.stores_in(&east, Zone(zone), &sales).files.ok_or("it does not run")?;
+    let client = s3::client(port, &native.auditor().s3, Duration::from_secs(3));
+    let body = key.as_bytes().to_vec();
+    let put = client.put_object().bucket("audit").key(key).body(body.clone().into()).send().await;
+    put.map_err(|error| format!("{error:?}"))?;
+    let got = client.get_object().bucket("audit").key(key).send().await.map_err(|error| format!("{error:?}"))?;
+    let read = got.body.collect().await.map_err(|error| error.to_string())?.into_bytes();
+    if read == body { Ok(()) } else { Err(format!("{key} reads as {read:?}")) }
+}
+
+/// As [`goes_on`], tried again for a while: a store that has just lost a node or gained one may refuse a request.
+async fn soon_goes_on(native: &Native, zone: u8, key: &str) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while let Err(why) = goes_on(native, zone, key).await {
+        assert!(Instant::now() < deadline, "zone {zone}: {why}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn with_bucket(native: &Native) {
+    let port = native.stores(&region("east"), &"sales".parse().unwrap()).files.unwrap();
+    let client = s3::client(port, &native.auditor().s3, Duration::from_secs(5));
+    client.create_bucket().bucket("audit").send().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_three_zones_goes_on_without_one_and_all_comes_up_and_goes_down_without_a_trace() {
+    let parent = fake::folder();
+    let started = Instant::now();
+    let native = fake::up_with_zones(parent.path(), 3, 2).await;
+    eprintln!("three zones up in {:?}", started.elapsed());
+    let folder = native.folder().to_owned();
+    let sites = [native.sites(&region("east")), native.sites(&region("west"))].concat();
+    assert_eq!(sites, ["east", "east-2", "east-3", "west", "west-2", "west-3"]);
+    for site in &sites {
+        for service in ["files", "node", "compute"] {
+            let name = zone_process(site, service);
+            assert_eq!(native.processes(&name).await.unwrap().len(), 1, "{name}");
+        }
+    }
+    for all in native.links().iter().filter(|link| link.from != "client" && link.to != "client") {
+        let trials = trials(&native, &all.to_string()).await;
+        let expected = match all.service.as_str() {
+            "sql" if all.from != "edge" => trials.iter().all(|trial| *trial == LinkTrial::NoService),
+            _ => trials.iter().all(is_answer),
+        };
+        assert!(expected, "{all}: {trials:?}");
+    }
+    with_bucket(&native).await;
+    for zone in 1..=3 {
+        soon_goes_on(&native, zone, &format!("before-{zone}")).await;
+    }
+
+    // Its store alone: the others write on.
+    let store = zone_process("east", "files");
+    native.act(&native.processes(&store).await.unwrap(), Deed::Kill).await.unwrap();
+    let (killed, mut longest) = (Instant::now(), Duration::ZERO);
+    for attempt in 0.. {
+        let began = Instant::now();
+        soon_goes_on(&native, 2, &format!("without-{attempt}")).await;
+        longest = longest.max(began.elapsed());
+        if killed.elapsed() > Duration::from_secs(1) {
+            break;
+        }
+    }
+    eprintln!("one store of three killed: longest write and read {longest:?}");
+    let elsewhere = native.stores(&region("east"), &"sales".parse().unwrap()).files;
+    assert_eq!(elsewhere, native.stores_in(&region("east"), Zone(2), &"sales".parse().unwrap()).files);
+    native.restart(&store).await.unwrap();
+    soon_goes_on(&native, 1, "again").await;
+
+    native.down().await.unwrap();
+    assert_eq!(alive(&folder), 0);
+    assert!(undo::standing().unwrap().iter().all(|(_, standing)| standing.folder != folder));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_zone_is_gone_at_once_and_returns_while_the_others_go_on() {
+    let parent = fake::folder();
+    let native = fake::up_with_zones(parent.path(), 3, 1).await;
+    let east = region("east");
+    with_bucket(&native).await;
+    let before = native.processes(&process("east-2 / files")).await.unwrap();
+    let stalled = [link("east-2 -> west-3 / files")];
+    native.impede(&stalled, Impediment::Partition(PartitionMode::Stall)).await.unwrap();
+
+    let started = Instant::now();
+    native.lose_zone(&east, Zone(2)).await.unwrap();
+    eprintln!("zone lost in {:?}", started.elapsed());
+    assert!(native.states(&before).await.unwrap().iter().all(|state| *state == ProcessState::Gone));
+    for all in native.links().iter().filter(|link| link.touches("east-2")) {
+        assert!(trials(&native, &all.to_string()).await.iter().all(|trial| *trial == LinkTrial::Cut), "{all}");
+    }
+    for other in ["edge -> east / sql", "east -> east-3 / files", "east-3 -> west / files", "west-2 -> east / node"] {
+        assert!(trials(&native, other).await.iter().all(is_answer), "{other}");
+    }
+    soon_goes_on(&native, 1, "without").await;
+    // A link of its own cannot be opened while it is away.
+    native.clear(&stalled).await.unwrap();
+    assert_eq!(trials(&native, "east-2 -> west-3 / files").await, [LinkTrial::Cut]);
+    native.impede(&stalled, Impediment::Partition(PartitionMode::Stall)).await.unwrap();
+
+    // The region's loss takes what is left of it, and its return brings all of it.
+    native.lose_region(&east).await.unwrap();
+    for all in ["east -> east-3 / files", "west -> east-3 / node", "east -> east-2 / sql", "edge -> east-2 / files"] {
+        assert_eq!(trials(&native, all).await, [LinkTrial::Cut], "{all}");
+    }
+    let started = Instant::now();
+    native.return_region(&east).await.unwrap();
+    eprintln!("region of three zones back in {:?}", started.elapsed());
+    assert_ne!(native.processes(&process("east-2 / files")).await.unwrap(), before);
+    for zone in 1..=3 {
+        soon_goes_on(&native, zone, "with").await;
+    }
+    native.lose_zone(&east, Zone(2)).await.unwrap();
+    let started = Instant::now();
+    native.return_zone(&east, Zone(2)).await.unwrap();
+    eprintln!("zone back in {:?}", started.elapsed());
+    soon_goes_on(&native, 2, "again").await;
+    assert!(trials(&native, "east-2 -> east / files").await.iter().all(is_answer));
+    assert_eq!(trials(&native, "east-2 -> west-3 / files").await, [LinkTrial::Silent]);
+    native.clear(&stalled).await.unwrap();
+    assert!(trials(&native, "east-2 -> west-3 / files").await.iter().all(is_answer));
+    native.down().await.unwrap();
+    assert_eq!(alive(native.folder()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_zones_store_sends_goes_by_its_own_links() {
+    let parent = fake::folder();
+    let native = fake::up_with_zones(parent.path(), 3, 1).await;
+    with_bucket(&native).await;
+    soon_goes_on(&native, 1, "before").await;
+    // Only what the first zone asks of the others is closed, by the links that the others use to reach one another too.
+    let own = [link("east -> east-2 / files"), link("east -> east-3 / files")];
+    native.impede(&own, Impediment::Partition(PartitionMode::Refuse)).await.unwrap();
+    let alone = goes_on(&native, 1, "alone").await;
+    assert!(alone.is_err(), "it wrote with a third of the drives");
+    soon_goes_on(&native, 2, "elsewhere").await;
+    soon_goes_on(&native, 3, "elsewhere").await;
+    native.clear(&own).await.unwrap();
+    soon_goes_on(&native, 1, "after").await;
+    // With the same of a zone that is isolated nothing of it is left, whose processes run on.
+    let before = native.processes(&process("east / files")).await.unwrap();
+    native.isolate_zone(&region("east"), Zone(1)).await.unwrap();
+    assert_eq!(native.processes(&process("east / files")).await.unwrap(), before);
+    assert!(goes_on(&native, 1, "isolated").await.is_err());
+    soon_goes_on(&native, 2, "not isolated").await;
+    native.return_zone(&region("east"), Zone(1)).await.unwrap();
+    soon_goes_on(&native, 1, "back").await;
+    native.down().await.unwrap();
 }

@@ -25,7 +25,7 @@ pub use cluster::{Cluster, Start};
 pub use control::ControlData;
 pub use helper::end_left;
 pub use log::{log_end, lsn_text, newest_timeline, past, shutdown_end};
-pub use place::{Place, zone_follower};
+pub use place::Place;
 pub use process::PostgresError;
 pub use rejoin::copy;
 pub use scratch::Scratch;

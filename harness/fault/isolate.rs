@@ -1,58 +1,45 @@
-//! `region.isolate`: every link of a region with the outside carries nothing; its processes run on and reach one another.
+//! `region.isolate` and `zone.isolate`: every link of a region or zone with the outside carries nothing; its processes run on and
+//! reach one another.
 
 use std::collections::BTreeMap;
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
 
 use super::{
     breakage::{Breakage, Proof},
-    trials::{ANSWER, Trials, answered, carries_again, running, settle, states, try_link},
+    part::{self, Part},
+    trials::{Trials, answered, carries_again, settle, states},
 };
 use crate::{
-    api::Region,
-    model::{fault::PartitionMode, link::Link, process::ProcessName},
+    model::{fault::PartitionMode, link::Link},
     testbed::{Impediment, LinkTrial, Process, ProcessState, Testbed, TestbedError},
 };
 
-/// What runs in a region.
-const SERVICES: [&str; 4] = ["postgres", "files", "node", "compute"];
-
-pub(super) struct RegionIsolate {
-    region: Region,
+pub(super) struct Isolate {
+    part: Part,
     links: Vec<Link>,
     before: BTreeMap<Link, Trials>,
     processes: Vec<Process>,
 }
 
-impl RegionIsolate {
-    pub fn new(region: Region) -> Self {
-        Self { region, links: Vec::new(), before: BTreeMap::new(), processes: Vec::new() }
-    }
-
-    async fn running(&self, testbed: &dyn Testbed) -> Result<Vec<Process>, String> {
-        let mut found = Vec::new();
-        for service in SERVICES {
-            let (site, service) = (self.region.to_string(), service.to_owned());
-            found.extend(running(testbed, &ProcessName { site, service, environment: None }).await?);
-        }
-        Ok(found)
+impl Isolate {
+    pub fn new(part: Part) -> Self {
+        Self { part, links: Vec::new(), before: BTreeMap::new(), processes: Vec::new() }
     }
 }
 
 async fn try_all(testbed: &dyn Testbed, links: &[Link]) -> Result<BTreeMap<Link, Trials>, String> {
-    let tried = join_all(links.iter().map(|link| try_link(testbed, link, ANSWER))).await;
-    links.iter().cloned().zip(tried).map(|(link, trials)| Ok((link, trials?))).collect()
+    Ok(part::try_all(testbed, links).await?.into_iter().collect())
 }
 
-impl Breakage for RegionIsolate {
+impl Breakage for Isolate {
     fn before<'a>(&'a mut self, testbed: &'a dyn Testbed) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
-            let outside = |link: &Link| link.touches(self.region.as_str()) && link.from != link.to;
-            self.links = testbed.links().into_iter().filter(outside).collect();
-            self.processes = self.running(testbed).await?;
+            self.links = self.part.outside(testbed);
+            self.processes = self.part.all_running(testbed).await?;
             self.before = try_all(testbed, &self.links).await?;
             match self.before.values().map(|trials| answered(trials).len()).sum::<usize>() {
-                0 => Err(format!("nothing answered through any link of {}", self.region)),
+                0 => Err(format!("nothing answered through any link of {}", self.part)),
                 _ => Ok(()),
             }
         })
@@ -66,14 +53,14 @@ impl Breakage for RegionIsolate {
         Box::pin(async move {
             let now = states(testbed, self.processes.clone()).await?;
             if let Some((dead, _)) = now.iter().find(|(_, state)| *state == ProcessState::Gone) {
-                return Err(format!("process {dead} of {} has ended", self.region));
+                return Err(format!("process {dead} of {} has ended", self.part));
             }
             let silent = settle(|| async {
                 let now = try_all(testbed, &self.links).await?;
                 judge(&self.before, &now)
             })
             .await?;
-            Ok(format!("{silent}; {} processes of {} run on", self.processes.len(), self.region))
+            Ok(format!("{silent}; {} processes of {} run on", self.processes.len(), self.part))
         })
     }
 
