@@ -171,8 +171,8 @@ fn decode_regions(node: &Node, catalogue: &Catalogue, sink: &mut Sink<'_>) -> Op
         sink.error(span, format!("both regions are named `{}`", regions.primary));
         return None;
     }
-    if let Some((region, site)) = collision(&regions) {
-        let message = format!("the region `{region}` would be named like the other one's zone, `{site}`");
+    if let Some((region, of)) = collision(&regions) {
+        let message = format!("the region `{region}` is named like the site of a zone of `{of}`");
         sink.error_with(span, message, Some("give one of the regions another name".to_owned()));
         return None;
     }
@@ -205,12 +205,12 @@ fn decode_zones(node: &Node, catalogue: &Catalogue, sink: &mut Sink<'_>) -> Opti
     }
 }
 
-/// A region that bears the name of a site of the other one's, and that site.
-fn collision(regions: &Regions) -> Option<(&Region, String)> {
+/// A region that bears the name of a site of the other one's, and that other one.
+fn collision(regions: &Regions) -> Option<(&Region, &Region)> {
     let (one, other) = (&regions.primary, &regions.secondary);
-    [(one, other), (other, one)].into_iter().find_map(|(region, of)| {
+    [(one, other), (other, one)].into_iter().find(|(region, of)| {
         let mut sites = Zone::all(regions.zones).map(|zone| zone.site(of));
-        sites.find(|site| *site == region.as_str()).map(|site| (region, site))
+        sites.any(|site| site == region.as_str())
     })
 }
 

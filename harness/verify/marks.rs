@@ -24,8 +24,12 @@ pub(super) fn overtaken(
     lost: impl Fn(u32) -> bool,
     survives: impl Fn(u32) -> bool,
 ) -> BTreeSet<u32> {
-    // Every seat writes a log of its own.
-    let log = |op: &Op| Some((op.side?, op.epoch, seats::era(moves, op)?));
+    // Every seat writes a log of its own, and what an old one is asked past the edge is in none that is served.
+    let is_asked = |op: &Op| matches!(writes.history.intents[op.intent as usize].lane, Lane::OldSide { .. });
+    let log = |op: &Op| {
+        let era = seats::era(moves, op).filter(|_| moves.is_empty() || !is_asked(op))?;
+        Some((op.side?, op.epoch, era))
+    };
     let mut latest: BTreeMap<(Side, u32, usize), RunTime> = BTreeMap::new();
     let acked = |op: &&(u32, &Op)| op.1.class == Class::Acked;
     let numbered = || (0u32..).zip(&writes.ops);
