@@ -83,9 +83,6 @@ impl Course {
         });
         let zones = Arc::new(Zones::new(Arc::clone(&observer), boundaries.clone()));
         let _watcher = watch::start(
-            Arc::clone(&self.plan),
-            Arc::clone(&plane),
-            self.recorder.clone(),
             Arc::clone(&observer),
             boundaries.clone(),
             Arc::clone(&orders),

@@ -78,15 +78,14 @@ impl Drop for Watcher {
 
 /// Starts following the platform's events.
 pub(super) fn start(
-    plan: Arc<Plan>,
-    plane: Arc<dyn Plane>,
-    recorder: Recorder,
     observer: Arc<Observer>,
     boundaries: Boundaries,
     orders: Orders,
     zones: Arc<Zones>,
     evidence: PathBuf,
 ) -> Watcher {
+    let (plan, plane) = (Arc::clone(&observer.plan), Arc::clone(&observer.plane));
+    let recorder = observer.recorder.clone();
     let protection = Protection { observer: Arc::clone(&observer), evidence };
     let watch = Watch { plan, recorder, observer, boundaries, orders, zones, protection };
     Watcher { task: tokio::spawn(watch.follow(plane)) }
