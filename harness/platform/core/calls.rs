@@ -64,6 +64,14 @@ pub(super) fn effect(
             Some(Step::PuttingBack { backup }) => (active, Action::PutBack { backup: *backup }),
             _ => return None,
         },
+        Part::TakeCopy => match step {
+            Some(Step::Copying { source, epoch }) => {
+                let copy = environment.task.as_ref()?.operation;
+                (active, Action::TakeCopy { from: source.clone(), from_epoch: *epoch, copy })
+            }
+            _ => return None,
+        },
+        Part::PutIn => (active, Action::PutIn { copy: environment.task.as_ref()?.operation }),
         Part::Secure => (peer, Action::Secure { fork: environment.fork? }),
         Part::Rejoin => (peer, Action::Rejoin { fork: environment.fork? }),
         Part::AllowFiles => (peer, Action::AllowFilesReplication { source: active.clone() }),

@@ -108,9 +108,10 @@ pub struct Record {
     /// way may not undo what a later one did.
     #[serde(default)]
     pub replica_by: u64,
-    /// The last operation that restored it from a back-up: an order of it, or of one before, changes nothing any more.
+    /// The last operation that put a back-up, or a copy, in the place of what it held: an order of it, or of one before, changes
+    /// nothing any more.
     #[serde(default)]
-    pub restored_by: u64,
+    pub replaced_by: u64,
     /// Leave to grant.
     pub granting: Option<Granting>,
     /// Its end.

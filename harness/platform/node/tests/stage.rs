@@ -79,8 +79,8 @@ impl Stage {
         let router = Router::new().route("/internal/permits", post(grant)).with_state(Arc::clone(&word));
         tokio::spawn(async move { axum::serve(control, router).await });
 
-        let [east, west] = [0, 1].map(|_| [0; 3].map(|_| free_port()));
-        let config = |region: &str, peer: &str, own: [u16; 3], other: [u16; 3]| NodeConfig {
+        let [east, west] = [0, 1].map(|_| [0; 4].map(|_| free_port()));
+        let config = |region: &str, peer: &str, own: [u16; 4], other: [u16; 4]| NodeConfig {
             region: region.parse().unwrap(),
             peer: peer.parse().unwrap(),
             listen: (std::net::Ipv4Addr::LOCALHOST, own[0]).into(),
@@ -93,7 +93,7 @@ impl Stage {
             files: own[2].into(),
             files_root: login("root-user"),
             files_targets: vec![other[2].into()],
-            slots: vec![NodeSlot { postgres: own[1], source: other[1].into() }],
+            slots: [1, 3].map(|slot| NodeSlot { postgres: own[slot], source: other[slot].into() }).to_vec(),
             control: control_port.into(),
             peer_node: other[0].into(),
             auditor: login("auditor"),
@@ -236,7 +236,18 @@ impl Side {
     }
 
     pub async fn order(&self, operation: u64, epoch: u64, action: Action) -> Result<Answer, HttpError> {
-        let command = NodeCommand { operation, environment: sales(), epoch: Epoch(epoch), action };
+        self.order_for(&sales(), operation, epoch, action).await
+    }
+
+    /// Of another environment.
+    pub async fn order_for(
+        &self,
+        environment: &EnvironmentId,
+        operation: u64,
+        epoch: u64,
+        action: Action,
+    ) -> Result<Answer, HttpError> {
+        let command = NodeCommand { operation, environment: environment.clone(), epoch: Epoch(epoch), action };
         self.http.post("/internal/command", &command, Duration::from_secs(60)).await
     }
 
