@@ -10,6 +10,7 @@
 //! | `POST /v1/conversions` | `Conversion` → `OperationView` (202) |
 //! | `POST /v1/support-tickets` | `SupportTicket` → `OperationView` (202) |
 //! | `POST /v1/backups`, `POST /v1/restores` | `BackUp`, `Restore` → `OperationView` (202) |
+//! | `POST /v1/copies` | `Copy` → `OperationView` (202) |
 //! | `PUT /v1/environments/{id}/exposure` | `Exposure` → `Exposure` |
 //! | `GET /v1/environments/{id}/salvage` | → `Salvage` |
 //! | `GET /v1/status` | → `Status` |
@@ -99,6 +100,17 @@ pub struct BackUp {
 pub struct Restore {
     /// Which; of a kind that has no replica.
     pub environment: EnvironmentId,
+}
+
+/// Puts a copy of a production environment in the place of what a sandbox of the same product holds, which is given up: rows and
+/// files of one moment, in which production is served as ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Copy {
+    /// The production environment.
+    pub from: EnvironmentId,
+    /// The sandbox.
+    pub to: EnvironmentId,
 }
 
 /// What a failover covers.
@@ -283,7 +295,7 @@ impl PlatformEvent {
 }
 
 /// The names of events, in the order in which they may come; scenarios may wait for any of them.
-pub const EVENT_NAMES: [&str; 55] = [
+pub const EVENT_NAMES: [&str; 58] = [
     "environment.deployed",
     "environment.converting",
     "environment.converted",
@@ -294,6 +306,9 @@ pub const EVENT_NAMES: [&str; 55] = [
     "environment.restoring",
     "environment.restored",
     "environment.not-restored",
+    "environment.copying",
+    "environment.copied",
+    "environment.not-copied",
     "region.suspected",
     "region.cleared",
     "region.declared",
@@ -342,7 +357,7 @@ pub const EVENT_NAMES: [&str; 55] = [
 ];
 
 /// The names of an operation's steps, as [`EnvironmentStep::step`] and the journal have them; scenarios may wait for any.
-pub const STEP_NAMES: [&str; 29] = [
+pub const STEP_NAMES: [&str; 31] = [
     "creating-primary",
     "preparing-replica",
     "creating-replica",
@@ -370,6 +385,8 @@ pub const STEP_NAMES: [&str; 29] = [
     "quieting",
     "backing-up",
     "putting-back",
+    "copying",
+    "putting-in",
     "reopening",
     "withdrawing",
 ];

@@ -67,6 +67,11 @@ impl EnvironmentKind {
         (self == Self::DataverseTeams).then_some(Self::DataverseProduction)
     }
 
+    /// Whether it takes a copy of a production environment of its product.
+    pub fn is_sandbox(self) -> bool {
+        matches!(self, Self::DataverseSandbox | Self::FinopsSandbox)
+    }
+
     /// What it offers beside its stores.
     pub fn features(self) -> &'static [Feature] {
         if self == Self::FinopsProduction { &Feature::ALL } else { &[] }

@@ -170,6 +170,24 @@ pub enum Action {
         /// The back-up's number.
         backup: u64,
     },
+    /// Where both are served, of a sandbox, which it is ordered for: takes a copy of `from`, rows and files of one moment, while
+    /// customers of both are served. Done when all of it is durable; a repeat of what is done changes nothing. Refused (409) where
+    /// `from` is not served here under its epoch.
+    TakeCopy {
+        /// The production environment.
+        from: EnvironmentId,
+        /// Its epoch.
+        from_epoch: Epoch,
+        /// The copy's number.
+        copy: u64,
+    },
+    /// Where a sandbox is served, clients already cut off by the compute: puts a copy that was taken in the place of what is there.
+    /// Rows belong to the sandbox's own roles, versions keep their ids. Of an operation that is done a repeat changes nothing,
+    /// whenever it comes.
+    PutIn {
+        /// The copy's number.
+        copy: u64,
+    },
     /// On the live side: copies these versions, with their ids, out of the other region's store.
     RepairFiles {
         /// Which.
@@ -210,6 +228,8 @@ impl Action {
             Self::ReturnFiles { .. } => "return-files",
             Self::BackUp { .. } => "back-up",
             Self::PutBack { .. } => "put-back",
+            Self::TakeCopy { .. } => "take-copy",
+            Self::PutIn { .. } => "put-in",
             Self::RepairFiles { .. } => "repair-files",
         }
     }

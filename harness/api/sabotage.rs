@@ -106,6 +106,8 @@ sabotages! {
         caught by "finops.failback.restored";
     RestoreRowsAlone "restore-rows-alone": "a restore puts back rows and leaves files as they are",
         caught by "dataverse.nonproduction.backup";
+    CopyWithoutFiles "copy-without-files": "a copy of production into a sandbox brings rows and leaves files as they are",
+        caught by "finops.nonproduction.data-movement";
     FrailSecondary "frail-secondary": "away from home computes take a long time over every write",
         caught by "dataverse.compute.both-regions";
     ZoneNotSynchronous "zone-not-synchronous": "writes are acknowledged before the standby that takes over for a lost zone has them",

@@ -120,6 +120,11 @@ pub(super) enum Command {
         geodrill restore --environment test --wait\n\n\
         What was written after the back-up is given up.")]
     Restore(ForOne),
+    /// Orders the platform of a lab to put a copy of a production environment into a sandbox of its product.
+    #[command(after_help = "Examples:\n  \
+        geodrill copy books trial --wait\n\n\
+        Production is served all the while; what the sandbox holds is given up.")]
+    Copy(Copy),
     /// Lets an environment of a lab be written to although the data-loss guard withholds writes, or ends that.
     #[command(after_help = "Examples:\n  \
         geodrill expose --environment sales --accept-data-loss\n  \
@@ -329,6 +334,16 @@ pub(super) struct ForOne {
     /// The environment.
     #[arg(long)]
     pub(super) environment: String,
+    #[command(flatten)]
+    pub(super) order: Ordered,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Copy {
+    /// The production environment.
+    pub(super) from: String,
+    /// The sandbox.
+    pub(super) to: String,
     #[command(flatten)]
     pub(super) order: Ordered,
 }

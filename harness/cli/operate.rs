@@ -3,7 +3,7 @@
 use std::{fmt::Write, io, time::Duration};
 
 use super::{
-    args::{Expose, Failback, Failover, ForOne, Format, Heal, Inject, Ordered, Which},
+    args::{Copy, Expose, Failback, Failover, ForOne, Format, Heal, Inject, Ordered, Which},
     entry::{colour, complain, print},
     exit::Exit,
     progress,
@@ -103,6 +103,15 @@ pub(super) async fn back_up(arguments: ForOne) -> Exit {
 /// Orders a restore.
 pub(super) async fn restore(arguments: ForOne) -> Exit {
     order(&arguments.order, &arguments.environment, async |lab, id| order_switch::restore(lab, id).await).await
+}
+
+/// Orders a copy of production into a sandbox.
+pub(super) async fn copy(arguments: Copy) -> Exit {
+    let send = async |lab: &LabFile, to: &EnvironmentId| match known(lab, &arguments.from) {
+        Ok(from) => order_switch::copy(lab, &from, to).await,
+        Err(why) => Err(order_switch::OrderError::Refused(why)),
+    };
+    order(&arguments.order, &arguments.to, send).await
 }
 
 /// Opens a support ticket.

@@ -119,6 +119,7 @@ impl Walk<'_> {
             | Action::BackUp(_)
             | Action::Destroy(_)
             | Action::Restore(_)
+            | Action::Copy { .. }
             | Action::Exec { .. }
             | Action::Parallel(_) => Some(Duration::ZERO),
         };
@@ -217,6 +218,7 @@ fn does(step: &Step) -> String {
         Action::BackUp(id) => format!("back {id} up"),
         Action::Destroy(id) => format!("destroy all that {id} holds, as its customer"),
         Action::Restore(id) => format!("restore {id} from its last back-up"),
+        Action::Copy { from, to } => format!("put a copy of {from} into {to}"),
         Action::Exec { command, .. } => format!("run {}", command.join(" ")),
         Action::Pause(pause) => format!("pause {:.1} s", pause.as_secs_f64()),
         Action::Parallel(steps) => {

@@ -252,6 +252,7 @@ impl Timeline {
             Action::BackUp(id) => self.keep(step, id, false, limit).await,
             Action::Destroy(id) => self.destroy(id).await,
             Action::Restore(id) => self.keep(step, id, true, limit).await,
+            Action::Copy { from, to } => self.copy(step, from, to, limit).await,
             Action::Exec { command, timeout } => {
                 let variables = exec::environment(&self.plan, self.testbed.as_ref(), &self.endpoints).await;
                 let log = self.testbed.folder().join("logs").join(format!("exec-{}.log", step.id));
@@ -396,6 +397,28 @@ impl Timeline {
                 true => What::Restored { environment, took_s },
                 false => What::BackedUp { environment, took_s },
             });
+        }
+        Ok(told)
+    }
+
+    /// Orders a copy of production.
+    async fn copy(
+        &self,
+        step: &Step,
+        from: &EnvironmentId,
+        to: &EnvironmentId,
+        limit: Instant,
+    ) -> Result<String, String> {
+        let (source, environment) = (self.index(from)?, self.index(to)?);
+        let ordered = Instant::now();
+        let operation = match self.plane.copy(from, to).await {
+            Ok(operation) => operation,
+            Err(error) => return not_taken(step, error),
+        };
+        let told = self.ended(step, operation, limit).await?;
+        if step.outcome == WantedOutcome::Completed {
+            let took_s = ordered.elapsed().as_secs_f64();
+            self.recorder.say(What::Copied { environment, source, took_s });
         }
         Ok(told)
     }

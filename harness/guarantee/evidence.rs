@@ -207,11 +207,6 @@ impl<'a> Evidence<'a> {
             _ => None,
         })
     }
-
-    /// Whether the scenario has environments that are never promised a replica.
-    pub(super) fn has_nonproduction(self) -> bool {
-        self.environments().any(|(index, environment)| self.promised_since(index, environment).is_none())
-    }
 }
 
 fn unproven_fault(fault: &FaultRecord) -> String {

@@ -387,6 +387,17 @@ fn backed_up_destroyed_and_restored_it_is_what_was_acknowledged() {
     let finops = EnvironmentKind::FinopsSandbox;
     assert_eq!(kept(finops, |_| {}), Inconclusive, "a copy from production is promised too");
     assert_eq!(kept(finops, |run| end(run).sql.lost_create = 1), Violated);
+    assert_eq!(kept(finops, |run| copied_at(run, 19.0)), Held);
+    assert_eq!(kept(finops, |run| copied_at(run, 23.0)), Inconclusive, "what was imported is overwritten");
+    let lost = |run: &mut Run| {
+        copied_at(run, 19.0);
+        end(run).files.lost_create = 1;
+    };
+    assert_eq!(kept(finops, lost), Violated);
+}
+
+fn copied_at(run: &mut Run, seconds: f64) {
+    run.happened(seconds, What::Copied { environment: SALES, source: EnvironmentIndex(1), took_s: 1.0 });
 }
 
 fn end(run: &mut Run) -> &mut EventMeasures {

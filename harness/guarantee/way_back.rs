@@ -2,12 +2,15 @@
 
 use super::sample::{Run, SALES, at, started};
 use crate::{
-    api::control::{NoticeKind, Scope, SwitchKind},
+    api::{
+        control::{NoticeKind, Scope, SwitchKind},
+        environment::EnvironmentKind,
+    },
     model::{
         event::What,
         fault::{Fault, FaultRecord},
-        measure::{EventKind, RegionsCompared, Salvaged},
-        operation::Side,
+        measure::{EventKind, EventMeasures, RegionsCompared, Salvaged},
+        operation::{EnvironmentIndex, Side},
         plan::{Action, Order, Step, WantedOutcome},
         verdict::Verdict::{self, Held, Inconclusive, Reported, Violated},
     },
@@ -159,6 +162,30 @@ fn restored_is_a_replica_that_was_seen_and_regions_that_are_equal() {
     check(SwitchKind::Failback, id, Inconclusive, |run| {
         run.measures.regions[0].unread = Some("the connection broke".to_owned());
     });
+}
+
+#[test]
+fn restored_means_the_non_production_instances_of_the_product_too() {
+    let id = "dataverse.failback.restored";
+    let beside = |kind: EnvironmentKind, expected: Verdict, bend: fn(&mut EventMeasures)| {
+        check(SwitchKind::Failback, id, expected, |run| {
+            run.plan.environments[1].kind = kind;
+            let is_switch = |event: &EventMeasures| event.environment == EnvironmentIndex(1) && event.kind.is_some();
+            run.measures.events.retain(|event| !is_switch(event));
+            let end = run.measures.events.iter_mut().find(|event| event.environment == EnvironmentIndex(1));
+            let end = end.expect("every environment has an end");
+            (end.began, end.cut) = (at(20.0), Some(at(19.9)));
+            bend(end);
+        });
+    };
+    let sandbox = EnvironmentKind::DataverseSandbox;
+    beside(sandbox, Held, |_| {});
+    beside(sandbox, Violated, |end| end.sql.lost_create = 1);
+    beside(sandbox, Violated, |end| end.files.lost_create = 1);
+    beside(sandbox, Violated, |end| end.cut = Some(at(12.0)));
+    beside(sandbox, Inconclusive, |end| (end.began, end.cut) = (at(15.0), Some(at(12.0))));
+    beside(sandbox, Inconclusive, |end| end.unobserved = Some("it was not read".to_owned()));
+    beside(EnvironmentKind::FinopsSandbox, Held, |end| end.sql.lost_create = 1);
 }
 
 #[test]

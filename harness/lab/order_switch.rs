@@ -9,7 +9,7 @@ use crate::{
     api::{
         EnvironmentId,
         control::{
-            BackUp, Conversion, Exposure, Failover, OperationState, OperationView, Restore, Scope, SupportTicket,
+            BackUp, Conversion, Copy, Exposure, Failover, OperationState, OperationView, Restore, Scope, SupportTicket,
             SwitchKind,
         },
     },
@@ -84,6 +84,14 @@ pub async fn back_up(lab: &LabFile, environment: &EnvironmentId) -> Result<Opera
 /// [`OrderError`].
 pub async fn restore(lab: &LabFile, environment: &EnvironmentId) -> Result<OperationView, OrderError> {
     Ok(http(lab).post("/v1/restores", &Restore { environment: environment.clone() }, PROMPT).await?)
+}
+
+/// Orders that a copy of a production environment be put into a sandbox.
+///
+/// # Errors
+/// [`OrderError`].
+pub async fn copy(lab: &LabFile, from: &EnvironmentId, to: &EnvironmentId) -> Result<OperationView, OrderError> {
+    Ok(http(lab).post("/v1/copies", &Copy { from: from.clone(), to: to.clone() }, PROMPT).await?)
 }
 
 /// Grants exposure of an environment, or ends it.

@@ -270,6 +270,16 @@ pub enum What {
         /// Seconds from the order to the answer.
         took_s: f64,
     },
+    /// The platform says that it has put a copy of production into a sandbox. What the sandbox holds from then on is held against what
+    /// production's customers were told.
+    Copied {
+        /// The sandbox.
+        environment: EnvironmentIndex,
+        /// The production environment.
+        source: EnvironmentIndex,
+        /// Seconds from the order to the answer.
+        took_s: f64,
+    },
     /// What was looked for of a replica of an environment that is promised none: its stores in the other region, and anything
     /// in its own that leads there.
     ReplicaSought {

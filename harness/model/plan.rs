@@ -263,6 +263,13 @@ pub enum Action {
     Destroy(EnvironmentId),
     /// Orders the platform to restore this environment from its last back-up.
     Restore(EnvironmentId),
+    /// Orders the platform to put a copy of production into a sandbox.
+    Copy {
+        /// The production environment.
+        from: EnvironmentId,
+        /// The sandbox.
+        to: EnvironmentId,
+    },
     /// Runs a user's command; exit code other than 0 makes the run inconclusive.
     Exec {
         /// Program and arguments.

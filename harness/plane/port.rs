@@ -89,6 +89,9 @@ pub trait Plane: Send + Sync {
     /// Orders that an environment be restored from its last back-up; the number of the operation comes back.
     fn restore<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>>;
 
+    /// Orders that a copy of a production environment be put into a sandbox; the number of the operation comes back.
+    fn copy<'a>(&'a self, from: &'a EnvironmentId, to: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>>;
+
     /// Waits up to `within` for an operation's end: its state and the platform's reason.
     fn outcome<'a>(
         &'a self,

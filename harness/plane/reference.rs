@@ -11,7 +11,7 @@ use crate::{
     api::{
         EnvironmentId, Region,
         control::{
-            BackUp, Conversion, Dangling, Deploy, EnvironmentStatus, Events, Failover, FileReference, Health,
+            BackUp, Conversion, Copy, Dangling, Deploy, EnvironmentStatus, Events, Failover, FileReference, Health,
             OperationState, OperationView, PlatformEvent, Restore, Salvage, Status, Subscription, SupportTicket,
             Tenant,
         },
@@ -200,6 +200,10 @@ impl Plane for ReferencePlane {
 
     fn restore<'a>(&'a self, id: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>> {
         Box::pin(self.begin("/v1/restores", Restore { environment: id.clone() }))
+    }
+
+    fn copy<'a>(&'a self, from: &'a EnvironmentId, to: &'a EnvironmentId) -> BoxFuture<'a, Result<u64, PlaneError>> {
+        Box::pin(self.begin("/v1/copies", Copy { from: from.clone(), to: to.clone() }))
     }
 
     fn outcome<'a>(

@@ -115,6 +115,7 @@ impl Catalogue {
                 ("back_up", Availability::Now),
                 ("destroy", Availability::Now),
                 ("restore", Availability::Now),
+                ("copy", Availability::Now),
             ],
             events: EVENT_NAMES.to_vec(),
             journal_steps: STEP_NAMES.to_vec(),

@@ -182,13 +182,13 @@ fn operations(catalogue: &Catalogue) -> Value {
     let available = catalogue.operations.iter().filter(|(_, availability)| *availability == Availability::Now);
     let operations: Map<String, Value> = available
         .map(|(name, _)| {
-            let required = if timeline::order_fields(name) == ["environment"] { "environment" } else { "scope" };
-            let operation = closed(timeline::order_fields(name), &[required], |field| match field {
-                "scope" => json!({ "enum": timeline::SCOPES }),
-                "region" | "environment" => reference("name"),
-                "environments" => json!({ "type": "array", "minItems": 1, "items": reference("name") }),
-                _ => json!({ "type": "boolean" }),
-            });
+            let operation =
+                closed(timeline::order_fields(name), timeline::required_fields(name), |field| match field {
+                    "scope" => json!({ "enum": timeline::SCOPES }),
+                    "region" | "environment" | "from" | "to" => reference("name"),
+                    "environments" => json!({ "type": "array", "minItems": 1, "items": reference("name") }),
+                    _ => json!({ "type": "boolean" }),
+                });
             ((*name).to_owned(), operation)
         })
         .collect();

@@ -41,8 +41,10 @@ const FAILOVER_FIELDS: [&str; 4] = ["scope", "region", "environments", "accept_d
 const PLANNED_FIELDS: [&str; 3] = ["scope", "region", "environments"];
 /// Fields of an order for one environment.
 const FOR_ONE_FIELDS: [&str; 1] = ["environment"];
-/// Operations that copy an environment that has no replica, destroy it, and put the copy in its place.
-const KEEPING: [&str; 3] = ["back_up", "destroy", "restore"];
+/// Fields of `copy`.
+const COPY_FIELDS: [&str; 2] = ["from", "to"];
+/// Operations that give up what an environment without a replica holds, and put something else in its place.
+const KEEPING: [&str; 4] = ["back_up", "destroy", "restore", "copy"];
 /// Faults that reports have an event of.
 const ZONE_FAULTS: [&str; 2] = ["zone.outage", "zone.isolate"];
 /// Scopes of an operation.
@@ -59,7 +61,16 @@ pub(super) fn order_fields(operation: &str) -> &'static [&'static str] {
     match operation {
         "failover" => &FAILOVER_FIELDS,
         "convert" | "support_ticket" | "back_up" | "destroy" | "restore" => &FOR_ONE_FIELDS,
+        "copy" => &COPY_FIELDS,
         _ => &PLANNED_FIELDS,
+    }
+}
+
+/// Of these, what may not be left out.
+pub(super) fn required_fields(operation: &str) -> &'static [&'static str] {
+    match order_fields(operation) {
+        fields if fields.contains(&"scope") => &["scope"],
+        fields => fields,
     }
 }
 
@@ -189,7 +200,7 @@ fn check_outlines(outlines: &[Outline], sink: &mut Sink<'_>) {
     }
     let outlines: Vec<&Outline> = outlines.iter().filter(|step| step.inside.is_none()).collect();
     for step in outlines.iter().filter(|step| step.keeps && !step.quiesced) {
-        let what = "what is written between a back-up and a restore is given up, and would count as lost";
+        let what = "what is written before something else is put in its place is given up, and would count as lost";
         let help = "take this step after the last write: `when: { phase: quiesced }`";
         sink.error_with(&step.span, what, Some(help.to_owned()));
     }
@@ -427,6 +438,7 @@ impl<'d> Decoder<'d, '_, '_> {
         match name {
             "convert" => return self.convert(value, outcome),
             "support_ticket" => return self.ticket(value, outcome),
+            "copy" => return self.copy(value, outcome),
             _ if KEEPING.contains(&name) => return self.keep(name, value, outcome),
             _ => {}
         }
@@ -475,6 +487,34 @@ impl<'d> Decoder<'d, '_, '_> {
         }
     }
 
+    fn copy(&mut self, node: &Node, outcome: Option<WantedOutcome>) -> Option<Action> {
+        let fields = Fields::open(node, "`copy`", &COPY_FIELDS, self.sink)?;
+        let (from, to) = (fields.require("from", self.sink), fields.require("to", self.sink));
+        let from_cannot = Cannot {
+            of: |kind| !kind.has_replica() && kind.upgrades_to().is_none(),
+            why: "which is no production environment",
+            help: "copy what is production, or want it `outcome: refused`",
+        };
+        let to_cannot = Cannot {
+            of: |kind| !kind.is_sandbox(),
+            why: "which is no sandbox",
+            help: "copy into a sandbox, or want it `outcome: refused`",
+        };
+        let from_id = from.and_then(|node| self.one(node, outcome, &from_cannot));
+        let to_id = to.and_then(|node| self.one(node, outcome, &to_cannot));
+        let (from_id, to_id) = (from_id?, to_id?);
+        let product = |id: &EnvironmentId| self.kind(id).map(EnvironmentKind::product);
+        if let (Some(product), Some(other)) = (product(&from_id), product(&to_id))
+            && product != other
+            && outcome != Some(WantedOutcome::Refused)
+        {
+            let what = format!("`{from_id}` is of {product} and `{to_id}` of {other}: a copy is of one product");
+            self.sink.error(&node.span, what);
+            return None;
+        }
+        Some(Action::Copy { from: from_id, to: to_id })
+    }
+
     /// The environment that an order names.
     fn for_one(
         &mut self,
@@ -485,9 +525,18 @@ impl<'d> Decoder<'d, '_, '_> {
     ) -> Option<EnvironmentId> {
         let fields = Fields::open(node, what, &FOR_ONE_FIELDS, self.sink)?;
         let node = fields.require("environment", self.sink)?;
+        self.one(node, outcome, cannot)
+    }
+
+    /// The kind of an environment, as far as the file says it.
+    fn kind(&self, id: &EnvironmentId) -> Option<EnvironmentKind> {
+        self.context.environments.iter().flatten().find(|known| known.id == *id)?.kind
+    }
+
+    /// An environment that an order can be done to.
+    fn one(&mut self, node: &Node, outcome: Option<WantedOutcome>, cannot: &Cannot) -> Option<EnvironmentId> {
         let id = environment(node, self.context, self.sink)?;
-        let known = self.context.environments.iter().flatten().find(|known| known.id == id);
-        let kind = known.and_then(|known| known.kind).filter(|kind| (cannot.of)(*kind));
+        let kind = self.kind(&id).filter(|kind| (cannot.of)(*kind));
         if let Some(kind) = kind.filter(|_| outcome != Some(WantedOutcome::Refused)) {
             let what = format!("`{id}` is a {kind}, {}", cannot.why);
             self.sink.error_with(&node.span, what, Some(cannot.help.to_owned()));

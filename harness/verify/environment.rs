@@ -38,13 +38,23 @@ use crate::{
     },
 };
 
-/// Adds everything that can be said of one environment. `last`, what its last readings come to, is asked at the end alone.
+/// Of an environment that holds a copy of another one at the end: what it owes then.
+pub(super) struct Owed {
+    /// The other one, whose customers' writes it owes.
+    pub source: EnvironmentIndex,
+    /// What had become of those before the end.
+    pub past: Pasts,
+}
+
+/// Adds everything that can be said of one environment, and says what had become of its writes before the end. `last`, what its last
+/// readings come to, is asked at the end alone.
 pub(super) fn verify(
     input: &Input<'_>,
     environment: EnvironmentIndex,
+    owed: Option<&Owed>,
     last: &dyn Fn() -> Final,
     measures: &mut Measures,
-) {
+) -> Pasts {
     let acks = timeline::acks(input, environment);
     let load: Vec<Ack> = acks.iter().filter(|ack| ack.is_load).copied().collect();
     let switches = timeline::switches(input, environment, &acks);
@@ -56,10 +66,12 @@ pub(super) fn verify(
         let reads = client_reads::reads(&writes, environment);
         let moves = seats::moves(input, environment);
         let stale = client_reads::stale(&writes, &reads, &switches, &moves);
+        let probes = Probes::new(input, environment);
         let subject = Subject {
             input,
             environment,
-            probes: Probes::new(input, environment),
+            ledger_of: environment,
+            probes: &probes,
             writes: &writes,
             acks: &acks,
             load: &load,
@@ -68,16 +80,29 @@ pub(super) fn verify(
             reads: &reads,
             stale: &stale,
         };
-        let mut past = Pasts { rows: vec![Past::Fresh; writes.len()], files: vec![Past::Fresh; writes.len()] };
+        let mut past = Pasts::fresh(&writes);
         let mut told = Told::new(input, environment);
+        let mut before_end = past.clone();
         for (place, switch) in switches.iter().enumerate() {
             let reading = fetched.take().and_then(joined);
             fetched = switches.get(place + 1).map(fetch);
             told.until(switch, &writes, &past.rows);
-            subject.event(switch, reading, &mut past, last, measures);
+            if switch.kind.is_none() {
+                before_end = past.clone();
+            }
+            match owed.filter(|_| switch.kind.is_none()) {
+                Some(Owed { source, past }) => {
+                    let writes = Writes::new(input.history, *source);
+                    let mut past = past.of(&writes);
+                    let subject = Subject { writes: &writes, ledger_of: *source, ..subject };
+                    subject.event(switch, reading, &mut past, last, measures);
+                }
+                None => subject.event(switch, reading, &mut past, last, measures),
+            }
         }
         measures.features.extend(told.periods());
-    });
+        before_end
+    })
 }
 
 /// What a thread came to; its panic is ours.
@@ -86,22 +111,37 @@ fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
 }
 
 /// What earlier readings made of each write.
-struct Pasts {
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pasts {
     rows: Vec<Past>,
     files: Vec<Past>,
 }
 
+impl Pasts {
+    fn fresh(writes: &Writes<'_>) -> Self {
+        Self { rows: vec![Past::Fresh; writes.len()], files: vec![Past::Fresh; writes.len()] }
+    }
+
+    /// The same, if it is of these writes; else nothing is known of them.
+    fn of(&self, writes: &Writes<'_>) -> Self {
+        if self.rows.len() == writes.len() { self.clone() } else { Self::fresh(writes) }
+    }
+}
+
 /// What is the same for all events of an environment.
+#[derive(Clone, Copy)]
 struct Subject<'a, 'b> {
     input: &'b Input<'a>,
     environment: EnvironmentIndex,
+    /// The environment whose writes these are: its own, unless it holds a copy.
+    ledger_of: EnvironmentIndex,
     writes: &'b Writes<'a>,
     acks: &'b [Ack],
     /// Those of the offered load.
     load: &'b [Ack],
     switches: &'b [Switch],
     moves: &'b [Move],
-    probes: Probes,
+    probes: &'b Probes,
     reads: &'b [Read<'a>],
     stale: &'b [&'b Read<'a>],
 }
@@ -128,9 +168,9 @@ impl Subject<'_, '_> {
         let read = readings::of_event(observation.as_ref(), switch);
         let mut findings = Findings { environment: self.environment, event: &switch.id, into: &mut measures.findings };
         // The second pass of the books shares nothing with the first, not even its thread.
-        let (history, environment) = (self.input.history, self.environment);
+        let (history, ledger_of) = (self.input.history, self.ledger_of);
         let (mut rows, mut files, beside) = std::thread::scope(|scope| {
-            let second = scope.spawn(|| balance::Second::of(history, environment, &read));
+            let second = scope.spawn(|| balance::Second::of(history, ledger_of, &read));
             let sorted = read.rows.as_ref().ok().map(|snapshot| Rows::new(self.writes, snapshot));
             // Objects are sorted while rows are judged.
             let (mut rows, versions) = std::thread::scope(|scope| {

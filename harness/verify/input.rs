@@ -1,12 +1,21 @@
 //! What verification is given, and its one door.
 
-use std::{cell::LazyCell, time::Duration};
+use std::{cell::LazyCell, collections::BTreeMap, time::Duration};
 
-use super::{claims, environment, finals::Finals, lag};
+use super::{
+    claims,
+    environment::{self, Owed},
+    finals::Finals,
+    lag,
+};
 use crate::{
     ledger::{History, Readings},
     model::{
-        EnvironmentId, RunTime, event::Event, measure::Measures, operation::EnvironmentIndex, salvage::SalvageClaim,
+        EnvironmentId, RunTime,
+        event::{Event, What},
+        measure::Measures,
+        operation::EnvironmentIndex,
+        salvage::SalvageClaim,
     },
 };
 
@@ -41,10 +50,26 @@ pub fn verify(input: &Input<'_>, finals: impl FnOnce() -> Finals) -> Measures {
     let finals = LazyCell::new(finals);
     let mut measures = Measures::default();
     let environments = u16::try_from(input.environments.len()).unwrap_or(u16::MAX);
-    for environment in (0..environments).map(EnvironmentIndex) {
-        environment::verify(input, environment, &|| finals.last(environment), &mut measures);
+    // What production had lost by then a copy of it does not owe: production is judged first.
+    let (copies, own): (Vec<_>, Vec<_>) = (0..environments)
+        .map(|place| (EnvironmentIndex(place), copied_from(input.events, EnvironmentIndex(place))))
+        .partition(|(_, source)| source.is_some());
+    let mut judged = BTreeMap::new();
+    for (environment, source) in own.into_iter().chain(copies) {
+        let owed = source.map(|source| Owed { source, past: judged.get(&source).cloned().unwrap_or_default() });
+        let last = || finals.last(environment);
+        let past = environment::verify(input, environment, owed.as_ref(), &last, &mut measures);
+        judged.insert(environment, past);
         measures.lags.extend(lag::statistics(input, environment));
         measures.claims.extend(claims::errors(input, environment));
     }
     measures
+}
+
+/// The environment of which this one holds a copy at the end.
+fn copied_from(events: &[Event], of: EnvironmentIndex) -> Option<EnvironmentIndex> {
+    events.iter().rev().find_map(|event| match event.what {
+        What::Copied { environment, source, .. } if environment == of => Some(source),
+        _ => None,
+    })
 }

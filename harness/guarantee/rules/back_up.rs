@@ -1,22 +1,20 @@
-//! `*.nonproduction.backup`, `*.nonproduction.data-movement`: backed up (exported), destroyed whole, and restored (imported), an environment holds what had been acknowledged to it.
+//! `*.nonproduction.backup`, `*.nonproduction.data-movement`: backed up (exported), destroyed whole, and restored (imported), an environment holds what had been acknowledged to it; or, where a copy of production was put into it before, to production's customers.
 //!
-//! The three come after the last write, so what the ledger has is what the back-up has to have, and the readings at the end, which
+//! All of it comes after the last write, so what the ledger has is what the back-up has to have, and the readings at the end, which
 //! are held against the ledger, are of what was restored.
 
 use super::{Case, Ruling};
 use crate::model::{RunTime, event::What, verdict::Verdict};
 
 pub(super) fn rule(case: &Case<'_>) -> Ruling {
-    let first = |since: RunTime, is_it: &dyn Fn(&What) -> bool| {
-        case.evidence.events.iter().find(|event| event.at >= since && is_it(&event.what)).map(|event| event.at)
-    };
     let own = case.index;
     let backed_up =
-        first(RunTime(0), &|what| matches!(what, What::BackedUp { environment, .. } if *environment == own));
+        first(case, RunTime(0), |what| matches!(what, What::BackedUp { environment, .. } if *environment == own));
     let destroyed = backed_up
-        .and_then(|at| first(at, &|what| matches!(what, What::Destroyed { environment } if *environment == own)));
-    let restored = destroyed
-        .and_then(|at| first(at, &|what| matches!(what, What::Restored { environment, .. } if *environment == own)));
+        .and_then(|at| first(case, at, |what| matches!(what, What::Destroyed { environment } if *environment == own)));
+    let restored = destroyed.and_then(|at| {
+        first(case, at, |what| matches!(what, What::Restored { environment, .. } if *environment == own))
+    });
     match (backed_up, destroyed, restored) {
         (None, ..) => return Ruling::inconclusive("not exercised: it was not backed up"),
         (_, None, _) => return Ruling::inconclusive("not exercised: nothing was destroyed after the back-up"),
@@ -43,12 +41,26 @@ pub(super) fn rule(case: &Case<'_>) -> Ruling {
     }
 }
 
-/// The same of an export and an import. A copy from production is promised as well, and is not tried yet.
+/// The same of a copy from production, its export and its import. What is imported last is what is read, so it has to be what was
+/// copied: only then one reading speaks of all three.
 pub(super) fn movement(case: &Case<'_>) -> Ruling {
-    match rule(case) {
-        ruling if ruling.verdict == Verdict::Held => Ruling::inconclusive(
+    let own = case.index;
+    let ruling = rule(case);
+    let is_copy = |what: &What| matches!(what, What::Copied { environment, .. } if *environment == own);
+    let is_export = |what: &What| matches!(what, What::BackedUp { environment, .. } if *environment == own);
+    let last_copy = case.evidence.events.iter().rev().find(|event| is_copy(&event.what)).map(|event| event.at);
+    let first_export = first(case, RunTime(0), is_export);
+    match (last_copy, first_export) {
+        _ if ruling.verdict != Verdict::Held => ruling,
+        (None, _) => Ruling::inconclusive(
             "what was exported and imported is as acknowledged; a copy from production was not tried",
         ),
-        ruling => ruling,
+        (Some(copied), Some(exported)) if copied <= exported => ruling,
+        _ => Ruling::inconclusive("it was copied into after the export: what was imported was not read"),
     }
+}
+
+/// When something of the kind happened first, since then.
+fn first(case: &Case<'_>, since: RunTime, is_it: impl Fn(&What) -> bool) -> Option<RunTime> {
+    case.evidence.events.iter().find(|event| event.at >= since && is_it(&event.what)).map(|event| event.at)
 }

@@ -126,7 +126,9 @@ fn within(action: &Action) -> Duration {
         | Action::ReturnFiles { .. }
         | Action::RepairFiles { .. }
         | Action::BackUp { .. }
-        | Action::PutBack { .. } => Duration::from_secs(300),
+        | Action::PutBack { .. }
+        | Action::TakeCopy { .. }
+        | Action::PutIn { .. } => Duration::from_secs(300),
     }
 }
 

@@ -77,6 +77,7 @@ impl Driver {
                     Order::Ticket(order) => Event::TicketOrdered { ask, order },
                     Order::BackUp(order) => Event::BackUpOrdered { ask, order },
                     Order::Restore(order) => Event::RestoreOrdered { ask, order },
+                    Order::Copy(order) => Event::CopyOrdered { ask, order },
                     Order::Failover(order) => Event::FailoverOrdered { ask, order },
                     Order::Exposure { environment, order } => Event::ExposureOrdered { ask, environment, order },
                 }

@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     api::{
         EnvironmentId,
-        control::{BackUp, Conversion, Deploy, Exposure, Failover, Restore, SupportTicket, Tenant},
+        control::{BackUp, Conversion, Copy, Deploy, Exposure, Failover, Restore, SupportTicket, Tenant},
         permit::{Credentials, PermitReply, PermitRequest},
     },
     platform::core::{Core, Event, OrderAnswer, Refused},
@@ -62,6 +62,7 @@ pub(super) enum Order {
     Ticket(SupportTicket),
     BackUp(BackUp),
     Restore(Restore),
+    Copy(Copy),
     Failover(Failover),
     Exposure { environment: EnvironmentId, order: Exposure },
 }

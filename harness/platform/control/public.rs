@@ -88,6 +88,10 @@ pub(super) async fn back_up(State(desk): State<Desk>, bytes: Bytes) -> Result<Ac
     accepted(desk.inbox.order(Order::BackUp(body(&bytes)?)).await?)
 }
 
+pub(super) async fn copy(State(desk): State<Desk>, bytes: Bytes) -> Result<Accepted, Refuse> {
+    accepted(desk.inbox.order(Order::Copy(body(&bytes)?)).await?)
+}
+
 pub(super) async fn restore(State(desk): State<Desk>, bytes: Bytes) -> Result<Accepted, Refuse> {
     accepted(desk.inbox.order(Order::Restore(body(&bytes)?)).await?)
 }

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::{http::Desk, public};
 use crate::api::{
     control::{
-        BackUp, Conversion, Dangling, Deploy, Events, Exposure, Failover, Health, Notice, OperationView, Restore,
+        BackUp, Conversion, Copy, Dangling, Deploy, Events, Exposure, Failover, Health, Notice, OperationView, Restore,
         Salvage, Status, Subscription, SupportTicket, Tenant,
     },
     environment::EnvironmentView,
@@ -102,6 +102,9 @@ pub(super) fn calls() -> Vec<Call> {
             .says("Backs an environment up that has no replica: done once rows and files of one moment are copied."),
         Call::order::<Restore>("/v1/restores", "restore", post(public::restore))
             .says("Puts an environment's last back-up in the place of what it holds: done once customers are served from it."),
+        Call::order::<Copy>("/v1/copies", "copy", post(public::copy)).says(
+            "Puts a copy of a production environment in the place of what a sandbox of its product holds: done once the sandbox's customers are served from it.",
+        ),
         Call::get::<Vec<EnvironmentView>>("/v1/environments", "environments", get(public::environments))
             .says("Every environment, by name, with its credentials."),
         Call::get::<EnvironmentView>("/v1/environments/{id}", "environment", get(public::environment))

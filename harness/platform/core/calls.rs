@@ -74,6 +74,14 @@ pub(super) fn effect(
             let waits = settings.sabotage != Some(Sabotage::ZoneNotSynchronous);
             (active, Action::Synchronize { zone: zone.filter(|_| waits) })
         }
+        Part::TakeCopy => match step {
+            Some(Step::Copying { source, epoch }) => {
+                let copy = environment.task.as_ref()?.operation;
+                (active, Action::TakeCopy { from: source.clone(), from_epoch: *epoch, copy })
+            }
+            _ => return None,
+        },
+        Part::PutIn => (active, Action::PutIn { copy: environment.task.as_ref()?.operation }),
         Part::Secure => (peer, Action::Secure { fork: environment.fork? }),
         Part::Rejoin => (peer, Action::Rejoin { fork: environment.fork? }),
         Part::AllowFiles => (peer, Action::AllowFilesReplication { source: active.clone() }),

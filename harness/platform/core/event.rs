@@ -3,7 +3,7 @@
 use super::effect::{AskId, CallId};
 use crate::api::{
     EnvironmentId,
-    control::{BackUp, Conversion, Deploy, Exposure, Failover, Restore, SupportTicket, Tenant},
+    control::{BackUp, Conversion, Copy, Deploy, Exposure, Failover, Restore, SupportTicket, Tenant},
     node::Answer,
     permit::{Credentials, PermitRequest},
     route::EdgeReport,
@@ -85,6 +85,13 @@ pub enum Event {
         ask: AskId,
         /// The order.
         order: Restore,
+    },
+    /// A copy of production into a sandbox is ordered.
+    CopyOrdered {
+        /// Names the answer.
+        ask: AskId,
+        /// The order.
+        order: Copy,
     },
     /// A failover is ordered.
     FailoverOrdered {

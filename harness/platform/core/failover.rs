@@ -27,6 +27,7 @@ impl Core {
         let operation = self.state.next_operation();
         let kind = OperationKind::UnplannedFailover;
         self.record(turn, Record::Began { operation, kind, environments: ids.to_vec() });
+        self.end_copies_of(turn, ids);
         for id in ids {
             if self.go_on_if_stalled(turn, id, operation) {
                 continue;

@@ -16,6 +16,7 @@
 //! - `switch`: what all switches share: the register, the promotion, the end. `barrier`: when an environment of a planned
 //!   switch may stop. `restore`: undone before the register is switched. `fitness`: what a region must be to take over.
 //! - `back_up`: back-up and restore of what has no replica.
+//! - `copy`: a copy of production put into a sandbox.
 //! - `features`: what an environment offers beside its stores, and support tickets.
 //! - `samples`: what is known of how far the other region is behind. `exposure`: the estimate of what a switch loses, made
 //!   from it. `guard`: what is done about it.
@@ -26,6 +27,7 @@ mod back_up;
 mod barrier;
 mod calls;
 mod convert;
+mod copy;
 mod deploy;
 mod effect;
 mod event;

@@ -178,6 +178,9 @@ impl Core {
                 _ => {}
             }
         }
+        if kind != SwitchKind::Unplanned {
+            self.check_uncopied(id)?;
+        }
         self.check_place(kind, id, environment)?;
         self.check_dwell(turn, id, environment)?;
         self.check_regions(turn.now_ms, kind, id, environment)?;
@@ -272,10 +275,12 @@ fn is_switchable(environment: &Environment, kind: SwitchKind) -> bool {
     // An environment under way counts, so that the order is refused and not done by half.
     let is_switch = |task: &Task| !matches!(task.kind, OperationKind::Deploy | OperationKind::Convert);
     let is_under_way = environment.running().is_some_and(is_switch);
-    match kind {
-        SwitchKind::Failback => environment.active != environment.given.home || is_resumable,
-        _ => environment.protected || is_resumable || is_under_way,
-    }
+    // What has no replica is never meant, whatever is under way for it.
+    environment.given.kind.has_replica()
+        && match kind {
+            SwitchKind::Failback => environment.active != environment.given.home || is_resumable,
+            _ => environment.protected || is_resumable || is_under_way,
+        }
 }
 
 /// Why what was never promised a replica is not switched.

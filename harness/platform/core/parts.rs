@@ -46,6 +46,8 @@ pub(super) enum Part {
     RepairFiles,
     BackUp,
     PutBack,
+    TakeCopy,
+    PutIn,
     /// A route repeated for an edge that lost it; belongs to no step.
     Level,
     /// The second grantor told again after an undone failover; belongs to no step.
@@ -127,6 +129,8 @@ pub(super) fn of(environment: &Environment, kind: OperationKind, step: &Step) ->
         Step::ReplicatingBack => vec![Part::Files],
         Step::ReturningFiles => vec![Part::ReturnFiles],
         Step::Protecting { .. } => vec![Part::Allow],
+        Step::Copying { .. } => vec![Part::TakeCopy],
+        Step::PuttingIn => vec![Part::PutIn],
         Step::Quieting => vec![Part::Drain],
         Step::BackingUp => vec![Part::BackUp],
         Step::PuttingBack { .. } => vec![Part::PutBack],

@@ -220,6 +220,7 @@ impl Core {
             OperationKind::Deploy => self.advance_deploy(turn, id, &task),
             OperationKind::Convert => self.advance_convert(turn, id, &task),
             OperationKind::BackUp | OperationKind::Restore => self.advance_back_up(turn, id, &task),
+            OperationKind::Copy => self.advance_copy(turn, id, &task),
             _ if task.step.is_return() => self.advance_return(turn, id, &task),
             OperationKind::UnplannedFailover | OperationKind::ZoneFailover => self.advance_failover(turn, id, &task),
             OperationKind::PlannedFailover | OperationKind::Failback => self.advance_planned(turn, id, &task),

@@ -245,6 +245,8 @@ pub enum OperationKind {
     BackUp,
     /// Puts a back-up in the place of what an environment holds.
     Restore,
+    /// Puts a copy of a production environment in the place of what a sandbox holds.
+    Copy,
     /// Restores, of an environment that is served away from home, what can be restored there.
     SupportTicket,
     /// Switches environments to the other region, giving up the old side.
@@ -267,6 +269,7 @@ impl OperationKind {
             Self::Convert => "convert",
             Self::BackUp => "back-up",
             Self::Restore => "restore",
+            Self::Copy => "copy",
             Self::SupportTicket => "support-ticket",
             Self::UnplannedFailover => "failover",
             Self::ZoneFailover => "zone-failover",
@@ -364,7 +367,14 @@ pub enum Step {
         /// What the live side lacks.
         gaps: Vec<FileReference>,
     },
-    /// Back-up and restore: the compute takes nothing new and ends what is under way.
+    /// Copy: rows and files of production are taken, customers of both served.
+    Copying {
+        /// The production environment.
+        source: EnvironmentId,
+        /// Its epoch: a copy is of one side alone.
+        epoch: Epoch,
+    },
+    /// Back-up, restore and copy: the compute takes nothing new and ends what is under way.
     Quieting,
     /// Back-up: rows and files are copied.
     BackingUp,
@@ -373,7 +383,9 @@ pub enum Step {
         /// Its number.
         backup: u64,
     },
-    /// Back-up and restore: customers are let in again.
+    /// Copy: what was taken is put in the place of what is there.
+    PuttingIn,
+    /// Back-up, restore and copy: customers are let in again.
     Reopening {
         /// Why it was given up, if it was.
         why: Option<String>,
@@ -413,9 +425,11 @@ impl Step {
             Self::ReplicatingBack => "replicating-back",
             Self::ReturningFiles => "returning-files",
             Self::Protecting { .. } => "protecting",
+            Self::Copying { .. } => "copying",
             Self::Quieting => "quieting",
             Self::BackingUp => "backing-up",
             Self::PuttingBack { .. } => "putting-back",
+            Self::PuttingIn => "putting-in",
             Self::Reopening { .. } => "reopening",
             Self::Withdrawing { .. } => "withdrawing",
         }

@@ -247,7 +247,9 @@ impl State {
         entry.begun |= matches!(step, Step::Notifying { .. });
         environment.phase = match entry.kind {
             OperationKind::Deploy => EnvironmentPhase::Deploying,
-            OperationKind::Convert | OperationKind::BackUp | OperationKind::Restore => EnvironmentPhase::Unprotected,
+            OperationKind::Convert | OperationKind::BackUp | OperationKind::Restore | OperationKind::Copy => {
+                EnvironmentPhase::Unprotected
+            }
             _ if step.is_return() => EnvironmentPhase::Unprotected,
             _ => EnvironmentPhase::Switching,
         };
@@ -302,7 +304,10 @@ impl State {
                 environment.why = (!kind.has_replica()).then(|| format!("environments of kind {kind} have no replica"));
             }
             (Outcome::Completed, OperationKind::BackUp) => environment.backups.push(operation),
-            (Outcome::Completed, OperationKind::Convert | OperationKind::Return | OperationKind::Restore)
+            (
+                Outcome::Completed,
+                OperationKind::Convert | OperationKind::Return | OperationKind::Restore | OperationKind::Copy,
+            )
             | (Outcome::Aborted, _) => {}
             (Outcome::Completed, _) => {
                 let to = match environment.is_zonal {

@@ -43,8 +43,9 @@ impl Core {
             // What is being undone is undone, however long it takes.
             (Step::Withdrawing { .. }, _) => {}
             // What has begun to be put back is put back; and customers are let in again.
-            (Step::PuttingBack { .. } | Step::Reopening { .. }, _) => {}
-            (step, OperationKind::BackUp | OperationKind::Restore) => {
+            (Step::PuttingBack { .. } | Step::PuttingIn | Step::Reopening { .. }, _) => {}
+            (Step::Copying { .. }, _) => self.end_copy(turn, id, task.operation, why),
+            (step, OperationKind::BackUp | OperationKind::Restore | OperationKind::Copy) => {
                 let why = Some(format!("{}: {why}", step.name()));
                 self.enter(turn, id, task.operation, Step::Reopening { why });
             }

@@ -1,40 +1,19 @@
-//! Back-ups of what has no replica: rows in a file of the node's, files in a bucket that no customer's key reaches.
+//! Back-ups of what has no replica, made and put back.
 //!
 //! Nobody is let in meanwhile: the compute sees to that, durably, before either is ordered.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     commands::{CommandError, known, spec},
     files::mirror,
+    kept::Kept,
     shared::Node,
 };
-use crate::{
-    api::{EnvironmentId, node::Answer, sabotage::Sabotage},
-    os::files,
-};
+use crate::api::{EnvironmentId, node::Answer, sabotage::Sabotage};
 
-/// Where a back-up is.
-struct BackUp {
-    folder: PathBuf,
-    bucket: String,
-}
-
-impl BackUp {
-    fn of(node: &Node, environment: &EnvironmentId, bucket: &str, number: u64) -> Self {
-        let folder = node.config.data.join("backups").join(environment.as_str()).join(number.to_string());
-        Self { folder, bucket: format!("{bucket}-{number}") }
-    }
-
-    fn rows(&self) -> PathBuf {
-        self.folder.join("rows.dump")
-    }
-
-    /// Written last: with it the back-up is whole.
-    fn whole(&self) -> PathBuf {
-        self.folder.join("whole")
-    }
-}
+/// The node's folder of back-ups.
+const FOLDER: &str = "backups";
 
 /// Copies rows and files. What was made of this back-up before a crash is made again.
 ///
@@ -45,17 +24,14 @@ pub async fn back_up(node: &Arc<Node>, environment: &EnvironmentId, number: u64)
     let spec = spec(node, environment)?;
     let cluster = supervised.cluster.lock().await;
     let _bucket = supervised.bucket.lock().await;
-    let backup = BackUp::of(node, environment, &spec.bucket, number);
-    if backup.whole().exists() {
+    let backup = Kept::of(node, FOLDER, environment, &spec, number);
+    if backup.is_whole() {
         return Ok(Answer::Done);
     }
-    files::private_folder(&backup.folder)?;
-    files::give(&backup.folder)?;
+    backup.begin(node).await?;
     cluster.dump(&backup.rows()).await?;
-    std::fs::File::open(backup.rows())?.sync_all()?;
-    node.store.make_plain_bucket(&backup.bucket).await?;
-    let copied = mirror(node.store.root(), &spec.bucket, &backup.bucket).await?;
-    files::write_private(&backup.whole(), b"")?;
+    let copied = mirror(node.store.root(), &spec.bucket, &backup.bucket, None).await?;
+    backup.end()?;
     tracing::info!(%environment, number, versions = copied, "backed up");
     Ok(Answer::Done)
 }
@@ -75,19 +51,16 @@ pub async fn put_back(
     let cluster = supervised.cluster.lock().await;
     let _bucket = supervised.bucket.lock().await;
     // Looked at under the lock: an order that waited for it may be one that has been done meanwhile, and customers have written since.
-    if node.durable.record(environment).restored_by >= operation {
+    if node.durable.record(environment).replaced_by >= operation {
         return Ok(Answer::Done);
     }
-    let backup = BackUp::of(node, environment, &spec.bucket, number);
-    if !backup.whole().exists() {
-        let why = format!("back-up {number} of {environment} is not here");
-        return Err(io::Error::new(io::ErrorKind::NotFound, why).into());
-    }
+    let backup = Kept::of(node, FOLDER, environment, &spec, number);
+    backup.expect(&format!("back-up {number} of {environment}"))?;
     cluster.put_back(&backup.rows()).await?;
     if node.config.sabotage != Some(Sabotage::RestoreRowsAlone) {
-        let changed = mirror(node.store.root(), &backup.bucket, &spec.bucket).await?;
+        let changed = mirror(node.store.root(), &backup.bucket, &spec.bucket, None).await?;
         tracing::info!(%environment, number, versions = changed, "files put back");
     }
-    node.durable.change(environment, |record| record.restored_by = operation)?;
+    node.durable.change(environment, |record| record.replaced_by = operation)?;
     Ok(Answer::Done)
 }

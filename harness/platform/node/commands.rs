@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    back_up, files, handover,
+    back_up, copies, files, handover,
     postgres::{PostgresError, Session},
     preflight, replica, returning,
     shared::{Node, Supervised},
@@ -43,6 +43,9 @@ pub enum CommandError {
     /// Not in this state, or not any more: 409.
     #[error("{0}")]
     NotNow(String),
+    /// What was read has changed while it was read: 500, for it may go better the next time.
+    #[error("{0}")]
+    Spoilt(String),
     /// The node's state could not be written: 500.
     #[error("cannot write the node's state: {0}")]
     Io(#[from] io::Error),
@@ -140,6 +143,8 @@ pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, Comma
         }
         Action::BackUp { backup } => back_up::back_up(node, &environment, backup).await,
         Action::PutBack { backup } => back_up::put_back(node, &environment, operation, backup).await,
+        Action::TakeCopy { from, from_epoch, copy } => copies::take(node, &environment, &from, from_epoch, copy).await,
+        Action::PutIn { copy } => copies::put_in(node, &environment, operation, copy).await,
         Action::RepairFiles { references } => files::repair(node, &environment, references).await,
     }
 }

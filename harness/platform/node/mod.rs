@@ -7,6 +7,8 @@
 //! | [`state`] | what must outlive a restart, in one JSON file, written before it is acted upon |
 //! | [`grants`] | the grantor of permits: pure |
 //! | [`back_up`] | back-ups of what has no replica, made and put back |
+//! | [`copies`] | copies of production, taken while it is served and put into a sandbox |
+//! | [`kept`] | where rows and files of a back-up, or of a copy, are |
 //! | [`commands`] | control's commands, each idempotent |
 //! | [`replica`] | a replica made, and unmade |
 //! | [`preflight`] | whether a planned switch may begin |
@@ -21,14 +23,17 @@
 //!
 //! On disk under `<data>`: `node.json`, `pg/<environment>` (data folders), `s/` (sockets), `log/`, `pass/` (libpq
 //! password files), `mc/` (the store client's own folder), `evidence/<environment>-<epoch>` (what an old primary was when
-//! it came back), `backups/<environment>/<number>` (rows; the files are in a bucket of their own), and while rows are salvaged `scratch/<environment>` and `x/` (the copy they are read from, its socket).
+//! it came back), `backups/<environment>/<number>` (rows; the files are in a bucket of their own), and for a while
+//! `copies/<sandbox>/<number>` (the same of production), and while rows are salvaged `scratch/<environment>` and `x/` (the copy they are read from, its socket).
 
 mod back_up;
 mod commands;
+mod copies;
 mod evidence;
 mod files;
 mod grants;
 mod handover;
+mod kept;
 mod postgres;
 mod preflight;
 mod replica;

@@ -140,9 +140,10 @@ pub struct Record {
     /// Of a primary: the zone without whose standby nothing is acknowledged, and the operation that said so.
     #[serde(default)]
     pub synchronous: Option<Synchronous>,
-    /// The last operation that restored it from a back-up: an order of it, or of one before, changes nothing any more.
+    /// The last operation that put a back-up, or a copy, in the place of what it held: an order of it, or of one before, changes
+    /// nothing any more.
     #[serde(default)]
-    pub restored_by: u64,
+    pub replaced_by: u64,
     /// Leave to grant.
     pub granting: Option<Granting>,
     /// Its end.

@@ -312,6 +312,28 @@ fn beside_sales(environment: &str, step: &str, guarantee: &str) -> String {
 }
 
 #[test]
+fn a_copy_is_of_production_into_a_sandbox_of_its_product_and_comes_after_the_last_write() {
+    let with = |when: &str, from: &str, to: &str, outcome: &str| {
+        let text = format!(
+            "geodrill: 1\nname: x\nenvironments: [ {{ id: books, kind: finops-production }}, {{ id: trial, kind: finops-sandbox }}, {{ id: test, kind: dataverse-sandbox }} ]\ntimeline:\n  - {{ pause: 1s }}\n  - {{ {when}{outcome}operate: {{ copy: {{ from: {from}, to: {to} }} }} }}\n"
+        );
+        read("x.yaml", &text).map(drop).map_err(|errors| errors.errors[0].message.clone())
+    };
+    let quiesced = "when: { phase: quiesced }, ";
+    assert_eq!(with(quiesced, "books", "trial", ""), Ok(()));
+    for (when, from, to, why) in [
+        (quiesced, "books", "books", "which is no sandbox"),
+        (quiesced, "test", "trial", "which is no production environment"),
+        (quiesced, "books", "test", "a copy is of one product"),
+        ("", "books", "trial", "would count as lost"),
+    ] {
+        let told = with(when, from, to, "").unwrap_err();
+        assert!(told.contains(why), "{from} {to}: {told}");
+        assert_eq!(with(when, from, to, "outcome: refused, "), Ok(()), "{from} {to}");
+    }
+}
+
+#[test]
 fn a_support_ticket_is_for_what_has_features() {
     let file = |step: &str| beside_sales("{ id: books, kind: finops-production }", step, "finops.secondary.features");
     let of = |name: &str| format!("operate: {{ support_ticket: {{ environment: {name} }} }}");

@@ -3,6 +3,7 @@
 
 mod brute;
 mod claims;
+mod copies;
 mod events;
 mod features;
 mod old_side;

@@ -307,10 +307,16 @@ pub struct Finished {
 
 impl Finished {
     pub fn verify(&self) -> Measures {
-        let finals = || Finals::of(1, &self.events, &self.observations);
+        self.verify_all(&["sales"])
+    }
+
+    /// The same of a run with these environments.
+    pub fn verify_all(&self, environments: &[&str]) -> Measures {
+        let environments: Vec<_> = environments.iter().map(|name| name.parse().unwrap()).collect();
+        let finals = || Finals::of(environments.len(), &self.events, &self.observations);
         let input = Input {
             run: RUN,
-            environments: &["sales".parse().unwrap()],
+            environments: &environments,
             history: &self.history,
             events: &self.events,
             observations: &self.observations,

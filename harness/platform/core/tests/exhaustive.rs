@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     chaos::{Chaos, Kill},
     guarding::expose,
-    questions::{convert, keep, order, ticket},
+    questions::{convert, copy, keep, order, ticket},
     world::{EAST, WEST, World, environment},
 };
 use crate::{
@@ -51,11 +51,15 @@ pub(super) enum Protocol {
     /// Of an environment that has no replica: what was written after the back-up is given up with the restore.
     BackedUp,
     Restored,
+    /// Of production, into a sandbox.
+    Copied,
+    /// The region dies while production is read; production is failed over.
+    CopyOvertaken,
     /// Features: gone with the failover, one of them restored by a support ticket, all back with the failback.
     Ticket,
 }
 
-pub(super) const ALL: [Protocol; 15] = [
+pub(super) const ALL: [Protocol; 17] = [
     Protocol::Deploy,
     Protocol::DeployAlone,
     Protocol::Converted,
@@ -70,6 +74,8 @@ pub(super) const ALL: [Protocol; 15] = [
     Protocol::Exposed,
     Protocol::BackedUp,
     Protocol::Restored,
+    Protocol::Copied,
+    Protocol::CopyOvertaken,
     Protocol::Ticket,
 ];
 
@@ -107,6 +113,7 @@ impl Protocol {
         let lose_at = match self {
             Self::OldSideDies => Some(("handing-over", EAST)),
             Self::NotConverted => Some(("creating-replica", WEST)),
+            Self::CopyOvertaken => Some(("copying", EAST)),
             _ => None,
         };
         let chaos = Chaos { kills, delay_ms: 5, drift: true, stall_at, lose_at, ..Chaos::default() };
@@ -115,6 +122,9 @@ impl Protocol {
         let mut world =
             World::new(chaos, Policy { automatic_return, at_once: 1, guard: self.guard(), ..Policy::default() });
         world.deploy_as(self.kind(), self.names());
+        if self.has_sandbox() {
+            world.deploy_as(EnvironmentKind::DataverseSandbox, &["test"]);
+        }
         match self {
             Self::Deploy | Self::DeployAlone => {}
             Self::Converted => {
@@ -187,6 +197,17 @@ impl Protocol {
                 world.insist_on_keeping(true);
                 world.until("restored", |world| world.has_told("environment.restored"));
             }
+            Self::Copied => {
+                world.until("served", |world| world.last_ack_ms("test") > 0);
+                world.insist_on_copy();
+                world.until("copied", |world| world.has_ended(OperationKind::Copy));
+            }
+            Self::CopyOvertaken => {
+                world.until("served", |world| world.last_ack_ms("test") > 0);
+                world.insist_on_copy();
+                world.until("switched", |world| world.has_switched("sales"));
+                world.return_region(EAST);
+            }
             Self::Ticket => {
                 world.until("offered", |world| world.offers(EAST, "sales") == Some(Feature::ALL.to_vec()));
                 world.lose(EAST);
@@ -201,11 +222,19 @@ impl Protocol {
             }
         }
         let is_alone = matches!(self, Self::DeployAlone | Self::NotConverted | Self::BackedUp | Self::Restored);
-        world.until(
-            "in order",
-            |world| if is_alone { world.is_alone_in_order() } else { world.is_in_order(self.names()) },
-        );
+        world.until("in order", |world| {
+            let is_main = match is_alone {
+                true => world.is_alone_in_order("sales", self.kind()),
+                false => world.is_in_order(self.names()),
+            };
+            is_main && (!self.has_sandbox() || world.is_alone_in_order("test", EnvironmentKind::DataverseSandbox))
+        });
         world
+    }
+
+    /// Whether a sandbox called `test` stands beside.
+    fn has_sandbox(self) -> bool {
+        matches!(self, Self::Copied | Self::CopyOvertaken)
     }
 
     /// Panics unless it ended as it must.
@@ -215,6 +244,7 @@ impl Protocol {
             let expected = match kind {
                 OperationKind::Deploy | OperationKind::Return => continue,
                 OperationKind::SupportTicket | OperationKind::BackUp | OperationKind::Restore => Outcome::Completed,
+                OperationKind::Copy if self == Self::Copied => Outcome::Completed,
                 OperationKind::Convert if self == Self::Converted => Outcome::Completed,
                 _ if *has_switched => Outcome::Completed,
                 _ => Outcome::Aborted,
@@ -232,7 +262,11 @@ impl Protocol {
             // Where a crash has kept everybody from writing there is nothing that a stalled receiver could lack.
             Self::Aborted if !world.chaos.kills.is_empty() => assert!(switched <= 1 && lost == 0, "{lost} lost"),
             Self::Aborted => assert_eq!((switched, lost), (0, 0)),
-            Self::Unplanned => assert_eq!(switched, 1),
+            Self::Copied => {
+                assert_eq!((switched, lost), (0, 0));
+                assert_eq!(world.is_copy_of("test", "sales"), Ok(()));
+            }
+            Self::Unplanned | Self::CopyOvertaken => assert_eq!(switched, 1),
             Self::Failback | Self::Ticket => assert_eq!(switched, 2),
             Self::OldSideDies => assert_eq!(switched, 1),
             // How much is lost is checked by the world.
@@ -321,6 +355,11 @@ impl World {
         self.insist_until(|world| world.has_begun(wanted), |world| keep(world, "sales", restores).err());
     }
 
+    /// As [`World::insist`], of a copy of `sales` into `test`.
+    fn insist_on_copy(&mut self) {
+        self.insist_until(|world| world.has_begun(OperationKind::Copy), |world| copy(world, "sales", "test").err());
+    }
+
     /// As [`World::insist`], of exposure.
     fn insist_on_exposure(&mut self, granted: bool) {
         let wanted = if granted { Exposed::Granted } else { Exposed::Ending };
@@ -368,15 +407,15 @@ impl World {
         self.events(name).iter().any(|event| event.name == "failover.completed")
     }
 
-    fn is_alone_in_order(&self) -> bool {
+    fn is_alone_in_order(&self, name: &str, kind: EnvironmentKind) -> bool {
         let Some(core) = self.core.as_ref() else { return false };
-        let environment = &core.state().environments[&environment("sales")];
+        let environment = &core.state().environments[&environment(name)];
         environment.phase == EnvironmentPhase::Unprotected
-            && environment.given.kind == EnvironmentKind::DataverseTeams
+            && environment.given.kind == kind
             && environment.task.is_none()
             && environment.granting
             && !environment.peer_granting
-            && self.is_alone("sales").is_ok()
+            && self.is_alone(name).is_ok()
     }
 
     /// Served, protected and granted by both, nothing under way, both sides whole.

@@ -2,12 +2,16 @@
 
 use super::{
     chaos::{Chaos, Who},
-    questions::{convert, keep, operation_of},
-    world::{EAST, World},
+    questions::{convert, copy, credentials, keep, operation_of, order},
+    world::{EAST, World, environment, region},
 };
 use crate::{
-    api::{control::OperationState, environment::EnvironmentKind, role::Policy},
-    platform::core::{OrderAnswer, Refused},
+    api::{
+        control::{Deploy, OperationState, Scope, SwitchKind, Tenant},
+        environment::{EnvironmentKind, Product},
+        role::Policy,
+    },
+    platform::core::{Event, OrderAnswer, Refused},
 };
 
 fn run(world: &mut World, ms: u64) {
@@ -94,4 +98,103 @@ fn a_back_up_that_cannot_be_made_is_given_up_and_a_restore_that_has_begun_is_fin
     run(&mut world, 10_000);
     assert_eq!(state(&world, given_up), OperationState::Aborted);
     assert_eq!(world.is_alone("talk"), Ok(()));
+}
+
+/// `sales` with a sandbox of its product.
+fn with_sandbox() -> World {
+    let mut world = deployed();
+    world.deploy_as(EnvironmentKind::DataverseSandbox, &["test"]);
+    run(&mut world, 2_000);
+    world
+}
+
+fn step(world: &World, name: &str) -> Option<&'static str> {
+    world.core.as_ref().unwrap().state().environments[&environment(name)].task.as_ref().map(|task| task.step.name())
+}
+
+#[test]
+fn a_copy_is_what_production_had_and_production_did_not_notice() {
+    let mut world = with_sandbox();
+    for _ in 0..2 {
+        let operation = began(copy(&mut world, "sales", "test"));
+        run(&mut world, 3_000);
+        assert_eq!(state(&world, operation), OperationState::Completed);
+        assert_eq!((world.is_copy_of("test", "sales"), world.is_alone("test")), (Ok(()), Ok(())));
+        assert_eq!(world.is_whole("sales"), Ok(()));
+    }
+}
+
+#[test]
+fn each_refusal_of_a_copy_has_its_reason() {
+    let mut world = with_sandbox();
+    world.deploy_as(EnvironmentKind::FinopsSandbox, &["trial"]);
+    let why = |answer: Result<OrderAnswer, Refused>| answer.err().map(|refused| refused.to_string()).expect("refused");
+    for (from, to, reason) in [
+        ("sales", "talk", "into a sandbox alone"),
+        ("sales", "sales", "into a sandbox alone"),
+        ("talk", "test", "`talk` is a dataverse-teams"),
+        ("sales", "trial", "a production environment of finops"),
+        ("nobody", "test", "no environment `nobody`"),
+        ("sales", "nobody", "no environment `nobody`"),
+    ] {
+        assert!(why(copy(&mut world, from, to)).contains(reason), "{from} {to}");
+    }
+    let operation = began(copy(&mut world, "sales", "test"));
+    assert!(why(copy(&mut world, "sales", "test")).contains(&format!("operation {operation} (copy) is under way")));
+    assert!(why(keep(&mut world, "test", false)).contains("(copy) is under way"));
+    let planned = |world: &mut World, scope| why(order(world, SwitchKind::Planned, scope));
+    for scope in [Scope::Region(region(EAST)), Scope::Environments(vec![environment("sales")])] {
+        assert!(planned(&mut world, scope).contains(&format!("operation {operation} (copy) reads `sales` for `test`")));
+    }
+    run(&mut world, 3_000);
+    began(order(&mut world, SwitchKind::Planned, Scope::Region(region(EAST))));
+    assert!(why(copy(&mut world, "sales", "test")).contains("(planned-failover) is under way for `sales`"));
+    run(&mut world, 5_000);
+    assert!(why(copy(&mut world, "sales", "test")).contains("a copy is made within a region"));
+}
+
+#[test]
+fn what_is_one_tenants_is_not_copied_to_another() {
+    let mut world = deployed();
+    let (ask, tenant) = (world.ask(), "fabrikam".to_owned());
+    world.step(Event::TenantPut { ask, name: tenant.clone(), tenant: Tenant { licences: vec![Product::Dataverse] } });
+    let (ask, id, kind) = (world.ask(), environment("theirs"), EnvironmentKind::DataverseSandbox);
+    let order = Deploy { id, kind, tenant, region: region(EAST) };
+    world.step(Event::DeployOrdered { ask, order, credentials: Box::new(credentials()) });
+    run(&mut world, 2_000);
+    let refused = copy(&mut world, "sales", "theirs").err().expect("refused");
+    assert_eq!((refused.status, refused.why.contains("not of one tenant")), (422, true), "{refused}");
+}
+
+#[test]
+fn a_disaster_goes_before_a_copy_and_what_has_begun_to_be_put_in_is_finished() {
+    let mut world = with_sandbox();
+    let operation = began(copy(&mut world, "sales", "test"));
+    assert_eq!(step(&world, "test"), Some("copying"));
+    began(order(&mut world, SwitchKind::Unplanned, Scope::Environments(vec![environment("sales")])));
+    assert_eq!((step(&world, "test"), state(&world, operation)), (None, OperationState::Aborted));
+    run(&mut world, 3_000);
+    assert_eq!(world.is_alone("test"), Ok(()), "it holds what it held, and is served");
+    assert!(world.is_copy_of("test", "sales").is_err());
+
+    let mut world = with_sandbox();
+    let operation = began(copy(&mut world, "sales", "test"));
+    assert!(world.run_until(world.now + 3_000, |world| step(world, "test") == Some("putting-in")));
+    world.lose(EAST);
+    run(&mut world, 400_000);
+    assert_eq!(state(&world, operation), OperationState::Running);
+    world.return_region(EAST);
+    run(&mut world, 20_000);
+    assert_eq!(state(&world, operation), OperationState::Completed);
+    assert_eq!((world.is_copy_of("test", "sales"), world.is_alone("test")), (Ok(()), Ok(())));
+
+    let mut world = with_sandbox();
+    world.lose(EAST);
+    let operation = began(copy(&mut world, "sales", "test"));
+    run(&mut world, 400_000);
+    assert_eq!(
+        state(&world, operation),
+        OperationState::Aborted,
+        "nothing was touched that somebody has to be told of"
+    );
 }

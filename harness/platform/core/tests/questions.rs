@@ -10,7 +10,7 @@ use crate::{
     api::{
         Epoch,
         control::{
-            BackUp, Conversion, Deploy, Failover, OperationView, PlatformEvent, Restore, Scope, SupportTicket,
+            BackUp, Conversion, Copy, Deploy, Failover, OperationView, PlatformEvent, Restore, Scope, SupportTicket,
             SwitchKind, Tenant,
         },
         environment::{EnvironmentKind, Login, Product},
@@ -149,6 +149,15 @@ pub fn keep(world: &mut World, name: &str, restores: bool) -> Result<OrderAnswer
         true => Event::RestoreOrdered { ask, order: Restore { environment } },
         false => Event::BackUpOrdered { ask, order: BackUp { environment } },
     });
+    let answers = world.answers.split_off(before);
+    answers.into_iter().next().unwrap_or_else(|| Err(Refused::not_now("no answer")))
+}
+
+/// Orders a copy; a control plane that is killed by it answers nothing.
+pub fn copy(world: &mut World, from: &str, to: &str) -> Result<OrderAnswer, Refused> {
+    let before = world.answers.len();
+    let order = Copy { from: environment(from), to: environment(to) };
+    world.step(Event::CopyOrdered { ask: AskId(u64::MAX), order });
     let answers = world.answers.split_off(before);
     answers.into_iter().next().unwrap_or_else(|| Err(Refused::not_now("no answer")))
 }

@@ -3,7 +3,7 @@
 
 use super::{
     chaos::Chaos,
-    questions::{convert, credentials, keep, order},
+    questions::{convert, copy, credentials, keep, order},
     world::{EAST, WEST, World, environment, region},
 };
 use crate::{
@@ -271,4 +271,60 @@ fn a_back_up_and_a_conversion_that_meet_are_served_one_after_the_other() {
         }
     }
     assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused: both must be met");
+}
+
+#[test]
+fn a_switch_of_production_waits_for_no_copy_in_a_disaster_and_is_refused_or_served_beside_it_otherwise() {
+    let (mut taken, mut refused) = (0, 0);
+    for is_copied_first in [true, false] {
+        for kind in [SwitchKind::Planned, SwitchKind::Unplanned] {
+            for scope in [Scope::Region(region(EAST)), one("sales")] {
+                for moment in 0..MOMENTS / 2 {
+                    let mut world = deployed();
+                    world.deploy_as(EnvironmentKind::DataverseSandbox, &["test"]);
+                    run(&mut world, 2_000);
+                    let both = |world: &mut World, is_first: bool| match is_first == is_copied_first {
+                        true => is_taken(copy(world, "sales", "test")),
+                        false => is_taken(order(world, kind, scope.clone())),
+                    };
+                    assert!(both(&mut world, true));
+                    run(&mut world, moment * APART_MS / 10);
+                    let is_second = both(&mut world, false);
+                    assert!(
+                        is_second || !is_copied_first || kind == SwitchKind::Planned,
+                        "a disaster waits for nobody"
+                    );
+                    if is_second {
+                        taken += 1
+                    } else {
+                        refused += 1
+                    }
+                    settle(&mut world, &BOTH);
+                    world.until("served", |world| world.is_alone("test").is_ok());
+                    let case = format!("{is_copied_first} {kind:?} {scope:?} after {moment}");
+                    assert_eq!(switches(&world, "sales"), u64::from(is_second || !is_copied_first), "{case}");
+                    if kind == SwitchKind::Planned {
+                        assert_eq!(lost(&world), 0, "{case}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused: both must be met");
+}
+
+#[test]
+fn what_is_under_way_for_a_sandbox_keeps_no_region_from_being_failed_over() {
+    for kind in [SwitchKind::Planned, SwitchKind::Unplanned] {
+        for moment in 0..MOMENTS / 2 {
+            let mut world = deployed();
+            world.deploy_as(EnvironmentKind::DataverseTeams, &["talk"]);
+            run(&mut world, 2_000);
+            assert!(is_taken(keep(&mut world, "talk", false)));
+            run(&mut world, moment * APART_MS / 10);
+            assert!(is_taken(order(&mut world, kind, Scope::Region(region(EAST)))), "{kind:?} after {moment}");
+            settle(&mut world, &BOTH);
+            world.until("served", |world| world.is_alone("talk").is_ok());
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     chaos::Who,
-    world::{Due, Message, World},
+    world::{Due, Message, World, environment},
 };
 use crate::{
     api::{
@@ -45,8 +45,10 @@ pub(super) struct Stores {
     promoted: Option<(Epoch, Fork)>,
     /// Rows and files of each back-up; `None`: customers were let in while it was made.
     backups: BTreeMap<u64, Option<Copied>>,
-    /// The last operation that put one back.
-    restored_by: u64,
+    /// Rows and files of each copy of another environment, with what its customers had been told by then.
+    copies: BTreeMap<u64, (Copied, BTreeMap<u64, u64>)>,
+    /// The last operation that put a back-up, or a copy, in their place.
+    replaced_by: u64,
     /// What was salvaged under which epoch.
     secured: Option<(Epoch, u64)>,
 }
@@ -144,7 +146,10 @@ impl World {
             if !is_served || stores.sql != Some(SqlRole::Primary) {
                 continue;
             }
-            let customer = self.customers.entry(id.clone()).or_default();
+            // No two customers write the same, so that a copy can be told from what was there before.
+            let first = 1_000_000 * self.customers.len() as u64;
+            let customer =
+                self.customers.entry(id.clone()).or_insert_with(|| Customer { next: first, ..Customer::default() });
             customer.next += 1;
             customer.last_ack_ms = self.now;
             customer.acked.insert(customer.next, self.now);
@@ -306,6 +311,10 @@ impl World {
         let other_alive = self.actors[&Who::Node(1 - index)].alive;
         let other = self.stores[1 - index].get(id).cloned().unwrap_or_default();
         let is_stalled = self.is_stalled();
+        let source = match &command.action {
+            Action::TakeCopy { from, from_epoch, .. } => self.source_of_copy(index, from, *from_epoch),
+            _ => None,
+        };
         let stores = self.stores[index].entry(id.clone()).or_default();
         let is_old = command.operation < stores.order;
         let stopped = self.computes[index].get(id).and_then(|state| state.stopped);
@@ -316,7 +325,7 @@ impl World {
                 stores.backups.entry(*backup).or_insert(copy);
             }
             // Customers have been let in since.
-            Action::PutBack { .. } if command.operation <= stores.restored_by => {}
+            Action::PutBack { .. } | Action::PutIn { .. } if command.operation <= stores.replaced_by => {}
             Action::PutBack { backup } => {
                 assert!(is_quiet, "{id} is restored while customers are let in");
                 let copy = stores.backups.get(backup).cloned().expect("control knows of no back-up that was not made");
@@ -324,7 +333,18 @@ impl World {
                 if let Some(customer) = self.customers.get_mut(id) {
                     customer.acked.retain(|write, _| log.contains(write));
                 }
-                (stores.log, stores.files, stores.restored_by) = (log, files, command.operation);
+                (stores.log, stores.files, stores.replaced_by) = (log, files, command.operation);
+            }
+            Action::TakeCopy { copy, .. } if *copy <= stores.replaced_by || stores.copies.contains_key(copy) => {}
+            Action::TakeCopy { copy, .. } => match source {
+                Some(source) => drop(stores.copies.insert(*copy, source)),
+                None => return Err(outdated("what is copied is not served here under that epoch")),
+            },
+            Action::PutIn { copy } => {
+                assert!(is_quiet, "a copy is put into {id} while customers are let in");
+                let ((log, files), acked) = stores.copies.remove(copy).expect("a copy is put in once it was taken");
+                self.customers.entry(id.clone()).or_default().acked = acked;
+                (stores.log, stores.files, stores.replaced_by) = (log, files, command.operation);
             }
             Action::CreatePrimary(spec) => {
                 stores.sql = Some(SqlRole::Primary);
@@ -451,6 +471,28 @@ impl World {
             _ => {}
         }
         Ok(Answer::Done)
+    }
+
+    /// Rows, files and what customers were told of an environment that is served here under this epoch.
+    fn source_of_copy(&self, index: usize, from: &EnvironmentId, epoch: Epoch) -> Option<(Copied, BTreeMap<u64, u64>)> {
+        let source = self.stores[index].get(from)?;
+        let is_served = source.sql == Some(SqlRole::Primary) && source.seen == epoch;
+        let acked = self.customers.get(from).map(|customer| customer.acked.clone()).unwrap_or_default();
+        is_served.then(|| ((source.log.clone(), source.files.clone()), acked))
+    }
+
+    /// Whether an environment holds nothing but what was copied from another one, and what was written to it since.
+    pub fn is_copy_of(&self, name: &str, of: &str) -> Result<(), String> {
+        let [own, other] =
+            [name, of].map(|name| self.customers.get(&environment(name)).map(|one| one.next / 1_000_000));
+        let stores = self.stores[0].get(&environment(name)).ok_or("no stores")?;
+        let writer = |write: &u64| Some(write / 1_000_000);
+        // Copied rows come first.
+        let since = stores.log.iter().position(|write| writer(write) != other).unwrap_or(stores.log.len());
+        match since > 0 && stores.log[since..].iter().all(|write| writer(write) == own) {
+            true => Ok(()),
+            false => Err(format!("{since} rows of {of} in {name}, and what was there before, or other ones")),
+        }
     }
 
     /// Whether everything acknowledged and not lost by an unplanned switch is where the environment is served, the other

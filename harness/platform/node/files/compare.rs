@@ -1,12 +1,16 @@
 //! What two listings have not in common, key by key: two pages in memory, however large the buckets.
 
-use super::spool::Spooled;
+use std::sync::Arc;
+
+use super::{moment::Moment, spool::Spooled};
 use crate::platform::node::store::{Key, Listing, StoreError, Version};
 
 /// Where a listing comes from.
 pub enum Source {
     /// From the store, as it is read.
     Store(Listing),
+    /// The same, as it was at a moment.
+    Moment(Listing, Arc<Moment>),
     /// From a file.
     File(Spooled),
 }
@@ -15,6 +19,15 @@ impl Source {
     async fn next(&mut self) -> Result<Option<Key>, StoreError> {
         match self {
             Self::Store(listing) => listing.next().await,
+            Self::Moment(listing, moment) => {
+                while let Some(key) = listing.next().await? {
+                    let key = moment.of(key);
+                    if !key.versions.is_empty() {
+                        return Ok(Some(key));
+                    }
+                }
+                Ok(None)
+            }
             Self::File(spooled) => spooled.next().await,
         }
     }

@@ -8,6 +8,7 @@ use super::{
     compare::{Comparison, Source},
     copy::{At, bring_marker, bring_purge, bring_version},
     crew::Crew,
+    moment::Moment,
 };
 use crate::platform::node::store::{Listing, StoreError, Version};
 
@@ -17,14 +18,19 @@ struct Buckets {
     to: String,
 }
 
-/// Makes `to` equal to `from`; nobody may write to either meanwhile. How many versions and markers were brought or removed.
+/// Makes `to`, which nobody may write to meanwhile, equal to `from`, which nobody may write to either unless it is meant as it was at
+/// a moment. How many versions and markers were brought or removed.
 ///
 /// # Errors
 /// [`StoreError`]; a repeat goes on with what is left.
-pub async fn mirror(client: &Client, from: &str, to: &str) -> Result<u64, StoreError> {
+pub async fn mirror(client: &Client, from: &str, to: &str, moment: Option<&Arc<Moment>>) -> Result<u64, StoreError> {
     let buckets = Arc::new(Buckets { client: client.clone(), from: from.to_owned(), to: to.to_owned() });
-    let listing = |bucket: &str| Source::Store(Listing::new(client, bucket));
-    let mut comparison = Comparison::new(listing(to), listing(from));
+    let listing = |bucket: &str| Listing::new(client, bucket);
+    let wanted = match moment {
+        Some(moment) => Source::Moment(listing(from), Arc::clone(moment)),
+        None => Source::Store(listing(from)),
+    };
+    let mut comparison = Comparison::new(Source::Store(listing(to)), wanted);
     let (mut crew, mut changed) = (Crew::new(), 0);
     while let Some(found) = comparison.next().await? {
         if let Some(unlike) = found.unlike.first() {

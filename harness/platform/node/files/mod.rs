@@ -11,7 +11,7 @@
 //! | [`spool`], [`compare`] | version listings of both stores, streamed in the order of keys, and what differs |
 //! | [`preflight`], [`gate`] | before and in a planned switch |
 //! | [`secure`], [`level`] | a region's return: salvage, then equal listings; repairs of the live side |
-//! | [`mirror`] | one bucket made equal to another of the same store |
+//! | [`mirror`] | one bucket made equal to another of the same store, as it is or as it was at a [`moment`] |
 //! | [`pulse`] | whether the own store answers |
 
 mod checker;
@@ -23,6 +23,7 @@ mod ledger;
 mod level;
 mod look;
 mod mirror;
+mod moment;
 mod peer;
 mod preflight;
 mod pulse;
@@ -35,5 +36,6 @@ pub use checker::{Files, run, take};
 pub use gate::await_files;
 pub use level::{repair, return_files};
 pub use mirror::mirror;
+pub use moment::Moment;
 pub use preflight::{preflight_primary, preflight_standby};
 pub use secure::secure;

@@ -230,13 +230,21 @@ async fn make_roles(session: &mut Session, place: &Place) -> Result<(), Postgres
         let (user, secret) = (name(&login.user), literal(&verifier));
         session.run("make a role", format!("{verb} ROLE {user} LOGIN {rights} PASSWORD {secret}")).await?;
     }
-    let (app, reader) = (name(&credentials.app.user), name(&credentials.reader.user));
+    let reader = name(&credentials.reader.user);
     session
         .run(
             "let the reader read",
             format!("GRANT pg_read_all_data TO {reader}; ALTER ROLE {reader} SET default_transaction_read_only = on"),
         )
         .await?;
+    make_database(session, place).await?;
+    if place.spec.kind.has_replica() { let_follow(session, place).await } else { Ok(()) }
+}
+
+/// The database, its owner and who may connect to it.
+pub(super) async fn make_database(session: &mut Session, place: &Place) -> Result<(), PostgresError> {
+    let credentials = &place.spec.credentials;
+    let (app, reader) = (name(&credentials.app.user), name(&credentials.reader.user));
     let database = name(&place.spec.database);
     let exists = format!("SELECT EXISTS (SELECT FROM pg_database WHERE datname = {})", literal(&place.spec.database));
     if !truth(session, "look for the database", exists).await? {
@@ -247,8 +255,7 @@ async fn make_roles(session: &mut Session, place: &Place) -> Result<(), Postgres
             "grant the database",
             format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC; GRANT CONNECT ON DATABASE {database} TO {reader}"),
         )
-        .await?;
-    if place.spec.kind.has_replica() { let_follow(session, place).await } else { Ok(()) }
+        .await
 }
 
 async fn let_follow(session: &mut Session, place: &Place) -> Result<(), PostgresError> {

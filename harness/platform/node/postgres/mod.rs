@@ -23,6 +23,7 @@ mod verifier;
 
 pub use cluster::{Cluster, Start};
 pub use control::ControlData;
+pub use dump::Snapshot;
 pub use helper::end_left;
 pub use log::{log_end, lsn_text, newest_timeline, past, shutdown_end};
 pub use place::Place;

@@ -9,7 +9,7 @@ use aws_sdk_s3::{
 use serde_json::{Value, json};
 
 use super::{
-    Store, StoreError,
+    Listing, Store, StoreError,
     mc::{Call, OWN},
 };
 use crate::{
@@ -39,6 +39,19 @@ impl Store {
         let versioned = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
         let turned = self.own.put_bucket_versioning().bucket(bucket).versioning_configuration(versioned).send().await;
         turned.map(drop).map_err(|error| StoreError::Call { what: "turn versioning on", why: classify(&error) })
+    }
+
+    /// What the store takes for now, milliseconds of Unix time: the time of an object that is put under `key` for that.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn now_ms(&self, bucket: &str, key: &str) -> Result<i64, StoreError> {
+        let put = self.own.put_object().bucket(bucket).key(key).send().await;
+        put.map_err(|error| StoreError::Call { what: "put an object", why: classify(&error) })?;
+        // Listings tell milliseconds, answers to a read seconds.
+        let listed = Listing::of_key(&self.own, bucket, key).next().await?;
+        let newest = listed.and_then(|listed| listed.versions.iter().map(|version| version.modified_ms).max());
+        newest.ok_or_else(|| StoreError::Order(format!("the store tells no time of {key}")))
     }
 
     /// Makes the bucket, versioned, with the customers' user and (where a replica is promised) the user with which the

@@ -14,5 +14,6 @@ mod replication;
 pub use error::StoreError;
 pub use handle::Store;
 pub use listing::{Key, Listing, Version};
+pub use references::references;
 
 use handle::CALL_WITHIN;

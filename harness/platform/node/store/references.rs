@@ -72,6 +72,18 @@ impl Store {
         Ok(compare(references, &keys))
     }
 
+    /// The references to versions that a bucket of the zone's own does not have.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn dangling(
+        &self,
+        references: &BTreeSet<FileReference>,
+        bucket: &str,
+    ) -> Result<Vec<FileReference>, StoreError> {
+        Ok(compare(references.clone(), &self.versions(bucket).await?).dangling)
+    }
+
     async fn versions(&self, bucket: &str) -> Result<BTreeMap<String, Key>, StoreError> {
         let mut keys = BTreeMap::new();
         let mut listing = Listing::new(&self.own, bucket);

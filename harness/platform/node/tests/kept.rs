@@ -6,18 +6,6 @@ fn sandbox() -> Spec {
     Spec { kind: EnvironmentKind::DataverseSandbox, ..spec() }
 }
 
-/// Versions and delete markers of a bucket.
-async fn versions(config: &NodeConfig, bucket: &str) -> Vec<(String, String, bool)> {
-    let client = s3::client(config.files.clone(), &config.files_root, Duration::from_secs(5));
-    let page = client.list_object_versions().bucket(bucket).send().await.unwrap();
-    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    let objects = page.versions().iter().map(|one| (text(one.key()), text(one.version_id()), false));
-    let markers = page.delete_markers().iter().map(|one| (text(one.key()), text(one.version_id()), true));
-    let mut all: Vec<_> = objects.chain(markers).collect();
-    all.sort();
-    all
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_put_back_is_what_was_copied_and_an_order_that_comes_late_changes_nothing() {
     let stage = Stage::open(None).await;

@@ -2,6 +2,7 @@
 
 mod back;
 mod converted;
+mod copied;
 mod diverged;
 mod kept;
 mod late;
@@ -91,10 +92,26 @@ pub(super) fn make_template(template: &Path) {
 }
 
 async fn log_in(config: &NodeConfig, user: &str) -> Result<PgConnection, Failure> {
-    let database = "sales".to_owned();
-    let port = config.slots[0].postgres;
+    log_in_to(config, &spec(), user).await
+}
+
+async fn log_in_to(config: &NodeConfig, spec: &Spec, user: &str) -> Result<PgConnection, Failure> {
+    let port = config.slots[usize::from(spec.slot)].postgres;
+    let database = spec.database.clone();
     let target = Target { port, database, login: login(user), application: "test".to_owned() };
     connect(&target, Duration::from_secs(3)).await
+}
+
+/// Versions and delete markers of a bucket, in the order of keys.
+async fn versions(config: &NodeConfig, bucket: &str) -> Vec<(String, String, bool)> {
+    let client = s3::client(config.files.clone(), &config.files_root, Duration::from_secs(5));
+    let page = client.list_object_versions().bucket(bucket).send().await.unwrap();
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let objects = page.versions().iter().map(|one| (text(one.key()), text(one.version_id()), false));
+    let markers = page.delete_markers().iter().map(|one| (text(one.key()), text(one.version_id()), true));
+    let mut all: Vec<_> = objects.chain(markers).collect();
+    all.sort();
+    all
 }
 
 async fn run(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {

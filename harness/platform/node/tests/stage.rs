@@ -92,12 +92,16 @@ impl Stage {
         let router = Router::new().route("/internal/permits", post(grant)).with_state(Arc::clone(&word));
         tokio::spawn(async move { axum::serve(control, router).await });
 
-        let [east, west, mut second] = [0, 1, 2].map(|_| [0; 3].map(|_| free_port()));
+        let [east, west, mut second] = [0, 1, 2].map(|_| [0; 4].map(|_| free_port()));
         second[2] = east[2];
-        let easts: Vec<u16> = [east[1], second[1]].into_iter().take(zones).collect();
-        let sources = [("east", easts), ("west", vec![west[1]])]
-            .map(|(region, ports)| (region.parse().unwrap(), ports.into_iter().map(Address::from).collect::<Vec<_>>()));
-        let config = |region: &str, zone: u8, peer: &str, own: [u16; 3], other: [u16; 3]| NodeConfig {
+        // Of each slot, by region and zone.
+        let sources = |slot: usize| {
+            let easts: Vec<u16> = [east[slot], second[slot]].into_iter().take(zones).collect();
+            [("east", easts), ("west", vec![west[slot]])].map(|(region, ports)| {
+                (region.parse().unwrap(), ports.into_iter().map(Address::from).collect::<Vec<_>>())
+            })
+        };
+        let config = |region: &str, zone: u8, peer: &str, own: [u16; 4], other: [u16; 4]| NodeConfig {
             region: region.parse().unwrap(),
             zone: Zone(zone),
             peer: peer.parse().unwrap(),
@@ -111,7 +115,7 @@ impl Stage {
             files: own[2].into(),
             files_root: login("root-user"),
             files_targets: vec![other[2].into()],
-            slots: vec![NodeSlot { postgres: own[1], sources: sources.clone().into() }],
+            slots: [1, 3].map(|slot| NodeSlot { postgres: own[slot], sources: sources(slot).into() }).to_vec(),
             control: control_port.into(),
             peer_nodes: vec![other[0].into()],
             auditor: login("auditor"),
@@ -260,7 +264,7 @@ impl Side {
     }
 
     pub async fn order(&self, operation: u64, epoch: u64, action: Action) -> Result<Answer, HttpError> {
-        self.order_beside(Zone::FIRST, operation, epoch, action).await
+        self.order_of(&sales(), Zone::FIRST, operation, epoch, action).await
     }
 
     /// As [`Self::order`], while the other region's side is in this zone of it.
@@ -271,7 +275,30 @@ impl Side {
         epoch: u64,
         action: Action,
     ) -> Result<Answer, HttpError> {
-        let command = NodeCommand { operation, environment: sales(), epoch: Epoch(epoch), peer_zone, action };
+        self.order_of(&sales(), peer_zone, operation, epoch, action).await
+    }
+
+    /// Of another environment.
+    pub async fn order_for(
+        &self,
+        environment: &EnvironmentId,
+        operation: u64,
+        epoch: u64,
+        action: Action,
+    ) -> Result<Answer, HttpError> {
+        self.order_of(environment, Zone::FIRST, operation, epoch, action).await
+    }
+
+    async fn order_of(
+        &self,
+        environment: &EnvironmentId,
+        peer_zone: Zone,
+        operation: u64,
+        epoch: u64,
+        action: Action,
+    ) -> Result<Answer, HttpError> {
+        let environment = environment.clone();
+        let command = NodeCommand { operation, environment, epoch: Epoch(epoch), peer_zone, action };
         self.http.post("/internal/command", &command, Duration::from_secs(60)).await
     }
 
