@@ -58,6 +58,10 @@ sabotages! {
         caught by "integrity.regions-differ";
     AcknowledgeEarly "acknowledge-early": "commits are acknowledged before they are on the disk",
         caught by "integrity.hole";
+    RepeatPromotion "repeat-promotion": "a control plane that is started anew begins again at the promotion, which is undone and done once more",
+        caught by "dataverse.planned.loss";
+    StaleCredential "stale-credential": "the old side's credential for the new side's bucket is not revoked after an unplanned failover",
+        caught by "salvage.missing";
     DiscardReceivedLog "discard-received-log": "a promotion gives up the log that was received and not yet replayed",
         caught by "dataverse.unplanned.loss";
     ActBeforeJournalling "act-before-journalling": "control acts at once on what it has decided, and journals it six seconds later",

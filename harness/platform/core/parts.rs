@@ -87,6 +87,7 @@ impl Part {
             Some(Sabotage::IgnoreFileBacklog) => self == Self::AwaitFiles,
             Some(Sabotage::SkipReconcile) => self == Self::Reconcile,
             Some(Sabotage::ReturnWithoutResync) => self == Self::ReturnFiles,
+            Some(Sabotage::StaleCredential) => self == Self::Revoke,
             Some(Sabotage::DeployWithoutReplica) => matches!(self, Self::Replica | Self::Files),
             _ => false,
         }

@@ -12,7 +12,7 @@ use super::{
     record::{OperationKind, Record, Step},
     state::Task,
 };
-use crate::api::{EnvironmentId, node::Answer};
+use crate::api::{EnvironmentId, node::Answer, sabotage::Sabotage};
 
 /// The first pause before a call is repeated.
 const PAUSE_MS: u64 = 50;
@@ -116,11 +116,23 @@ impl Core {
             .filter_map(|(id, environment)| Some((id.clone(), environment.running()?.clone())))
             .collect();
         for (id, task) in waiting {
+            if self.begins_again(&task) {
+                self.enter(turn, &id, task.operation, Step::Promoting);
+                continue;
+            }
             self.begin_step(turn, &id);
             if let Step::Notifying { notice } = task.step {
                 turn.effects.push(Effect::Notify { notice });
             }
         }
+    }
+
+    /// Sabotaged: what came after the promotion is forgotten.
+    fn begins_again(&self, task: &Task) -> bool {
+        let is_switch = task.kind == OperationKind::UnplannedFailover || task.kind.is_planned();
+        self.settings.sabotage == Some(Sabotage::RepeatPromotion)
+            && is_switch
+            && matches!(task.step, Step::Reconciling | Step::Opening)
     }
 
     /// Sends the call of a part.

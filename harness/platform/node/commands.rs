@@ -19,6 +19,7 @@ use crate::{
     api::{
         EnvironmentId, Epoch,
         node::{Action, Answer, Command, Spec},
+        sabotage::Sabotage,
     },
     clients::poll,
     platform::{actor::locked, node::postgres::Access},
@@ -235,11 +236,13 @@ async fn fence(node: &Node, environment: &EnvironmentId) -> Result<Answer, Comma
 
 async fn promote(node: &Arc<Node>, environment: &EnvironmentId, epoch: Epoch) -> Result<Answer, CommandError> {
     let supervised = known(node, environment)?;
+    let repeats = node.config.sabotage == Some(Sabotage::RepeatPromotion);
+    let done = |record: &Record| record.promotion.filter(|promotion| promotion.epoch == epoch && !repeats);
     let before = node.durable.record(environment);
-    if let Some(promotion) = before.promotion.filter(|promotion| promotion.epoch == epoch) {
+    if let Some(promotion) = done(&before) {
         return Ok(Answer::Promoted { timeline: promotion.timeline, fork_lsn: promotion.fork_lsn });
     }
-    if before.role != Role::Standby {
+    if before.role != Role::Standby && !(repeats && before.role == Role::Primary(epoch)) {
         return Err(CommandError::NotNow("there is no standby here to promote".to_owned()));
     }
     // Whatever zone it followed, it is to be kept running for this.
@@ -248,7 +251,7 @@ async fn promote(node: &Arc<Node>, environment: &EnvironmentId, epoch: Epoch) ->
     let mut cluster = supervised.cluster.lock().await;
     // Another attempt may have done it while this one waited for the cluster.
     let before = node.durable.record(environment);
-    if let Some(promotion) = before.promotion.filter(|promotion| promotion.epoch == epoch) {
+    if let Some(promotion) = done(&before) {
         return Ok(Answer::Promoted { timeline: promotion.timeline, fork_lsn: promotion.fork_lsn });
     }
     if before.epoch > epoch {

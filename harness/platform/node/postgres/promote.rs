@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Cluster, Place, PostgresError, Session,
+    Cluster, Place, PostgresError, Session, Start,
     create::output,
     log::{NO_RECORD, waldump},
+    rejoin::{copy, remove},
     source::ensure_slot,
 };
 use crate::{api::sabotage::Sabotage, os::files};
@@ -40,6 +41,9 @@ impl Cluster {
         if !self.is_running() {
             return Err(PostgresError::NotRunning);
         }
+        if self.place.sabotage == Some(Sabotage::RepeatPromotion) {
+            self.begin_again().await?;
+        }
         let mut session = self.session().await?;
         let (in_recovery,): (bool,) = session.one("ask for the role", "SELECT pg_is_in_recovery()").await?;
         if in_recovery && self.place.sabotage == Some(Sabotage::DiscardReceivedLog) {
@@ -64,6 +68,21 @@ impl Cluster {
         // The promotion has removed it; from here on whoever else starts this cluster gets a standby.
         files::write_private(&self.place.data.join("standby.signal"), b"")?;
         self.forked(&mut session).await
+    }
+
+    /// Sabotaged: the standby as it is before its first promotion is kept, and put back before every other one.
+    async fn begin_again(&mut self) -> Result<(), PostgresError> {
+        let place = self.place.clone();
+        let kept = place.home.join("again").join(place.environment.as_str());
+        self.stop().await?;
+        if kept.exists() {
+            remove(&place.data)?;
+            copy(&place, &kept, &place.data).await?;
+        } else {
+            files::private_folder(&place.home.join("again"))?;
+            copy(&place, &place.data, &kept).await?;
+        }
+        self.start(Start::Standby).await
     }
 
     async fn cut_receiver(&mut self, session: &mut Session) -> Result<(), PostgresError> {
