@@ -246,15 +246,17 @@ fn old_side(asked: crate::model::measure::OldSideAsked) -> String {
 
 /// In the order of a failover; whatever else there is after it.
 fn phases(event: &EventRow, style: Style) -> String {
-    const ORDER: [&str; 11] = [
+    const ORDER: [&str; 13] = [
         "suspected",
         "declared",
+        "started",
         "preflighted",
         "noticed",
         "drained",
         "handed_over",
         "caught_up",
         "fenced",
+        "switched",
         "promoted",
         "routed",
         "first_ack",
