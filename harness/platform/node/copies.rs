@@ -12,7 +12,7 @@ use super::{
     commands::{CommandError, known, spec},
     files::{Moment, mirror},
     kept::Kept,
-    postgres::Snapshot,
+    postgres::{Place, Session, Snapshot},
     shared::{Node, Supervised},
     store::references,
 };
@@ -41,7 +41,7 @@ pub async fn take(
     let target = known(node, to)?;
     let target_spec = spec(node, to)?;
     let source = Source { supervised: known(node, from)?, spec: spec(node, from)?, epoch };
-    // Not one after the other where one is held: whoever changes a cluster takes its bucket after it.
+    // Before the bucket is held: whoever holds both takes the cluster first.
     let target_place = target.cluster.lock().await.place.clone();
     let place = source.supervised.cluster.lock().await.place.clone();
     let _bucket = target.bucket.lock().await;
@@ -60,10 +60,11 @@ pub async fn take(
     drop(snapshot);
     let moment = Arc::new(Moment::new(references, before_ms));
     let versions = mirror(node.store.root(), &source.spec.bucket, &copy.bucket, Some(&moment)).await?;
-    let lacking = node.store.dangling(moment.references(), &copy.bucket).await?;
-    if !lacking.is_empty() {
-        let why = format!("{} object versions of {from} were removed while they were copied", lacking.len());
-        return Err(CommandError::Spoilt(why));
+    let removed = removed_since(node, &place, &moment, &copy.bucket).await?;
+    if removed > 0 {
+        return Err(CommandError::Spoilt(format!(
+            "{removed} object versions of {from} were removed while they were copied"
+        )));
     }
     // What was read of a side that has been given up meanwhile is nobody's state.
     source.check(node)?;
@@ -93,6 +94,17 @@ pub async fn put_in(node: &Arc<Node>, to: &EnvironmentId, operation: u64, number
     }
     copy.remove(node).await?;
     Ok(Answer::Done)
+}
+
+/// How many versions that the moment's rows refer to are not in the copy, because they were removed since. What production's rows
+/// refer to still, and its bucket does not have, it did not have before either: that is copied as it is.
+async fn removed_since(node: &Node, place: &Place, moment: &Moment, copied: &str) -> Result<usize, CommandError> {
+    let lacking = node.store.dangling(moment.references(), copied).await?;
+    if lacking.is_empty() {
+        return Ok(0);
+    }
+    let now = references(&mut Session::open(place, &place.spec.database).await?).await?;
+    Ok(lacking.iter().filter(|reference| !now.contains(reference)).count())
 }
 
 /// What is copied.

@@ -162,7 +162,7 @@ fn what_is_one_tenants_is_not_copied_to_another() {
     let order = Deploy { id, kind, tenant, region: region(EAST) };
     world.step(Event::DeployOrdered { ask, order, credentials: Box::new(credentials()) });
     run(&mut world, 2_000);
-    let refused = copy(&mut world, "sales", "theirs").err().expect("refused");
+    let refused = copy(&mut world, "sales", "theirs").expect_err("refused");
     assert_eq!((refused.status, refused.why.contains("not of one tenant")), (422, true), "{refused}");
 }
 

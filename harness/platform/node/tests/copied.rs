@@ -123,8 +123,10 @@ async fn what_is_served_is_copied_as_it_was_at_one_moment_and_belongs_to_the_san
     let left = east.config.data.join("copies/test");
     assert_eq!(std::fs::read_dir(&left).unwrap().count(), 0, "nothing is left of a copy that was put in");
 
-    // Refreshed, it is what production is now; and a side that has been given up is not copied.
+    // Refreshed, it is what production is now, a row that never had its object included; and a side that has been given up is not
+    // copied.
     drop(own);
+    run(&mut app, "INSERT INTO doc VALUES (-2, 'nowhere', 'v0')").await.unwrap();
     for action in [take(5), Action::PutIn { copy: 5 }] {
         assert_eq!(east.order_for(test, 5, 1, action).await.unwrap(), Answer::Done);
     }
