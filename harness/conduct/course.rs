@@ -14,7 +14,7 @@ use super::{
     folder::Layout,
     notices::Receiver,
     observe::Observer,
-    old_side, prefill,
+    old_side, prefill, quotas,
     recorder::{Recorder, deadline},
     replica, reports,
     timeline::{Orders, Timeline},
@@ -100,6 +100,7 @@ impl Course {
         self.first_writes(&spec, &took_s).await?;
         let filled = prefill::fill(&observer, &spec, PREPARE).await;
         filled.map_err(|why| DrillError::Failed(format!("what the scenario wants there before the load: {why}")))?;
+        quotas::look(&self.plan, self.testbed.as_ref(), &self.recorder).await;
         self.phase(RunPhase::WarmUp);
         let mut load = Load::start(spec);
         load.ask_old_sides(&old_side::doors(Arc::clone(&self.plan), Arc::clone(&self.testbed), self.recorder.clone()));
@@ -112,6 +113,7 @@ impl Course {
 
         self.phase(RunPhase::Settle);
         sleep(self.plan.workload.settle).await;
+        quotas::look(&self.plan, self.testbed.as_ref(), &self.recorder).await;
         let stopped = load.stop().await;
         journal.close().map_err(DrillError::io("the ledger"))?;
         let ended = self.recorder.say(What::Quiesced);

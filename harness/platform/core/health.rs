@@ -15,7 +15,7 @@ use super::{
 };
 use crate::api::{
     Region,
-    permit::{Holder, PermitRequest},
+    permit::{Holder, PermitRequest, Processors},
     route::EdgeReport,
     sabotage::Sabotage,
 };
@@ -30,6 +30,8 @@ pub(super) struct Ears {
     suspected_since: BTreeMap<Region, u64>,
     /// What each node said last of its file store.
     files_ok: BTreeMap<Region, bool>,
+    /// What each node said last of its processors.
+    processors: BTreeMap<Region, Processors>,
 }
 
 impl Ears {
@@ -38,6 +40,9 @@ impl Ears {
         self.heard.insert((request.region.clone(), request.holder), now_ms);
         if let (Holder::Node, Some(files_ok)) = (request.holder, request.files_ok) {
             self.files_ok.insert(request.region.clone(), files_ok);
+        }
+        if let (Holder::Node, Some(processors)) = (request.holder, request.processors) {
+            self.processors.insert(request.region.clone(), processors);
         }
         if let (Holder::Node, Some(peer)) = (request.holder, settings.peer(&request.region)) {
             self.peers.insert(peer.clone(), (now_ms, request.peer_silent_ms));
@@ -57,6 +62,11 @@ impl Ears {
     /// Whether a region's node has said last that its file store answers.
     pub(super) fn files_ok(&self, region: &Region) -> bool {
         self.files_ok.get(region).copied().unwrap_or(false)
+    }
+
+    /// What a region's node has said last of its processors.
+    pub(super) fn processors(&self, region: &Region) -> Option<Processors> {
+        self.processors.get(region).copied()
     }
 
     /// Whether a region's node and compute have both been heard within the suspicion time.

@@ -10,6 +10,7 @@
 //! | [`commands`] | control's commands, each idempotent |
 //! | [`replica`] | a replica made, and unmade |
 //! | [`preflight`] | whether a planned switch may begin |
+//! | [`processors`] | what may be used of the processors, and is |
 //! | [`handover`] | the primary stopped for the other side, and taken back |
 //! | [`returning`] | an old primary secured, and made a standby again |
 //! | [`evidence`] | what is kept of it, and what existed there alone |
@@ -30,6 +31,7 @@ mod grants;
 mod handover;
 mod postgres;
 mod preflight;
+mod processors;
 mod replica;
 mod returning;
 mod serve;

@@ -79,6 +79,7 @@ fn every_shipped_scenario_is_read_and_told_in_a_sentence() {
             "finops-features",
             "lagging-replica",
             "lagging-replica-enforced",
+            "lost-under-quota",
             "non-production",
             "partition-split-brain",
             "planned-failover",
@@ -86,6 +87,8 @@ fn every_shipped_scenario_is_read_and_told_in_a_sentence() {
             "short-outage",
             "tampered",
             "teams-upgrade",
+            "too-little-compute",
+            "too-little-compute-refused",
             "two-operators",
             "unplanned-failover"
         ]
@@ -332,6 +335,7 @@ fn fits(root: &Value, schema: &Value, value: &Value) -> bool {
             "array" => value.is_array(),
             "string" => value.is_string(),
             "boolean" => value.is_boolean(),
+            "number" => value.is_number(),
             _ => value.is_u64(),
         })
         && all("items", &|items| value.as_array().is_none_or(|list| list.iter().all(|item| fits(root, items, item))))
