@@ -80,6 +80,7 @@ fn renewal() -> PermitRequest {
         peer_silent_ms: None,
         states: Vec::new(),
         files_ok: None,
+        processors: None,
         after: None,
         files: Vec::new(),
     }

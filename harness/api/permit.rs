@@ -44,6 +44,20 @@ pub struct PermitRequest {
     pub after: Option<Stamp>,
     /// From a compute: of each environment it has acknowledged files of, how far the other region is behind.
     pub files: Vec<FilesAge>,
+    /// From a node that is held to a quota of the processors: how large it is, and how much of it is used. `None` from a compute,
+    /// without a quota, and in a node's first second.
+    #[serde(default)]
+    pub processors: Option<Processors>,
+}
+
+/// The processors of a group of processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Processors {
+    /// It may use so many thousandths of a processor.
+    pub allowed_milli: u32,
+    /// It has used so many in the last seconds.
+    pub used_milli: u32,
 }
 
 /// How far the other region is behind in the files that a compute acknowledged.

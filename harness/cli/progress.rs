@@ -107,6 +107,9 @@ impl Progress {
                 let seen = if *seen { "seen" } else { "NOT SEEN" };
                 self.say(&format!("  {:>7.2} s  protected, says the platform; {seen}: {detail}", event.at.seconds()));
             }
+            What::Quota { region, trouble: Some(why), .. } => {
+                self.say(&format!("  {:>7.2} s  {region} is not held to its processors: {why}", event.at.seconds()));
+            }
             What::Problem(why) => self.say(&format!("  {:>7.2} s  problem: {why}", event.at.seconds())),
             What::CleanUpIncomplete(what) => self.say(&format!("  left behind: {what}")),
             _ => {}

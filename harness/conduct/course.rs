@@ -14,7 +14,7 @@ use super::{
     folder::Layout,
     notices::Receiver,
     observe::Observer,
-    old_side, prefill,
+    old_side, prefill, quotas,
     recorder::{Recorder, deadline},
     replica, reports,
     seats::Seats,
@@ -101,6 +101,7 @@ impl Course {
         self.first_writes(&spec, &took_s).await?;
         let filled = prefill::fill(&observer, &spec, PREPARE).await;
         filled.map_err(|why| DrillError::Failed(format!("what the scenario wants there before the load: {why}")))?;
+        quotas::look(&self.plan, self.testbed.as_ref(), &self.recorder).await;
         self.phase(RunPhase::WarmUp);
         let seats = Arc::new(Seats::new(Arc::clone(&self.plan), Arc::clone(&self.testbed), Arc::clone(&endpoints)));
         let watched = tokio::spawn(Arc::clone(&seats).follow(self.recorder.clone()));
@@ -118,6 +119,7 @@ impl Course {
         sleep(self.plan.workload.settle).await;
         // What comes of a zone from now on is the end's.
         zones.close();
+        quotas::look(&self.plan, self.testbed.as_ref(), &self.recorder).await;
         let stopped = load.stop().await;
         journal.close().map_err(DrillError::io("the ledger"))?;
         let ended = self.recorder.say(What::Quiesced);

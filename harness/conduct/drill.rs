@@ -357,6 +357,7 @@ impl Drill {
             role_binary: role_binary(self.role_binary.as_deref())?,
             parent_folder: runs_root(),
             run_id: self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            quotas: self.plan.regions.quotas().map(|(region, milli)| (region.clone(), milli)).collect(),
             small_disks: self.plan.small_disks(),
         };
         let testbed: Arc<dyn Testbed> = tokio::select! {

@@ -14,6 +14,7 @@
 //!   what was left behind; `due`: when a replica is due; `converge`: the end of replication before the final readings.
 //! - `claims`: what servers and platform say of replication, sampled beside the lag that is measured.
 //! - `reports`: features, asked for as a customer does.
+//! - `quotas`: whether regions are held to their quotas of the processors.
 //! - `old_side`: how the side that served before a switch is asked past the edge.
 //! - `recorder`: events, kept and passed on.
 //! - `notices`: the examiner's own webhook receiver.
@@ -39,6 +40,7 @@ mod notices;
 mod observe;
 mod old_side;
 mod protection;
+mod quotas;
 mod recorder;
 mod replica;
 mod reports;

@@ -133,7 +133,12 @@ pub(crate) fn plan() -> Plan {
         name: "sample".to_owned(),
         about: None,
         folder: "/scenarios".into(),
-        regions: Regions { primary: "east".parse().unwrap(), secondary: "west".parse().unwrap(), zones: 1 },
+        regions: Regions {
+            primary: "east".parse().unwrap(),
+            secondary: "west".parse().unwrap(),
+            zones: 1,
+            processors: None,
+        },
         platform: Platform::Reference {
             timers: Timers { outage_grace_ms: 2_000, ..Timers::default() },
             policy: Policy::default(),

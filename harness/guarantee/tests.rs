@@ -20,7 +20,7 @@ use crate::{
         fault::{Fault, FaultRecord, OutageHow, WebhookMode},
         measure::{EventKind, EventMeasures, Finding, Gap, Integrity, RecoveryPoint},
         operation::{EnvironmentIndex, Side},
-        plan::{Action, Order, Step, StepState, WantedOutcome},
+        plan::{Action, Order, Processors, Step, StepState, WantedOutcome},
         verdict::Verdict::{self, Held, Inconclusive, Reported, Violated},
     },
 };
@@ -339,6 +339,39 @@ fn the_other_region_takes_the_load_and_of_a_lost_regions_processors_nothing_foll
     check(id, Violated, |run| after(run, SwitchKind::Unplanned, Some(79.0)));
     check(id, Inconclusive, |run| after(run, SwitchKind::Planned, None));
     check(id, Inconclusive, |run| run.failover().switched = None);
+    // Answers that take much longer are no service, however many there are.
+    let slower = |run: &mut Run, after_s| {
+        after(run, SwitchKind::Planned, Some(100.0));
+        let served = run.failover().served.as_mut().unwrap();
+        (served.before.p99_s, served.after.p99_s) = (Some(0.1), Some(after_s));
+    };
+    check(id, Held, |run| slower(run, 0.5));
+    check(id, Inconclusive, |run| slower(run, 0.6));
+    check(id, Violated, |run| slower(run, 2.1));
+}
+
+#[test]
+fn under_quotas_that_were_in_force_a_lost_regions_processors_are_nobodys() {
+    let id = "dataverse.compute.both-regions";
+    let lost = |run: &mut Run, rate, looks: &[(&str, u64, Option<&str>)]| {
+        run.plan.regions.processors = Some(Processors { primary_milli: 800, secondary_milli: 800 });
+        let event = run.failover();
+        (event.kind, event.served) = (Some(EventKind::Switch(SwitchKind::Unplanned)), Some(served(rate)));
+        for (region, held, trouble) in looks {
+            let (region, trouble) = (region.parse().unwrap(), trouble.map(str::to_owned));
+            run.happened(1.0, What::Quota { region, wanted_milli: 800, held: *held, trouble });
+        }
+    };
+    let both = [("east", 9, None), ("west", 9, None)];
+    check(id, Held, |run| lost(run, 100.0, &both));
+    check(id, Held, |run| lost(run, 100.0, &[&both[..], &[("east", 0, None), ("west", 9, None)]].concat()));
+    check(id, Violated, |run| lost(run, 79.0, &both));
+    check(id, Violated, |run| lost(run, 79.0, &[]));
+    check(id, Inconclusive, |run| lost(run, 100.0, &[]));
+    check(id, Inconclusive, |run| lost(run, 100.0, &both[..1]));
+    check(id, Inconclusive, |run| {
+        lost(run, 100.0, &[&both[..], &[("west", 9, Some("process 7 is outside"))]].concat())
+    });
 }
 
 #[test]

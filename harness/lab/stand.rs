@@ -145,6 +145,7 @@ async fn up(plan: Plan, load: bool, folder: &Path, say: mpsc::UnboundedSender<Sa
         role_binary: std::env::current_exe().map_err(|error| Failed { why: error.to_string(), blame: Blame::Ours })?,
         parent_folder: folder.parent().unwrap_or(folder).to_owned(),
         run_id: super::file::run_id(folder),
+        quotas: plan.regions.quotas().map(|(region, milli)| (region.clone(), milli)).collect(),
         small_disks: Vec::new(),
     };
     let testbed = equipped.up(spec).await?;

@@ -14,7 +14,7 @@ use super::{
     plan::StepState,
 };
 use crate::api::{
-    Zone,
+    Region, Zone,
     control::{NoticeKind, PlatformEvent, SwitchKind},
     reports::Feature,
 };
@@ -186,6 +186,17 @@ pub enum What {
         files_missing: Option<u64>,
         /// A replica was due.
         due: bool,
+    },
+    /// Whether a region was held to its quota of the processors.
+    Quota {
+        /// The region.
+        region: Region,
+        /// What it was to get, in thousandths of a processor.
+        wanted_milli: u32,
+        /// How many of its processes were held to it.
+        held: u64,
+        /// Why it is not known to have been in force; `None`: it was read back as wanted, and every process was held to it.
+        trouble: Option<String>,
     },
     /// What servers and platform said of an environment's replication, when they were asked.
     Claimed(ClaimSample),

@@ -47,6 +47,28 @@ pub struct Regions {
     pub secondary: Region,
     /// Zones in each.
     pub zones: u8,
+    /// How much of the processors each region's processes may use together; `None`: as much as there is.
+    #[serde(default)]
+    pub processors: Option<Processors>,
+}
+
+/// Quotas of the two regions, in thousandths of a processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Processors {
+    /// The primary's.
+    pub primary_milli: u32,
+    /// The secondary's.
+    pub secondary_milli: u32,
+}
+
+impl Regions {
+    /// Each region with its quota, if it has one, in thousandths of a processor.
+    pub fn quotas(&self) -> impl Iterator<Item = (&Region, u32)> {
+        self.processors.into_iter().flat_map(|Processors { primary_milli, secondary_milli }| {
+            [(&self.primary, primary_milli), (&self.secondary, secondary_milli)]
+        })
+    }
 }
 
 /// The platform under test.

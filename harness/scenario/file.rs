@@ -15,7 +15,7 @@ use crate::{
     api::{EnvironmentId, Region, Zone, environment::EnvironmentKind},
     model::{
         link::Link,
-        plan::{EnvironmentPlan, Plan, Regions},
+        plan::{EnvironmentPlan, Plan, Processors, Regions},
         process::ProcessName,
     },
 };
@@ -24,7 +24,9 @@ use crate::{
 pub(super) const FIELDS: [&str; 10] =
     ["geodrill", "name", "about", "regions", "platform", "environments", "workload", "timeline", "expect", "seed"];
 /// Fields of `regions`.
-pub(super) const REGION_FIELDS: [&str; 3] = ["primary", "secondary", "zones"];
+pub(super) const REGION_FIELDS: [&str; 4] = ["primary", "secondary", "zones", "processors"];
+/// Fields of `processors`, where the regions differ.
+pub(super) const PROCESSORS_FIELDS: [&str; 2] = ["primary", "secondary"];
 /// Fields of an environment.
 pub(super) const ENVIRONMENT_FIELDS: [&str; 2] = ["id", "kind"];
 /// Sites that are no region.
@@ -165,7 +167,11 @@ fn decode_regions(node: &Node, catalogue: &Catalogue, sink: &mut Sink<'_>) -> Op
         Some(node) => decode_zones(node, catalogue, sink),
         None => Some(ZONES[0]),
     };
-    let regions = Regions { primary: primary?, secondary: secondary?, zones: zones? };
+    let processors = match fields.get("processors", sink).map(|node| decode_processors(node, sink)) {
+        Some(decoded) => Some(decoded?),
+        None => None,
+    };
+    let regions = Regions { primary: primary?, secondary: secondary?, zones: zones?, processors };
     let span = fields.key("secondary").or(fields.key("primary")).unwrap_or(fields.span());
     if regions.primary == regions.secondary {
         sink.error(span, format!("both regions are named `{}`", regions.primary));
@@ -212,6 +218,18 @@ fn collision(regions: &Regions) -> Option<(&Region, &Region)> {
         let mut sites = Zone::all(regions.zones).map(|zone| zone.site(of));
         sites.any(|site| site == region.as_str())
     })
+}
+
+/// One quota for both regions, or one for each.
+fn decode_processors(node: &Node, sink: &mut Sink<'_>) -> Option<Processors> {
+    if !matches!(node.value, Value::Map(_)) {
+        let milli = scalars::processors(node, sink)?;
+        return Some(Processors { primary_milli: milli, secondary_milli: milli });
+    }
+    let fields = Fields::open(node, "`processors`", &PROCESSORS_FIELDS, sink)?;
+    let [primary, secondary] =
+        PROCESSORS_FIELDS.map(|field| fields.require(field, sink).and_then(|node| scalars::processors(node, sink)));
+    Some(Processors { primary_milli: primary?, secondary_milli: secondary? })
 }
 
 type Environment<'n> = (&'n Node, EnvironmentId, Option<EnvironmentKind>);

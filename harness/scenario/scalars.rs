@@ -11,6 +11,11 @@ use crate::api::ids::is_name;
 /// Longest duration accepted: a day. No drill is longer, and a typing mistake often is.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// The least of a processor that servers start with in a drill's time.
+pub(super) const PROCESSORS_MIN: f64 = 0.1;
+/// More than any machine has that this runs on.
+pub(super) const PROCESSORS_MAX: f64 = 256.0;
+
 /// A text.
 pub(super) fn text<'n>(node: &'n Node, sink: &mut Sink<'_>) -> Option<&'n str> {
     match &node.value {
@@ -58,6 +63,23 @@ pub(super) fn count(node: &Node, bounds: RangeInclusive<u64>, sink: &mut Sink<'_
             None
         }
     }
+}
+
+/// Processors, whole or not: `0.8`; in thousandths of one.
+pub(super) fn processors(node: &Node, sink: &mut Sink<'_>) -> Option<u32> {
+    let number = match node.value {
+        Value::Int(number) => number as f64,
+        Value::Float(number) => number,
+        _ => {
+            sink.wrong_type(node, "a number of processors such as 0.8");
+            return None;
+        }
+    };
+    if (PROCESSORS_MIN..=PROCESSORS_MAX).contains(&number) {
+        return Some((number * 1_000.0).round() as u32);
+    }
+    sink.error(&node.span, format!("{number} is out of range: {PROCESSORS_MIN} to {PROCESSORS_MAX} processors"));
+    None
 }
 
 /// A name: `[a-z][a-z0-9-]*`.

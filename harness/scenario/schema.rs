@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    catalogue::Availability, catalogue::Catalogue, expect, fault, file, measured, platform, timeline, workload,
+    catalogue::Availability, catalogue::Catalogue, expect, fault, file, measured, platform, scalars, timeline, workload,
 };
 use crate::{
     api::{environment::EnvironmentKind, guard::GuardMode, ids::NAME_BYTES_MAX, sabotage::Sabotage},
@@ -68,9 +68,17 @@ fn exactly_one(fields: &[&str]) -> Value {
 
 fn regions() -> Value {
     closed(&file::REGION_FIELDS, &[], |field| match field {
+        "processors" => json!({
+            "description": "of the machine's processors, as many as each region's processes may use together",
+            "oneOf": [processors(), closed(&file::PROCESSORS_FIELDS, &file::PROCESSORS_FIELDS, |_| processors())],
+        }),
         "zones" => json!({ "enum": file::ZONES, "description": "of each region" }),
         _ => reference("name"),
     })
+}
+
+fn processors() -> Value {
+    json!({ "type": "number", "minimum": scalars::PROCESSORS_MIN, "maximum": scalars::PROCESSORS_MAX })
 }
 
 fn platform() -> Value {

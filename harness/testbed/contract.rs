@@ -198,6 +198,17 @@ pub struct Space {
     pub refuses: bool,
 }
 
+/// How a region is held to its quota of the processors, as whoever holds it to it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaSeen {
+    /// The quota, in thousandths of a processor; `None`: there is none.
+    pub milli: Option<u32>,
+    /// Processes (or containers) of the region that are held to it.
+    pub held: u64,
+    /// Those that are not.
+    pub outside: Vec<String>,
+}
+
 /// The control API, by way of the link `client -> witness / control`.
 #[derive(Clone)]
 pub struct ControlAccess {
@@ -339,6 +350,10 @@ pub trait Testbed: Send + Sync {
     fn disk<'a>(&'a self, name: &'a ProcessName, _deed: DiskDeed) -> BoxFuture<'a, Result<Space, TestbedError>> {
         Box::pin(async move { Err(no_host_of_its_own(name)) })
     }
+
+    /// How a region is held to the quota that it was given ([`super::spec::Spec::quotas`]); that it cannot be is an error which
+    /// says what is missing.
+    fn quota<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<QuotaSeen, TestbedError>>;
 
     /// Opens a new connection through *each* proxy of the link and asks the service behind it for a sign of life.
     fn try_link<'a>(

@@ -23,6 +23,6 @@ pub mod undo;
 
 pub use contract::{
     Auditor, ComputePorts, ControlAccess, Deed, DiskDeed, Impediment, KernelCounts, LinkTrial, PacketCounts, Process,
-    ProcessState, Space, StorePorts, Testbed, TestbedError, Weighing,
+    ProcessState, QuotaSeen, Space, StorePorts, Testbed, TestbedError, Weighing,
 };
 pub use spec::{Equipped, Spec};

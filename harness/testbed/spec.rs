@@ -1,6 +1,7 @@
 //! What a testbed is made of, whichever it is, and the choice among them.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -41,6 +42,8 @@ pub struct Spec {
     pub parent_folder: PathBuf,
     /// Name of the run's folder. Short: sockets live in it.
     pub run_id: String,
+    /// Regions whose processes together may use no more than so many thousandths of a processor.
+    pub quotas: BTreeMap<Region, u32>,
     /// Processes whose host gets a disk of its own that is small enough to be filled, where hosts have disks of their own.
     pub small_disks: Vec<ProcessName>,
 }

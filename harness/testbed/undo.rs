@@ -23,12 +23,15 @@ use serde::{Deserialize, Serialize};
 use super::{compose::leftovers::Project, scope};
 use crate::{
     model::link::Link,
-    os::{files, inventory, process::Identity, shared_memory},
+    os::{cgroup::Cgroup, files, inventory, process::Identity, shared_memory},
     testbed::setup,
 };
 
 /// File name of the ledger in a run's folder.
 pub const LEDGER_FILE: &str = "undo.ndjson";
+
+/// What the names of our cgroups begin with.
+pub(super) const QUOTA_PREFIX: &str = "geodrill-";
 
 /// What is about to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +50,11 @@ pub enum Entry {
         project: String,
         /// Where its engine is, since whoever ends it may have another one.
         host: String,
+    },
+    /// A cgroup will be made, for a region's quota of the processors.
+    Quota {
+        /// Its folder.
+        folder: PathBuf,
     },
     /// Links will be impeded.
     Impede {
@@ -235,7 +243,8 @@ pub fn end(folder: &Path, within: Duration) -> Vec<String> {
         let alive = alive(folder);
         if alive.is_empty() {
             let left = |project: &Project| project.end(deadline.saturating_duration_since(Instant::now()));
-            return projects(folder).iter().flat_map(left).collect();
+            let quotas = quotas(folder).into_iter().filter_map(|quota| remove(&quota, deadline));
+            return projects(folder).iter().flat_map(left).chain(quotas).collect();
         }
         let mut troubles = Vec::new();
         for process in &alive {
@@ -255,10 +264,25 @@ pub fn end(folder: &Path, within: Duration) -> Vec<String> {
     }
 }
 
+/// Removes a cgroup; why it could not be, if so. One whose last process has just ended may be busy for a moment.
+fn remove(quota: &Cgroup, deadline: Instant) -> Option<String> {
+    loop {
+        match quota.remove() {
+            Ok(()) => return None,
+            Err(error) if Instant::now() >= deadline => {
+                return Some(format!("cgroup {}: {error}", quota.folder().display()));
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}
+
 /// Every living process of a run but ourselves: those in its inventories with their trees, those that work in its folders,
-/// and those that carry its mark.
+/// those that carry its mark, and those in its cgroups.
 pub(super) fn alive(folder: &Path) -> BTreeSet<Identity> {
     let mut alive: BTreeSet<Identity> = sites(folder).iter().flat_map(|site| alive_in(&folder.join(site))).collect();
+    let inside = quotas(folder).into_iter().flat_map(|quota| quota.processes().unwrap_or_default());
+    alive.extend(inside.filter_map(Identity::of));
     alive.extend(scope::marked(folder).into_iter().flat_map(Identity::tree));
     alive.retain(|process| u32::try_from(process.pid) != Ok(std::process::id()));
     alive
@@ -277,11 +301,12 @@ pub(super) fn alive_in(site: &Path) -> BTreeSet<Identity> {
     alive
 }
 
-/// How much of a run is there: living processes, and containers, networks and volumes. An engine that does not say counts as
+/// How much of a run is there: living processes, cgroups, and containers, networks and volumes. An engine that does not say counts as
 /// one thing, since nobody can know that nothing is left with it.
 pub(super) fn count(folder: &Path) -> usize {
     let of_project = |project: &Project| project.left().map_or(1, |left| left.count());
-    alive(folder).len() + projects(folder).iter().map(of_project).sum::<usize>()
+    let quotas = quotas(folder).iter().filter(|quota| quota.folder().exists()).count();
+    alive(folder).len() + quotas + projects(folder).iter().map(of_project).sum::<usize>()
 }
 
 /// The sites in which something was started, by the ledger.
@@ -300,6 +325,19 @@ fn projects(folder: &Path) -> BTreeSet<Project> {
         _ => None,
     };
     entries(folder).into_iter().filter_map(entry).collect()
+}
+
+/// The cgroups that were made for quotas, by the ledger; none but those of our naming.
+fn quotas(folder: &Path) -> Vec<Cgroup> {
+    let is_ours = |folder: &PathBuf| {
+        folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(QUOTA_PREFIX))
+    };
+    let entry = |entry| match entry {
+        Entry::Quota { folder } => Some(folder),
+        _ => None,
+    };
+    let folders: BTreeSet<PathBuf> = entries(folder).into_iter().filter_map(entry).filter(is_ours).collect();
+    folders.iter().map(|folder| Cgroup::at(folder)).collect()
 }
 
 fn entries(folder: &Path) -> Vec<Entry> {

@@ -21,6 +21,7 @@ use crate::{
 const SCENARIO: &str = r#"
 geodrill: 1
 name: killed
+regions: { processors: 0.9 }
 platform: { reference: { outage_grace: 1s } }
 environments: [ { id: sales, kind: dataverse-production } ]
 workload: { rate: 30/s, writers: 2, warm_up: 1s, settle: 1s, min_acked: 20 }
@@ -79,6 +80,7 @@ async fn after_a_sigkill_at_any_moment_nothing_is_left_but_the_runs_folder() {
         kill(&mut run);
         let gone = stage.wait_until_empty(&what);
         slowest = slowest.max(gone);
+        assert_eq!(stage.cgroups(), Vec::<std::path::PathBuf>::new(), "{what}");
         println!("{what}: gone after {gone:.1?}");
         assert!(stage.folders().len() <= 1, "{what}: {:?}", stage.folders());
         assert_eq!(stage.standing(), Vec::<std::path::PathBuf>::new(), "{what}");
@@ -117,6 +119,7 @@ async fn what_is_left_without_a_guardian_the_next_call_ends() {
         assert!(told.contains("had lost its runner: ended"), "{command:?}: {told}");
         assert!(stage.processes().is_empty(), "{command:?}: {:?}", stage.processes());
         assert!(stage.standing().is_empty());
+        assert_eq!(stage.cgroups(), Vec::<std::path::PathBuf>::new(), "{command:?}");
         assert_eq!(stage.folders().len(), 1, "its evidence stays");
         assert!(stage.folders()[0].join("events.ndjson").exists());
         stage.expect(0, &["clean", "--all"]);

@@ -21,6 +21,7 @@ mod many;
 mod oracle;
 mod orders;
 mod partial;
+mod processors;
 mod program;
 mod races;
 mod repetitions;

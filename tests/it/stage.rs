@@ -82,6 +82,17 @@ impl Stage {
         entries.map(|entry| entry.path()).collect()
     }
 
+    /// The cgroups that its runs have made, by their undo ledgers, and that are there.
+    pub fn cgroups(&self) -> Vec<PathBuf> {
+        let ledgers = self.folders().into_iter().filter_map(|run| fs::read_to_string(run.join("undo.ndjson")).ok());
+        let entries = ledgers.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
+        let folder = |line: String| {
+            let entry: serde_json::Value = serde_json::from_str(&line).ok()?;
+            Some(PathBuf::from(entry["quota"]["folder"].as_str()?))
+        };
+        entries.filter_map(folder).filter(|folder| folder.exists()).collect()
+    }
+
     /// Every process that has to do with this stage: by its command line, working folder, program or environment.
     pub fn processes(&self) -> BTreeSet<(i32, String)> {
         let wanted = self.folder.path().display().to_string();

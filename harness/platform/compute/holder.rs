@@ -173,6 +173,7 @@ impl Holds for Holder {
             peer_silent_ms: None,
             states: vec![],
             files_ok: None,
+            processors: None,
             after,
         }
     }

@@ -1,6 +1,10 @@
 //! What a region must be to take over, to be failed back to, or to have replicas again.
 
-use super::{machine::Core, record::RegionStatus, state::Environment};
+use super::{
+    machine::Core,
+    record::RegionStatus,
+    state::{Environment, Task},
+};
 use crate::api::{
     Region, Zone,
     permit::{Holder, NodeState},
@@ -62,6 +66,29 @@ impl Core {
             return Some(format!("{pending} files are not yet in {peer}, the oldest for {seconds} s"));
         }
         None
+    }
+
+    /// Why the other region cannot carry what an operation moves there: it may use less of the processors than the serving side
+    /// has used of late. `None` if it can, and where nobody knows: without quotas, or where something stays that uses a part.
+    pub(super) fn too_weak(&self, active: &Region, task: &Task) -> Option<String> {
+        let peer = self.settings.peer(active)?;
+        let moved = &self.state.operations.get(&task.operation)?.items;
+        let mut served = self.state.environments.iter().filter(|(_, environment)| &environment.active == active);
+        if !served.all(|(id, _)| moved.iter().any(|item| &item.environment == id)) {
+            return None;
+        }
+        let item = moved.first()?;
+        let environment = self.state.environments.get(&item.environment)?;
+        let used = self.ears.processors(active, environment.seat(active))?.used_milli;
+        let allowed = self.ears.processors(peer, environment.seat(peer))?.allowed_milli;
+        let told = |milli: u32| f64::from(milli) / 1_000.0;
+        (allowed < used).then(|| {
+            format!(
+                "{peer} cannot carry the load: it may use {:.2} processors, and {active} has used {:.2} of late",
+                told(allowed),
+                told(used)
+            )
+        })
     }
 }
 

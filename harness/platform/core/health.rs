@@ -15,7 +15,7 @@ use super::{
 };
 use crate::api::{
     Region, Zone,
-    permit::{Holder, PermitRequest},
+    permit::{Holder, PermitRequest, Processors},
     route::EdgeReport,
     sabotage::Sabotage,
 };
@@ -30,6 +30,8 @@ pub(super) struct Ears {
     suspected_since: BTreeMap<Region, u64>,
     /// What each node said last of its file store.
     files_ok: BTreeMap<(Region, Zone), bool>,
+    /// What each node said last of its processors.
+    processors: BTreeMap<(Region, Zone), Processors>,
 }
 
 impl Ears {
@@ -39,6 +41,9 @@ impl Ears {
         self.heard.insert((request.region.clone(), request.zone, request.holder), now_ms);
         if let (Holder::Node, Some(files_ok)) = (request.holder, request.files_ok) {
             self.files_ok.insert(zone, files_ok);
+        }
+        if let (Holder::Node, Some(processors)) = (request.holder, request.processors) {
+            self.processors.insert((request.region.clone(), request.zone), processors);
         }
         if let (Holder::Node, Some(peer)) = (request.holder, settings.peer(&request.region)) {
             self.peers.insert((peer.clone(), request.zone), (now_ms, request.peer_silent_ms));
@@ -59,6 +64,11 @@ impl Ears {
     /// Whether a zone's node has said last that its file store answers.
     pub(super) fn files_ok(&self, region: &Region, zone: Zone) -> bool {
         self.files_ok.get(&(region.clone(), zone)).copied().unwrap_or(false)
+    }
+
+    /// What a zone's node has said last of its processors.
+    pub(super) fn processors(&self, region: &Region, zone: Zone) -> Option<Processors> {
+        self.processors.get(&(region.clone(), zone)).copied()
     }
 
     /// Whether a zone's node and compute have both been heard within the suspicion time.

@@ -111,6 +111,11 @@ impl Core {
         if task.step.is_stopped() && halted_for_ms > self.settings.timers.stopped_ms {
             return Some(progress.trouble("not done in the time that writes may be held back"));
         }
+        if task.step == Step::Preflight
+            && let Some(why) = self.too_weak(&environment.active, task)
+        {
+            return Some(why);
+        }
         let limit = match task.step {
             Step::Preflight => PREFLIGHT_MS_MAX,
             Step::Checkpointing => CHECKPOINT_MS_MAX,

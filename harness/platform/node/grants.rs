@@ -234,6 +234,7 @@ mod tests {
             peer_silent_ms: None,
             states: vec![],
             files_ok: None,
+            processors: None,
             after: None,
             files: vec![],
         }

@@ -12,6 +12,7 @@
 //! | [`commands`] | control's commands, each idempotent |
 //! | [`replica`] | a replica made, and unmade |
 //! | [`preflight`] | whether a planned switch may begin |
+//! | [`processors`] | what may be used of the processors, and is |
 //! | [`handover`] | the primary stopped for the other side, and taken back |
 //! | [`returning`] | an old primary secured, and made a standby again |
 //! | [`evidence`] | what is kept of it, and what existed there alone |
@@ -36,6 +37,7 @@ mod handover;
 mod kept;
 mod postgres;
 mod preflight;
+mod processors;
 mod replica;
 mod returning;
 mod serve;

@@ -12,6 +12,7 @@ use super::{
     files::Files,
     grants::{Grants, grant},
     postgres::{Cluster, Place},
+    processors::Meter,
     state::{Durable, Record},
     store::Store,
 };
@@ -65,6 +66,8 @@ pub struct Node {
     pub supervised: Mutex<BTreeMap<EnvironmentId, Arc<Supervised>>>,
     /// Tells that an environment was added.
     pub added: Notify,
+    /// What it may use of the processors, and uses.
+    pub processors: Mutex<Meter>,
 }
 
 impl Node {
@@ -93,6 +96,7 @@ impl Node {
             files: Files::default(),
             supervised: Mutex::default(),
             added: Notify::new(),
+            processors: Mutex::default(),
             config,
         };
         for (environment, record) in state.environments {
@@ -206,6 +210,7 @@ impl Holds for Node {
             files: vec![],
             after,
             files_ok: Some(self.files.answers.load(Ordering::Relaxed)),
+            processors: locked(&self.processors).look(Instant::now()),
         }
     }
 

@@ -79,6 +79,7 @@ fn every_shipped_scenario_is_read_and_told_in_a_sentence() {
             "finops-features",
             "lagging-replica",
             "lagging-replica-enforced",
+            "lost-under-quota",
             "non-production",
             "partition-split-brain",
             "planned-failover",
@@ -86,6 +87,8 @@ fn every_shipped_scenario_is_read_and_told_in_a_sentence() {
             "short-outage",
             "tampered",
             "teams-upgrade",
+            "too-little-compute",
+            "too-little-compute-refused",
             "two-operators",
             "unplanned-failover"
         ]
@@ -136,7 +139,12 @@ fn three_zones_are_native_s_alone_for_now() {
 
 #[test]
 fn a_zone_has_links_with_every_other_one_and_processes_of_its_own() {
-    let regions = |zones: u8| Regions { primary: "east".parse().unwrap(), secondary: "west".parse().unwrap(), zones };
+    let regions = |zones: u8| Regions {
+        primary: "east".parse().unwrap(),
+        secondary: "west".parse().unwrap(),
+        zones,
+        processors: None,
+    };
     // Six that belong to no region; of each site three to itself, three with each other one, two from the edge, three with the witness.
     for (zones, sites) in [(1, 2), (3, 6)] {
         let links = catalogue::links(&regions(zones));
@@ -396,6 +404,7 @@ fn fits(root: &Value, schema: &Value, value: &Value) -> bool {
             "array" => value.is_array(),
             "string" => value.is_string(),
             "boolean" => value.is_boolean(),
+            "number" => value.is_number(),
             _ => value.is_u64(),
         })
         && all("items", &|items| value.as_array().is_none_or(|list| list.iter().all(|item| fits(root, items, item))))

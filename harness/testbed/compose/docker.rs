@@ -7,8 +7,8 @@ use bollard::{
     container::LogOutput,
     exec::{StartExecOptions, StartExecResults},
     models::{
-        ContainerCreateBody, ContainerInspectResponse, EndpointIpamConfig, EndpointSettings, ExecConfig, HostConfig,
-        NetworkConnectRequest, NetworkDisconnectRequest,
+        ContainerCreateBody, ContainerInspectResponse, ContainerUpdateBody, EndpointIpamConfig, EndpointSettings,
+        ExecConfig, HostConfig, NetworkConnectRequest, NetworkDisconnectRequest,
     },
     query_parameters::{
         CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, KillContainerOptionsBuilder,
@@ -204,6 +204,19 @@ impl Engine {
         };
         let what = || format!("put {container} back into {}", place.network);
         self.call(what, self.docker.connect_network(&place.network, request)).await
+    }
+
+    /// Lets a container use no more than so many thousandths of a processor, from now on and after every start.
+    pub async fn limit(&self, container: &str, milli: u32) -> Result<(), TestbedError> {
+        let body =
+            ContainerUpdateBody { nano_cpus: Some(i64::from(milli) * 1_000_000), ..ContainerUpdateBody::default() };
+        self.call(|| format!("limit {container}"), self.docker.update_container(container, body)).await
+    }
+
+    /// The limit that the engine has for a container, in thousandths of a processor; `None`: none.
+    pub async fn limit_of(&self, container: &str) -> Result<Option<u32>, TestbedError> {
+        let nano = self.look(container).await?.and_then(|found| found.host_config?.nano_cpus).unwrap_or_default();
+        Ok(u32::try_from(nano / 1_000_000).ok().filter(|milli| *milli > 0))
     }
 
     /// Starts a container that does not run.

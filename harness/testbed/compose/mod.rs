@@ -14,8 +14,9 @@
 //!
 //! Parts: [`engine`] finds the engine and the images, [`docker`] is one call each, [`plan`] says what is where and what is
 //! mounted, [`links`] runs the Toxiproxies, [`relay`] is the examiner's foothold in the networks, [`processes`] acts on
-//! containers and, by [`inside`], on what runs in them, [`packets`] lets mishaps befall packets, by [`mishap`] beside each Toxiproxy, [`disks`] has the small ones, [`stores`] looks which stores run, [`journal`] copies the control
-//! plane's, [`testbed`] puts it together. [`leftovers`] ends what is left, and is there in every build.
+//! containers and, by [`inside`], on what runs in them, [`packets`] lets mishaps befall packets, by [`mishap`] beside each
+//! Toxiproxy, [`quotas`] parts the processors, [`disks`] has the small ones, [`stores`] looks which stores run, [`journal`] copies the
+//! control plane's, [`testbed`] puts it together. [`leftovers`] ends what is left, and is there in every build.
 
 pub(super) mod leftovers;
 pub mod relay;
@@ -38,6 +39,8 @@ mod packets;
 mod plan;
 #[cfg(feature = "compose")]
 mod processes;
+#[cfg(feature = "compose")]
+mod quotas;
 #[cfg(feature = "compose")]
 mod stores;
 #[cfg(feature = "compose")]

@@ -25,7 +25,7 @@ use super::{
     links::Toxiproxies,
     packets::Packets,
     plan::{Mounted, Project, REGIONS, Rows, secrets},
-    relay,
+    quotas, relay,
     stores::{self, Stores, Watched},
 };
 use crate::{
@@ -36,7 +36,7 @@ use crate::{
     testbed::{
         contract::{
             Auditor, ComputePorts, ControlAccess, Deed, DiskDeed, Impediment, LinkTrial, PacketCounts, Process,
-            ProcessState, Space, StorePorts, Testbed, TestbedError, Weighing,
+            ProcessState, QuotaSeen, Space, StorePorts, Testbed, TestbedError, Weighing,
         },
         guardian::{Charge, Guardian},
         layout::{Layout, Secrets, Service, Site, hosts},
@@ -204,6 +204,7 @@ impl Compose {
         tracing::debug!(after = ?began.elapsed(), "images there");
         self.bring_up(&images).await?;
         tracing::debug!(after = ?began.elapsed(), "containers started");
+        quotas::set(&self.engine, &self.project, &self.spec.quotas).await?;
         let stores = self.layout.regions.iter().map(|region| async move {
             let host = hosts::of(region, "files");
             self.await_container(&host).await
@@ -681,6 +682,10 @@ impl Testbed for Compose {
         within: Duration,
     ) -> BoxFuture<'a, Result<Vec<Weighing>, TestbedError>> {
         Box::pin(self.links.try_link(link, Some(bytes), within))
+    }
+
+    fn quota<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<QuotaSeen, TestbedError>> {
+        Box::pin(quotas::look(&self.engine, &self.project, region))
     }
 
     fn lose_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {

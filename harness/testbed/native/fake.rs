@@ -1,7 +1,7 @@
 //! For tests: a native testbed on real servers, with roles that do nothing but answer. They are a script, so that testing
 //! the testbed needs no platform; what Perl it takes is in every Debian.
 
-use std::{os::unix::fs::PermissionsExt, path::Path};
+use std::{collections::BTreeMap, os::unix::fs::PermissionsExt, path::Path};
 
 use super::Native;
 use crate::{
@@ -60,6 +60,7 @@ pub(crate) async fn spec(parent: &Path, zones: u8, slots: u16) -> (Spec, Program
         role_binary,
         parent_folder: parent.to_owned(),
         run_id: "run".to_owned(),
+        quotas: BTreeMap::new(),
         small_disks: Vec::new(),
     };
     (spec, programs)

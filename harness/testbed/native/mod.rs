@@ -10,7 +10,9 @@
 //! | `logs/` | `<site>-<service>.log` |
 //! | `undo.ndjson` | what was started and broken, written before it was done ([`super::undo`]) |
 //!
-//! Parts ([`super::ports`] reserves ports, [`super::layout`] says which is whose): [`toxiproxies`] runs those, [`launch`] starts processes that end with us, [`callers`] is where zones call what they share, [`files`] runs MinIO and [`iam`] makes its
+//! Parts ([`super::ports`] reserves ports, [`super::layout`] says which is whose): [`toxiproxies`] runs those, [`launch`] starts
+//! processes that end with us, [`callers`] is where zones call what they share, [`quotas`] holds a region's to a part of the
+//! processors, [`files`] runs MinIO and [`iam`] makes its
 //! user, [`postgres`] reads a cluster's settings, [`roles`] runs the platform's roles, [`testbed`] puts it together.
 
 mod callers;
@@ -18,6 +20,7 @@ mod files;
 mod iam;
 mod launch;
 mod postgres;
+mod quotas;
 mod roles;
 mod testbed;
 mod toxiproxies;

@@ -18,7 +18,7 @@ use super::{
     callers::Callers,
     files::{self, Drives},
     launch::{Launcher, Start},
-    postgres,
+    postgres, quotas,
     roles::{self, Role, Told},
     toxiproxies::Toxiproxies,
 };
@@ -27,6 +27,7 @@ use crate::{
     clients::poll,
     model::{link::Link, process::ProcessName},
     os::{
+        cgroup::Cgroup,
         files::{hand_over, private_folder},
         inventory,
         process::Identity,
@@ -36,7 +37,7 @@ use crate::{
     testbed::{
         contract::{
             Auditor, ComputePorts, ControlAccess, Deed, Impediment, LinkTrial, PacketCounts, Process, ProcessState,
-            StorePorts, Testbed, TestbedError, Weighing,
+            QuotaSeen, StorePorts, Testbed, TestbedError, Weighing,
         },
         guardian::{Charge, Guardian},
         layout::{Layout, NodePrograms, OTHER_SITES, Secrets, Site},
@@ -74,6 +75,8 @@ pub struct Native {
     guardian: Guardian,
     ledger: Arc<Ledger>,
     launcher: Arc<Launcher>,
+    /// What holds regions to their quotas, or why nothing does.
+    quotas: BTreeMap<Region, Result<Cgroup, String>>,
     /// Data folders of clusters, as inventories showed them: an inventory forgets the dead, and evidence is wanted of them.
     clusters: Mutex<BTreeMap<(String, EnvironmentId), PathBuf>>,
     /// Somebody has begun to end everything.
@@ -143,7 +146,9 @@ impl Native {
         let links = Links::new(&layout, Arc::clone(&toxiproxies) as Arc<_>, Arc::clone(&ledger));
         let secrets = Secrets::draw(&layout.regions);
         let (clusters, is_ending, is_over) = Default::default();
+        let quotas = quotas::make(&spec.quotas, &ledger);
         Ok(Self {
+            quotas,
             spec,
             programs,
             layout,
@@ -256,6 +261,15 @@ impl Native {
         let failed = |error: std::io::Error| TestbedError::Failed(format!("start {site} / {service}: {error}"));
         self.ledger.note(&Entry::Start { site: site.to_owned(), service: service.to_owned() }).map_err(failed)?;
         let identity = self.launcher.start(start).map_err(failed)?;
+        // At once: what it starts itself must be held to the quota as well.
+        if let Some((_, Ok(group))) =
+            self.quotas.iter().find(|(region, _)| self.sites(region).iter().any(|own| own == site))
+        {
+            // One that has ended at once is told by whoever waits for it.
+            group
+                .take_in(identity.pid)
+                .or_else(|error| if identity.is_alive() { Err(failed(error)) } else { Ok(()) })?;
+        }
         let (port, data) = store.unzip();
         let entry = ProcessEntry {
             service: service.to_owned(),
@@ -670,6 +684,17 @@ impl Testbed for Native {
         within: Duration,
     ) -> BoxFuture<'a, Result<Vec<Weighing>, TestbedError>> {
         Box::pin(self.links.try_link(link, Some(bytes), within))
+    }
+
+    fn quota<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<QuotaSeen, TestbedError>> {
+        let sites: Vec<PathBuf> = self.sites(region).iter().map(|site| self.layout.site(site)).collect();
+        Box::pin(async move {
+            match self.quotas.get(region).cloned() {
+                Some(Ok(group)) => blocking(move || quotas::look(&group, &sites)).await?,
+                Some(Err(why)) => Err(TestbedError::Unusable(why)),
+                None => Ok(QuotaSeen { milli: None, held: 0, outside: Vec::new() }),
+            }
+        })
     }
 
     fn lose_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {

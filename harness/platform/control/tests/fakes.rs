@@ -337,6 +337,7 @@ async fn hold(control: u16, region: Region, holder: Holder, seen: Shared) {
             peer_silent_ms,
             states: Vec::new(),
             files_ok: (holder == Holder::Node).then_some(true),
+            processors: None,
             after: None,
             files: Vec::new(),
         };

@@ -10,6 +10,7 @@ use crate::{
         Epoch,
         control::{OperationState, Scope, SwitchKind},
         environment::EnvironmentPhase,
+        permit::Processors,
         role::Policy,
     },
     platform::core::{OrderAnswer, Record},
@@ -66,6 +67,33 @@ fn after_deployment(world: &World, name: &str) -> Vec<String> {
 fn stands(world: &World, name: &str) -> (EnvironmentPhase, Epoch, String) {
     let environment = &world.core.as_ref().unwrap().state().environments[&environment(name)];
     (environment.phase, environment.epoch, environment.active.to_string())
+}
+
+#[test]
+fn a_region_that_may_use_less_than_is_used_is_not_switched_to() {
+    let told = |allowed_milli, used_milli| Some(Processors { allowed_milli, used_milli });
+    let check = |here, there, moved: Scope, passes: bool| {
+        let mut world = deployed(calm(), true, 2, &["sales", "books"]);
+        world.processors = [here, there];
+        run(&mut world, 1_000);
+        let operation = begun(&mut world, SwitchKind::Planned, moved);
+        run(&mut world, 5_000);
+        let view = operation_of(&world, operation);
+        let wanted = if passes { OperationState::Completed } else { OperationState::Aborted };
+        assert_eq!(view.state, wanted, "{:?}", view.environments);
+        if !passes {
+            let why = view.why.as_deref().unwrap();
+            assert!(why.contains("may use 0.30 processors, and east has used 0.50"), "{why}");
+        }
+    };
+    let all = || Scope::Environments(vec![environment("sales"), environment("books")]);
+    check(told(800, 500), told(300, 50), all(), false);
+    check(told(800, 500), told(300, 50), Scope::Region(region(EAST)), false);
+    check(told(800, 500), told(500, 50), all(), true);
+    // What `sales` alone uses is not known.
+    check(told(800, 500), told(300, 50), one("sales"), true);
+    check(None, told(300, 50), all(), true);
+    check(told(800, 500), None, all(), true);
 }
 
 #[test]

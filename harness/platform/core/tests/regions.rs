@@ -45,10 +45,21 @@ impl World {
         let states = if holder == Holder::Node { self.states(index) } else { Vec::new() };
         let files_ok = (holder == Holder::Node).then_some(true);
         let files = if holder == Holder::Compute { self.files_ages(index) } else { Vec::new() };
+        let processors = self.processors[index].filter(|_| holder == Holder::Node);
         let region = region(index);
         let zone = Zone::FIRST;
-        let request =
-            PermitRequest { holder, region, zone, known, peer_silent_ms, states, files_ok, after: None, files };
+        let request = PermitRequest {
+            holder,
+            region,
+            zone,
+            known,
+            peer_silent_ms,
+            states,
+            files_ok,
+            after: None,
+            files,
+            processors,
+        };
         for to in [Who::Control, Who::Node(1 - index)] {
             let after = self.stamps.get(&(who, to)).copied();
             let states = request.states.iter().map(|state| NodeState { after, ..state.clone() }).collect();

@@ -17,7 +17,7 @@ use crate::{
         control::{Conversion, Failover, Scope, SupportTicket},
         guard::{GuardLevel, Stamp},
         node::{Action, Answer, Command},
-        permit::{PermitReply, PermitRequest},
+        permit::{PermitReply, PermitRequest, Processors},
         role::{DoorPorts, Policy, Timers},
         route::{EdgeReport, Route},
     },
@@ -114,6 +114,8 @@ pub struct World {
     /// When each node last heard the other region ask, by its own clock.
     pub(super) peer_heard: [Option<u64>; 2],
     pub(super) edge_heard: [Option<u64>; 2],
+    /// What each node says of its processors.
+    pub(super) processors: [Option<Processors>; 2],
     pub(super) open_calls: BTreeSet<CallId>,
     /// Life of each asker when it asked control.
     pub(super) asks: BTreeMap<AskId, (Who, u64, u32)>,
@@ -158,6 +160,7 @@ impl World {
             customers: BTreeMap::new(),
             peer_heard: [None; 2],
             edge_heard: [None; 2],
+            processors: [None; 2],
             open_calls: BTreeSet::new(),
             asks: BTreeMap::new(),
             last_ask: 0,

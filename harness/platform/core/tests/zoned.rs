@@ -262,6 +262,7 @@ impl Zoned {
             states: if is_node && node.seen > Epoch(0) { vec![state] } else { vec![] },
             files_ok: is_node.then_some(true),
             after: None,
+            processors: None,
             files: known.iter().map(|_| FilesAge { environment: sales(), oldest_ms: None }).collect(),
             known: known.clone(),
         };
