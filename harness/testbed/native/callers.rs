@@ -4,15 +4,18 @@
 //! while a link leads from one site to another and can be cut alone. Between hosts a name can mean something else on each;
 //! on one machine only the kernel knows who calls: which socket a connection comes from, and which process has it. So
 //! whoever connects is looked for among the processes of the sites, and handed on to the proxy of its own site's link. A call
-//! of nobody's is hung up. What is seen of a closed link from here is a connection that is accepted and closed, not refused.
+//! of nobody's is hung up. What is seen of a closed link from here is a connection that is accepted and reset, not refused.
+//!
+//! Whoever loses a node of a store calls it again and again, some hundred times a second. So what leads nowhere is hung up
+//! without a look at who calls, and by a reset: a connection closed in good order is kept by the kernel for a minute.
 
 use std::{
     fs,
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -23,7 +26,7 @@ use tokio::{
 
 use crate::{
     api::Address,
-    os::inventory,
+    os::{inventory, sock_diag},
     testbed::{
         contract::TestbedError,
         layout::{Layout, Shared, Site},
@@ -32,11 +35,13 @@ use crate::{
 };
 
 /// How often a caller is looked for: its process is entered in its site's inventory just after it was started.
-const LOOKS: usize = 20;
+const LOOKS: usize = 8;
 /// How long between.
-const LOOK_PERIOD: Duration = Duration::from_millis(10);
+const LOOK_PERIOD: Duration = Duration::from_millis(20);
 /// How long nobody is accepted after the system had no room for one.
 const NO_ROOM: Duration = Duration::from_millis(20);
+/// For how long after a link was found closed all of them are tried before a caller is looked for.
+const CLOSED: Duration = Duration::from_secs(1);
 
 /// Takes calls until it is dropped.
 pub(super) struct Callers {
@@ -47,6 +52,8 @@ pub(super) struct Callers {
 struct Line {
     /// Each site that calls, with its folder and where its link begins.
     sites: Vec<(Site, PathBuf, Address)>,
+    /// When a link was found closed last.
+    closed: Mutex<Option<Instant>>,
 }
 
 impl Callers {
@@ -75,15 +82,54 @@ impl Drop for Callers {
 impl Line {
     fn of(shared: &Shared, layout: &Layout) -> Self {
         let ways = shared.ways.iter();
-        Self { sites: ways.map(|(site, way)| (site.clone(), layout.site(&site.name()), way.clone())).collect() }
+        let sites = ways.map(|(site, way)| (site.clone(), layout.site(&site.name()), way.clone())).collect();
+        Self { sites, closed: Mutex::default() }
+    }
+
+    /// Whether no link leads there: one was found closed a moment ago, and all are now.
+    async fn leads_nowhere(&self) -> bool {
+        let found = *self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.is_none_or(|found| found.elapsed() > CLOSED) {
+            return false;
+        }
+        for (_, _, way) in &self.sites {
+            if self.reach(way).await.is_some() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A connection by the link of whoever calls.
+    async fn lead(self: &Arc<Self>, call: &TcpStream, from: SocketAddr) -> Option<TcpStream> {
+        let (SocketAddr::V4(caller), Ok(SocketAddr::V4(called))) = (from, call.local_addr()) else { return None };
+        if self.leads_nowhere().await {
+            return None;
+        }
+        let looks = Arc::clone(self);
+        let way = tokio::task::spawn_blocking(move || looks.way_of(caller, called)).await.ok().flatten();
+        if way.is_none() {
+            tracing::debug!(%caller, %called, "nobody's call");
+        }
+        self.reach(&way?).await
+    }
+
+    /// A connection by a link; `None`, and remembered, if it is closed.
+    async fn reach(&self, way: &Address) -> Option<TcpStream> {
+        let link = TcpStream::connect((Ipv4Addr::LOCALHOST, way.port())).await.ok();
+        if link.is_none() {
+            *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        link
     }
 
     /// Where the link of whoever called from there begins.
     fn way_of(&self, caller: SocketAddrV4, called: SocketAddrV4) -> Option<Address> {
         for look in 0..LOOKS {
-            let table = fs::read_to_string("/proc/net/tcp").ok()?;
-            // Without a socket there is nobody any more.
-            let socket = format!("socket:[{}]", inode(&table, caller, called)?);
+            let inode =
+                sock_diag::inode(caller, called).inspect_err(|error| tracing::warn!(%error, "who calls?")).ok()?;
+            // Without a process that has it there is nobody any more.
+            let socket = format!("socket:[{}]", inode?);
             let found = self.sites.iter().find(|(_, folder, _)| has_socket(folder, &socket, look > 0));
             if let Some((_, _, way)) = found {
                 return Some(way.clone());
@@ -113,29 +159,14 @@ async fn accept(listener: TcpListener, line: Arc<Line>) {
 }
 
 async fn answer(mut call: TcpStream, from: SocketAddr, line: Arc<Line>) {
-    let (SocketAddr::V4(caller), Ok(SocketAddr::V4(called))) = (from, call.local_addr()) else { return };
-    let way = tokio::task::spawn_blocking(move || line.way_of(caller, called)).await;
-    let Ok(Some(way)) = way else {
-        tracing::debug!(%caller, %called, "nobody's call");
+    let Some(mut link) = line.lead(&call, from).await else {
+        let _ = call.set_zero_linger();
         return;
     };
-    let Ok(mut link) = TcpStream::connect((Ipv4Addr::LOCALHOST, way.port())).await else { return };
     let _ = call.set_nodelay(true);
     let _ = link.set_nodelay(true);
     // However it ends, both ends are closed.
     let _ = copy_bidirectional(&mut call, &mut link).await;
-}
-
-/// The inode of the caller's socket, by a table of connections as the kernel shows it: addresses as numbers of this machine's
-/// byte order, ports as numbers, both in hexadecimal, the inode in the tenth column.
-fn inode(table: &str, caller: SocketAddrV4, called: SocketAddrV4) -> Option<u64> {
-    let shown =
-        |address: SocketAddrV4| format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port());
-    let (local, remote) = (shown(caller), shown(called));
-    table.lines().find_map(|line| {
-        let mut columns = line.split_whitespace().skip(1);
-        (columns.next()? == local && columns.next()? == remote).then(|| columns.nth(6)?.parse().ok())?
-    })
 }
 
 /// Whether a process of a site has a socket: one of its inventory's, or, if all are to be looked at, any.
@@ -143,28 +174,13 @@ fn has_socket(site: &Path, socket: &str, all: bool) -> bool {
     let pids: Vec<i32> = if all {
         undo::alive_in(site).into_iter().map(|process| process.pid).collect()
     } else {
-        inventory::read(site).unwrap_or_default().processes.into_iter().map(|entry| entry.pid).collect()
+        let mut entries = inventory::read(site).unwrap_or_default().processes;
+        // Nearly always it is the store: a call costs a look at every file that a process has open.
+        entries.sort_by_key(|entry| entry.service != "files");
+        entries.into_iter().map(|entry| entry.pid).collect()
     };
     pids.into_iter().any(|pid| {
         let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|to| to.as_os_str() == socket)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_caller_is_found_by_its_socket() {
-        let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
-        let SocketAddr::V4(called) = listener.local_addr().unwrap() else { unreachable!() };
-        let (call, accepted) = tokio::join!(TcpStream::connect(called), listener.accept());
-        let (_call, (_accepted, SocketAddr::V4(caller))) = (call.unwrap(), accepted.unwrap()) else { unreachable!() };
-        let table = fs::read_to_string("/proc/net/tcp").unwrap();
-        let socket = format!("socket:[{}]", inode(&table, caller, called).unwrap());
-        let ours = fs::read_dir("/proc/self/fd").unwrap().flatten();
-        assert!(ours.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|to| to.as_os_str() == &*socket));
-        assert_eq!(inode(&table, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), called), None);
-    }
 }
