@@ -30,6 +30,7 @@ mod features;
 mod figures;
 mod finals;
 mod findings;
+mod gathered;
 mod hash;
 mod input;
 mod interruption;

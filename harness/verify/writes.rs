@@ -191,6 +191,11 @@ impl<'a> Writes<'a> {
         if self.op(number).file { self.intent(number).file.as_ref() } else { None }
     }
 
+    /// The version that the client was told of a write's object.
+    pub fn version(&self, number: u32) -> Option<&'a str> {
+        self.outcome(number).and_then(|outcome| outcome.file_acked.as_ref()).map(|acked| &*acked.version_id)
+    }
+
     fn all_objects(&self) -> Table<&'a str, u32> {
         let mut objects = table(self.ops.iter().filter(|op| op.file).count());
         for number in (0..self.len() as u32).filter(|number| self.op(*number).file) {
