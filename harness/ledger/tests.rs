@@ -34,7 +34,7 @@ fn outcome(stream: u32, sequence: u32) -> Outcome {
     Outcome {
         token: token(stream, sequence),
         at: RunTime(u64::from(sequence) * 10 + 5),
-        file_acked: Some(FileAck { at: RunTime(3), version_id: "v".into() }),
+        file_acked: Some(Box::new(FileAck { at: RunTime(3), version_id: "v".into() })),
         told: Told::Ok { side: Some(Side(0)), local_only: false, found: None },
     }
 }

@@ -8,7 +8,6 @@ use crate::{
     model::{
         observation::{Content, ObjectVersion, Reading},
         operation::Store,
-        token::Seen,
     },
 };
 
@@ -49,10 +48,15 @@ impl Print {
             Part::Legs(legs) => sql[3].add(legs.iter().map(|leg| (&leg.token, leg.account, leg.amount))),
             Part::Versions(versions) => {
                 for ObjectVersion { object_key, version_id, content } in versions {
-                    let (held, read) = parted(content);
-                    let held = hash((object_key, version_id, held));
+                    let body = match content {
+                        Content::Body { token, sha256, bytes } => Some((token, sha256, bytes)),
+                        // Why one could not be read may be told in other words each time.
+                        Content::DeleteMarker | Content::Unreadable(_) => None,
+                    };
+                    let is_marker = *content == Content::DeleteMarker;
+                    let held = hash((object_key, version_id, is_marker, body.map(|(_, sha256, _)| sha256)));
                     self.versions.add([held]);
-                    files[0].add([(held, read)]);
+                    files[0].add([(held, body.map(|(token, _, bytes)| (token, bytes)))]);
                 }
             }
             Part::Marked(marked) => files[1].add(marked),
@@ -70,17 +74,5 @@ impl Print {
             Store::Sql => self.sql == other.sql,
             Store::Files => self.files == other.files,
         }
-    }
-}
-
-/// What a version holds: its hash, or that it cannot be read, or that it is a marker; and what else is known of a body. Why one
-/// could not be read may be told in other words each time.
-fn parted<'c, 'a>(
-    content: &'c Content<&'a str>,
-) -> (Option<Option<&'a str>>, Option<(&'c Option<Seen<&'a str>>, u64)>) {
-    match content {
-        Content::DeleteMarker => (None, None),
-        Content::Body { token, sha256, bytes } => (Some(Some(sha256)), Some((token, *bytes))),
-        Content::Unreadable(_) => (Some(None), None),
     }
 }
