@@ -112,7 +112,7 @@ fn intent(stream: u32, sequence: u32) -> Intent {
         lane: Lane::Writer(1),
         key: format!("own-{stream:06x}-{sequence:x}").into(),
         contended: false,
-        file: Some(file).filter(|_| has_file(sequence)),
+        file: has_file(sequence).then(|| Box::new(file)),
         transfer: None,
     }
 }
@@ -123,7 +123,7 @@ fn outcome(stream: u32, sequence: u32) -> Outcome {
     Outcome {
         token: token(stream, sequence),
         at,
-        file_acked: Some(file_acked).filter(|_| has_file(sequence)),
+        file_acked: has_file(sequence).then(|| Box::new(file_acked)),
         told: Told::Ok { side: Some(Side(0)), local_only: false, found: Some(Seen::Token(token(stream, sequence))) },
     }
 }

@@ -194,7 +194,7 @@ impl Maker {
             let hash: [u8; 32] = self.random.random();
             let sha256: Box<str> = hex::encode(hash).into();
             let uuid = uuid::Builder::from_random_bytes(self.random.random()).into_uuid();
-            FileIntent { object_key: format!("{uuid}/{sha256}").into(), sha256, bytes }
+            Box::new(FileIntent { object_key: format!("{uuid}/{sha256}").into(), sha256, bytes })
         });
         let contended = key.starts_with("contended");
         Intent {
@@ -305,7 +305,7 @@ impl Maker {
                 _ => self.apply(slot, &intent, object).map(Seen::Token),
             };
             let side = if intent.kind == OpKind::ReadFile { None } else { Some(Side(self.epoch as u8)) };
-            let file_acked = is_object.then(|| FileAck { at: intent.sent.plus(latency / 2), version_id });
+            let file_acked = is_object.then(|| Box::new(FileAck { at: intent.sent.plus(latency / 2), version_id }));
             (Told::Ok { side, local_only: false, found }, file_acked)
         };
         self.outcomes.push(Outcome { token, at, file_acked, told });

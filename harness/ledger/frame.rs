@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::model::operation::{Intent, Outcome};
 
@@ -14,9 +14,6 @@ pub(super) const HEAD_BYTES: usize = 12;
 
 /// What is wrong with a payload that fits its checksum and is no record.
 pub(super) const UNDECODABLE: &str = "a record cannot be decoded";
-
-/// The most that the beginning of a record is looked for in.
-const BEGINNING_BYTES_MAX: usize = 1 << 16;
 
 /// Read at once.
 const CHUNK_BYTES: usize = 1 << 18;
@@ -89,8 +86,8 @@ impl<R: Read> Frames<R> {
         Self { input, offset, length, ahead: Vec::new(), start: 0 }
     }
 
-    /// The next one. After anything but a record, there is no use in asking again.
-    pub(super) fn next<T: DeserializeOwned>(&mut self) -> io::Result<Next<T>> {
+    /// The next one; its texts may stay where they were read. After anything but a record, there is no use in asking again.
+    pub(super) fn next<'s, T: Deserialize<'s>>(&'s mut self) -> io::Result<Next<T>> {
         let Head { length, payload_crc } = match self.head()? {
             Ok(head) => head,
             Err(next) => return Ok(next),
@@ -110,42 +107,6 @@ impl<R: Read> Frames<R> {
                 self.offset += HEAD_BYTES as u64 + length;
                 Ok(Next::Record(record))
             }
-            Err(_) => Ok(Next::Damaged(UNDECODABLE)),
-        }
-    }
-
-    /// The bytes of the next one, which are not looked into.
-    pub(super) fn payload(&mut self) -> io::Result<Next<Vec<u8>>> {
-        let Head { length, payload_crc } = match self.head()? {
-            Ok(head) => head,
-            Err(next) => return Ok(next),
-        };
-        let size = usize::try_from(length).unwrap_or(usize::MAX);
-        let mut payload = Vec::with_capacity(size);
-        payload.extend_from_slice(&self.ahead[self.start..self.ahead.len().min(self.start.saturating_add(size))]);
-        self.start += payload.len();
-        let left = length - payload.len() as u64;
-        self.input.by_ref().take(left).read_to_end(&mut payload)?;
-        if payload.len() as u64 != length {
-            return Ok(Next::Torn);
-        }
-        if crc32fast::hash(&payload) != payload_crc {
-            return Ok(self.unfit(length));
-        }
-        self.offset += HEAD_BYTES as u64 + length;
-        Ok(Next::Record(payload))
-    }
-
-    /// The value that the next record begins with, without a look at the rest of it.
-    pub(super) fn beginning<T: DeserializeOwned>(&mut self) -> io::Result<Next<T>> {
-        let Head { length, .. } = match self.head()? {
-            Ok(head) => head,
-            Err(next) => return Ok(next),
-        };
-        let size = BEGINNING_BYTES_MAX.min(usize::try_from(length).unwrap_or(usize::MAX));
-        let there = self.look_ahead(size)?.min(size);
-        match postcard::take_from_bytes(&self.ahead[self.start..self.start + there]) {
-            Ok((value, _)) => Ok(Next::Record(value)),
             Err(_) => Ok(Next::Damaged(UNDECODABLE)),
         }
     }

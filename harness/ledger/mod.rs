@@ -7,21 +7,23 @@
 //! the order of writing. A frame is three little-endian words of 32 bits (length of the payload; CRC-32 of those four
 //! bytes; CRC-32 of the payload) and the payload, an intent or an outcome in postcard. The length has a checksum of its
 //! own so that a damaged length in the middle is not taken for the torn end that a crash leaves.
-//! Observations: `<run>/reads/*.read`, one a file, of the same frame behind [`reads::MAGIC`]; a [`Shelf`] fetches them one
-//! at a time.
+//! Observations: `<run>/reads/*.read`, one a file, of the same frames behind [`reads::MAGIC`]: a [`Head`], which says how
+//! many follow, and so many [`Part`]s of some hundred rows each. A [`Shelf`] goes through them a part at a time.
 //!
 //! It knows `model` alone.
 
 mod error;
 mod frame;
 mod history;
+mod part;
 pub mod reads;
 mod shelf;
 mod writer;
 
 pub use error::LedgerError;
 pub use history::{History, read};
-pub use shelf::{Fetched, Readings, Shelf};
+pub use part::{Head, Part};
+pub use shelf::{Found, Readings, Shelf};
 pub use writer::Writer;
 
 /// File name of the ledger in its folder.

@@ -7,16 +7,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
 use super::{
     LedgerError,
-    frame::{Frames, Next, UNDECODABLE, append},
+    frame::{Frames, Next, append},
+    part::{Head, Part, PartRef},
 };
-use crate::model::observation::{Boundary, Observation};
+use crate::model::observation::{Boundary, FilesSnapshot, Observation, Reading, SqlSnapshot};
 
 /// The first bytes of an observation's file.
-pub const MAGIC: &str = "geodrill reading 1\n";
+pub const MAGIC: &str = "geodrill reading 2\n";
+
+/// Bytes handed to the kernel at once.
+const WRITE_BYTES: usize = 1 << 20;
 
 /// The ending of an observation's file.
 const ENDING: &str = "read";
@@ -28,8 +32,6 @@ const ENDING: &str = "read";
 /// The system's.
 pub fn write(folder: &Path, observation: &Observation) -> io::Result<PathBuf> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let mut content = MAGIC.as_bytes().to_vec();
-    append(&mut content, observation)?;
     let boundary = match &observation.boundary {
         Boundary::Event(id) => format!("event-{}", plain(id)),
         Boundary::Final { pass, serving: true } => format!("final-{pass}-serving"),
@@ -38,7 +40,17 @@ pub fn write(folder: &Path, observation: &Observation) -> io::Result<PathBuf> {
     let name = format!("environment-{}-side-{}-{boundary}.{ENDING}", observation.environment.0, observation.side.0);
     let (path, fresh) = (folder.join(&name), folder.join(format!("{name}.new")));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(&content)?;
+    let parts = PartRef::all(observation);
+    let mut buffer = MAGIC.as_bytes().to_vec();
+    append(&mut buffer, &Head::of(observation, parts.len() as u64))?;
+    for part in &parts {
+        append(&mut buffer, part)?;
+        if buffer.len() >= WRITE_BYTES {
+            file.write_all(&buffer)?;
+            buffer.clear();
+        }
+    }
+    file.write_all(&buffer)?;
     file.sync_data()?;
     fs::rename(&fresh, &path)?;
     Ok(path)
@@ -49,72 +61,116 @@ pub fn write(folder: &Path, observation: &Observation) -> io::Result<PathBuf> {
 /// # Errors
 /// A file that is damaged, torn or none of ours; the system's.
 pub fn read(path: &Path) -> Result<Observation, LedgerError> {
-    decode(path, &payload(path)?)
+    let mut file = Opened::new(path)?;
+    let Head { environment, side, boundary, began, ended, sql, files, .. } = file.head.clone();
+    let (mut rows, mut objects) = (SqlSnapshot::default(), FilesSnapshot::default());
+    while let Some(part) = file.next()? {
+        match part {
+            Part::History(more) => rows.history.extend(more),
+            Part::Data(more) => rows.data.extend(more),
+            Part::Accounts(more) => rows.accounts.extend(more),
+            Part::Legs(more) => rows.legs.extend(more),
+            Part::Versions(more) => objects.versions.extend(more),
+            Part::Marked(more) => objects.marked.extend(more),
+        }
+    }
+    let (sql, files) = (holding(sql, rows), holding(files, objects));
+    Ok(Observation { environment, side, boundary, began, ended, sql, files })
 }
 
-/// The bytes of one observation, for [`decode`].
-///
-/// # Errors
-/// A file that is damaged, torn or none of ours; the system's. What the bytes say is not looked at.
-pub(super) fn payload(path: &Path) -> Result<Vec<u8>, LedgerError> {
-    only(path, |frames| frames.payload())
+fn holding<T>(reading: Reading<()>, whole: T) -> Reading<T> {
+    match reading {
+        Reading::Whole(()) => Reading::Whole(whole),
+        Reading::Destroyed(why) => Reading::Destroyed(why),
+        Reading::Failed(why) => Reading::Failed(why),
+        Reading::Down => Reading::Down,
+    }
 }
 
-/// What an observation's bytes say; its texts are copied, or stay where they are.
+/// Goes through one observation, a part after another, each decoded where its bytes lie.
 ///
 /// # Errors
-/// Bytes that are no observation.
-pub(super) fn decode<'a, S: Deserialize<'a>>(path: &Path, payload: &'a [u8]) -> Result<Observation<S>, LedgerError> {
-    let undecodable = |_| LedgerError::Damaged { path: path.to_owned(), offset: MAGIC.len() as u64, why: UNDECODABLE };
-    postcard::from_bytes(payload).map_err(undecodable)
-}
-
-/// Whether an observation's file is whole.
-///
-/// # Errors
-/// As [`read`].
-pub(super) fn check(path: &Path) -> Result<(), LedgerError> {
-    only(path, |frames| frames.check())
+/// As [`read`]; what was gone through before the damage may not be trusted either.
+pub(super) fn parts(path: &Path, take: &mut dyn FnMut(Part<&str>)) -> Result<(), LedgerError> {
+    let mut file = Opened::new(path)?;
+    while let Some(part) = file.next()? {
+        take(part);
+    }
+    Ok(())
 }
 
 /// What an observation's file begins with; the rest of it is not looked at.
 ///
 /// # Errors
 /// As [`read`].
-pub(super) fn beginning<T: DeserializeOwned>(path: &Path) -> Result<T, LedgerError> {
-    let (mut frames, _) = frames(path)?;
-    let found = frames.beginning().map_err(|source| io_error(path, source))?;
-    record(path, found, frames.offset)
+pub(super) fn head(path: &Path) -> Result<Head, LedgerError> {
+    Opened::new(path).map(|file| file.head)
 }
 
-type FileFrames = Frames<File>;
+/// Whether an observation's file is whole; nothing of it is decoded.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn check(path: &Path) -> Result<(), LedgerError> {
+    let mut file = Opened::new(path)?;
+    while file.is_more()? {
+        let found = file.frames.check().map_err(|source| io_error(path, source))?;
+        record(path, found, file.frames.offset)?;
+    }
+    Ok(())
+}
+
+/// A file, from what it begins with on.
+struct Opened<'p> {
+    path: &'p Path,
+    length: u64,
+    frames: Frames<File>,
+    head: Head,
+    /// Parts that have not been gone through.
+    left: u64,
+}
+
+impl<'p> Opened<'p> {
+    fn new(path: &'p Path) -> Result<Self, LedgerError> {
+        let refuse = |source| io_error(path, source);
+        let mut input = File::open(path).map_err(refuse)?;
+        let length = input.metadata().map_err(refuse)?.len();
+        let mut magic = [0; MAGIC.len()];
+        if length < MAGIC.len() as u64 || input.read_exact(&mut magic).is_err() || magic != MAGIC.as_bytes() {
+            return Err(LedgerError::Stranger { path: path.to_owned(), expected: MAGIC });
+        }
+        let mut frames = Frames::new(input, MAGIC.len() as u64, length);
+        let offset = frames.offset;
+        let head: Head = record(path, frames.next().map_err(refuse)?, offset)?;
+        let left = head.parts;
+        Ok(Self { path, length, frames, head, left })
+    }
+
+    /// Whether a part follows. What follows the last one is damage.
+    fn is_more(&mut self) -> Result<bool, LedgerError> {
+        let Some(left) = self.left.checked_sub(1) else {
+            let offset = self.frames.offset;
+            let why = "something follows the reading";
+            let damaged = LedgerError::Damaged { path: self.path.to_owned(), offset, why };
+            return if offset == self.length { Ok(false) } else { Err(damaged) };
+        };
+        self.left = left;
+        Ok(true)
+    }
+
+    /// The next part.
+    fn next<'s, S: Deserialize<'s>>(&'s mut self) -> Result<Option<Part<S>>, LedgerError> {
+        if !self.is_more()? {
+            return Ok(None);
+        }
+        let (path, offset) = (self.path, self.frames.offset);
+        let found = self.frames.next().map_err(|source| io_error(path, source))?;
+        record(path, found, offset).map(Some)
+    }
+}
 
 fn io_error(path: &Path, source: io::Error) -> LedgerError {
     LedgerError::Io { path: path.to_owned(), source }
-}
-
-/// The frames of a file, and its length.
-fn frames(path: &Path) -> Result<(FileFrames, u64), LedgerError> {
-    let refuse = |source| io_error(path, source);
-    let mut input = File::open(path).map_err(refuse)?;
-    let length = input.metadata().map_err(refuse)?.len();
-    let mut magic = [0; MAGIC.len()];
-    if length < MAGIC.len() as u64 || input.read_exact(&mut magic).is_err() || magic != MAGIC.as_bytes() {
-        return Err(LedgerError::Stranger { path: path.to_owned(), expected: MAGIC });
-    }
-    Ok((Frames::new(input, MAGIC.len() as u64, length), length))
-}
-
-/// The one record of a file.
-fn only<T>(path: &Path, next: impl FnOnce(&mut FileFrames) -> io::Result<Next<T>>) -> Result<T, LedgerError> {
-    let (mut frames, length) = frames(path)?;
-    let found = next(&mut frames).map_err(|source| io_error(path, source))?;
-    let found = record(path, found, frames.offset)?;
-    if frames.offset != length {
-        let why = "something follows the reading";
-        return Err(LedgerError::Damaged { path: path.to_owned(), offset: frames.offset, why });
-    }
-    Ok(found)
 }
 
 fn record<T>(path: &Path, next: Next<T>, offset: u64) -> Result<T, LedgerError> {

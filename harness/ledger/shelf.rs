@@ -1,4 +1,5 @@
-//! A run's observations, each fetched when it is asked for: those of a long run do not fit into memory all at once.
+//! A run's observations, each gone through when it is asked for, a part after another: those of a long run are larger than
+//! the memory of the machine that judges it.
 
 use std::{
     fmt,
@@ -6,60 +7,61 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use serde::Deserialize;
-
-use super::{LedgerError, reads};
+use super::{
+    LedgerError,
+    part::{Head, Part},
+    reads,
+};
 use crate::model::{
-    RunTime,
-    observation::{Boundary, Observation, Reading},
-    operation::{EnvironmentIndex, Side},
+    observation::{Boundary, Observation},
+    operation::EnvironmentIndex,
 };
 
-/// Observations, wherever they are; several may be asked for at once.
+/// Observations, wherever they are; several may be gone through at once.
 pub trait Readings: fmt::Debug + Sync {
     /// The last one of an environment at a boundary that is wanted: a reading that failed may have been tried again.
-    fn last(&self, environment: EnvironmentIndex, is_wanted: &dyn Fn(&Boundary) -> bool) -> Option<Fetched<'_>>;
+    fn last(&self, environment: EnvironmentIndex, is_wanted: &dyn Fn(&Boundary) -> bool) -> Option<Found<'_>>;
 }
 
 impl Readings for Vec<Observation> {
-    fn last(&self, environment: EnvironmentIndex, is_wanted: &dyn Fn(&Boundary) -> bool) -> Option<Fetched<'_>> {
-        let found = self.iter().rev().find(|seen| seen.environment == environment && is_wanted(&seen.boundary));
-        found.map(|observation| Fetched(Held::Whole(observation)))
+    fn last(&self, environment: EnvironmentIndex, is_wanted: &dyn Fn(&Boundary) -> bool) -> Option<Found<'_>> {
+        let found = self.iter().rev().find(|seen| seen.environment == environment && is_wanted(&seen.boundary))?;
+        Some(Found { head: Head::of(found, 0), held: Held::Whole(found) })
     }
 }
 
-/// One observation as it was fetched. A long run's is large: lay it aside before the next one is fetched.
+/// One observation.
 #[derive(Debug)]
-pub struct Fetched<'a>(Held<'a>);
+pub struct Found<'a> {
+    head: Head,
+    held: Held<'a>,
+}
 
 #[derive(Debug)]
 enum Held<'a> {
     Whole(&'a Observation),
-    /// The bytes of a shelf's file, or why there are none.
-    Bytes {
-        shelf: &'a Shelf,
-        place: usize,
-        bytes: Result<Vec<u8>, String>,
-    },
+    /// On a shelf, at this place.
+    Kept(&'a Shelf, usize),
 }
 
-impl Fetched<'_> {
-    /// Which boundary it was made at.
-    pub fn boundary(&self) -> &Boundary {
-        match &self.0 {
-            Held::Whole(observation) => &observation.boundary,
-            Held::Bytes { shelf, place, .. } => &shelf.kept[*place].head.boundary,
-        }
+impl Found<'_> {
+    /// What it is.
+    pub fn head(&self) -> &Head {
+        &self.head
     }
 
-    /// What it says. One that cannot be read says so in place of what it holds, until [`Shelf::check`] tells the reason.
-    pub fn observation(&self) -> Observation<&str> {
-        match &self.0 {
-            Held::Whole(observation) => observation.borrowed(),
-            Held::Bytes { shelf, place, bytes } => match bytes {
-                Ok(bytes) => shelf.decode(*place, bytes),
-                Err(why) => shelf.kept[*place].head.unread(why),
-            },
+    /// Goes through what it holds, a part after another.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words; [`Shelf::check`] tells the reason once more. What was gone through before may not be
+    /// trusted.
+    pub fn parts(&self, take: &mut dyn FnMut(Part<&str>)) -> Result<(), String> {
+        match self.held {
+            Held::Whole(observation) => {
+                Part::all(observation).into_iter().for_each(take);
+                Ok(())
+            }
+            Held::Kept(shelf, place) => shelf.parts(place, take),
         }
     }
 }
@@ -68,94 +70,56 @@ impl Fetched<'_> {
 #[derive(Debug)]
 pub struct Shelf {
     /// In the order in which they began.
-    kept: Vec<Kept>,
-    /// What became of each file that was fetched.
-    fetched: Mutex<Vec<Option<Result<(), LedgerError>>>>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    path: PathBuf,
-    head: Head,
-}
-
-/// What an [`Observation`] begins with: the same fields in the same order.
-#[derive(Debug, Clone, Deserialize)]
-struct Head {
-    environment: EnvironmentIndex,
-    side: Side,
-    boundary: Boundary,
-    began: RunTime,
-    ended: RunTime,
+    kept: Vec<(PathBuf, Head)>,
+    /// What became of each file that was gone through.
+    gone_through: Mutex<Vec<Option<Result<(), LedgerError>>>>,
 }
 
 impl Shelf {
     /// Finds the observations in this folder. No folder, no observations.
     ///
     /// # Errors
-    /// The system's, or a file that does not begin as an observation does. The rest of it is looked at when it is fetched,
-    /// and at the latest by [`Shelf::check`].
+    /// The system's, or a file that does not begin as an observation does. The rest of it is looked at when it is gone
+    /// through, and at the latest by [`Shelf::check`].
     pub fn open(folder: &Path) -> Result<Self, LedgerError> {
         let mut kept = Vec::new();
         for path in reads::files(folder)? {
-            let head = reads::beginning(&path)?;
-            kept.push(Kept { path, head });
+            let head = reads::head(&path)?;
+            kept.push((path, head));
         }
-        kept.sort_by_key(|kept| (kept.head.began, kept.head.environment, kept.head.side));
-        let fetched = Mutex::new(kept.iter().map(|_| None).collect());
-        Ok(Self { kept, fetched })
+        kept.sort_by_key(|(_, head)| (head.began, head.environment, head.side));
+        let gone_through = Mutex::new(kept.iter().map(|_| None).collect());
+        Ok(Self { kept, gone_through })
     }
 
-    /// Whether everything that was fetched could be trusted, and what was not is whole too: what was made of the readings
-    /// holds only then.
+    /// Whether everything that was gone through could be trusted, and what was not is whole too: what was made of the
+    /// readings holds only then.
     ///
     /// # Errors
     /// As [`reads::read`]: one that cannot be trusted spoils all.
     pub fn check(self) -> Result<(), LedgerError> {
-        let fetched = self.fetched.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for (kept, fetched) in self.kept.iter().zip(fetched) {
-            fetched.unwrap_or_else(|| reads::check(&kept.path))?;
+        let gone_through = self.gone_through.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for ((path, _), became) in self.kept.iter().zip(gone_through) {
+            became.unwrap_or_else(|| reads::check(path))?;
         }
         Ok(())
+    }
+
+    fn parts(&self, place: usize, take: &mut dyn FnMut(Part<&str>)) -> Result<(), String> {
+        let became = reads::parts(&self.kept[place].0, take);
+        let told = became.as_ref().map_err(ToString::to_string).copied();
+        let known = &mut self.gone_through.lock().unwrap_or_else(PoisonError::into_inner)[place];
+        if !matches!(known, Some(Err(_))) {
+            *known = Some(became);
+        }
+        told
     }
 }
 
 impl Readings for Shelf {
-    fn last(&self, environment: EnvironmentIndex, is_wanted: &dyn Fn(&Boundary) -> bool) -> Option<Fetched<'_>> {
-        let wanted = |kept: &Kept| kept.head.environment == environment && is_wanted(&kept.head.boundary);
+    fn last(&self, environment: EnvironmentIndex, is_wanted: &dyn Fn(&Boundary) -> bool) -> Option<Found<'_>> {
+        let wanted = |(_, head): &(_, Head)| head.environment == environment && is_wanted(&head.boundary);
         let place = self.kept.iter().rposition(wanted)?;
-        let bytes = reads::payload(&self.kept[place].path).map_err(|error| {
-            let why = error.to_string();
-            self.became(place, Err(error));
-            why
-        });
-        Some(Fetched(Held::Bytes { shelf: self, place, bytes }))
-    }
-}
-
-impl Shelf {
-    fn decode<'a>(&self, place: usize, bytes: &'a [u8]) -> Observation<&'a str> {
-        let Kept { path, head } = &self.kept[place];
-        let (found, became) = match reads::decode(path, bytes) {
-            Ok(observation) => (observation, Ok(())),
-            Err(error) => (head.unread(&error.to_string()), Err(error)),
-        };
-        self.became(place, became);
-        found
-    }
-
-    fn became(&self, place: usize, became: Result<(), LedgerError>) {
-        let known = &mut self.fetched.lock().unwrap_or_else(PoisonError::into_inner)[place];
-        if !matches!(known, Some(Err(_))) {
-            *known = Some(became);
-        }
-    }
-}
-
-impl Head {
-    fn unread<'a>(&self, why: &str) -> Observation<&'a str> {
-        let Self { environment, side, boundary, began, ended } = self.clone();
-        let (sql, files) = (Reading::Failed(why.to_owned()), Reading::Failed(why.to_owned()));
-        Observation { environment, side, boundary, began, ended, sql, files }
+        Some(Found { head: self.kept[place].1.clone(), held: Held::Kept(self, place) })
     }
 }

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{
     RunTime, Token,
-    observation::{Boundary, Observation, Reading, SqlSnapshot},
+    observation::*,
     operation::{EnvironmentIndex, FileAck, Intent, Lane, OpKind, Outcome, Side, Told},
+    token::Seen,
 };
 
 fn token(stream: u32, sequence: u32) -> Token {
@@ -33,7 +34,7 @@ fn outcome(stream: u32, sequence: u32) -> Outcome {
     Outcome {
         token: token(stream, sequence),
         at: RunTime(u64::from(sequence) * 10 + 5),
-        file_acked: Some(FileAck { at: RunTime(3), version_id: "v".into() }),
+        file_acked: Some(Box::new(FileAck { at: RunTime(3), version_id: "v".into() })),
         told: Told::Ok { side: Some(Side(0)), local_only: false, found: None },
     }
 }
@@ -162,30 +163,115 @@ fn observations_come_back_and_damage_is_seen() {
     }
 }
 
+/// Three times as many rows of each kind as go into a part, and one.
+fn large() -> Observation {
+    let object = |number: u32| ObjectReference {
+        object_key: format!("o{number}").into(),
+        version_id: "v".into(),
+        sha256: "s".into(),
+    };
+    let seen = |number| Seen::Token(token(1, number));
+    let key = |number| Box::from(format!("k{number}"));
+    let all = || 0..1537;
+    let history = |number| HistoryRow { token: seen(number), key: key(number), prev: Some(Seen::Foreign("x".into())) };
+    let data = |number| DataRow {
+        key: key(number),
+        token: seen(number),
+        value: "w".into(),
+        object: Some(object(number)).filter(|_| number % 2 == 0),
+    };
+    let leg = |number| Leg { token: seen(number), account: number, amount: -1 };
+    let version = |number| ObjectVersion {
+        object_key: object(number).object_key,
+        version_id: "v".into(),
+        content: Content::Body { token: Some(seen(number)), sha256: "s".into(), bytes: 3 },
+    };
+    Observation {
+        sql: Reading::Whole(SqlSnapshot {
+            history: all().map(history).collect(),
+            data: all().map(data).collect(),
+            accounts: all().map(|number| (number, 7)).collect(),
+            legs: all().map(leg).collect(),
+        }),
+        files: Reading::Whole(FilesSnapshot {
+            versions: all().map(version).collect(),
+            marked: all().map(object).collect(),
+        }),
+        ..observation(1, 1)
+    }
+}
+
 #[test]
-fn a_shelf_fetches_the_last_reading_of_its_kind_and_one_damaged_file_spoils_all() {
+fn a_large_reading_lies_in_parts_and_comes_back_whole_from_the_disk_as_from_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = reads::write(folder.path(), &large()).unwrap();
+    assert_eq!(reads::read(&path).unwrap(), large());
+    let serving = |boundary: &Boundary| matches!(boundary, Boundary::Final { serving: true, .. });
+    let counted = |found: &Found<'_>| {
+        let (mut rows, mut parts) = ([0; 6], 0);
+        let gone = found.parts(&mut |part| {
+            parts += 1;
+            let (table, count) = match &part {
+                Part::History(rows) => (0, rows.len()),
+                Part::Data(rows) => (1, rows.len()),
+                Part::Accounts(rows) => (2, rows.len()),
+                Part::Legs(rows) => (3, rows.len()),
+                Part::Versions(rows) => (4, rows.len()),
+                Part::Marked(rows) => (5, rows.len()),
+            };
+            rows[table] += count;
+            assert!(rows[table + 1..].iter().all(|later| *later == 0), "tables come in their order");
+        });
+        assert_eq!(gone, Ok(()));
+        (rows, parts)
+    };
+    let shelf = Shelf::open(folder.path()).unwrap();
+    assert_eq!(counted(&shelf.last(EnvironmentIndex(0), &serving).unwrap()), ([1537; 6], 24));
+    assert!(shelf.check().is_ok());
+    let memory = vec![large()];
+    assert_eq!(counted(&memory.last(EnvironmentIndex(0), &serving).unwrap()), ([1537; 6], 6));
+
+    let bytes = fs::read(&path).unwrap();
+    let more = [&bytes[..], &bytes[reads::MAGIC.len()..]].concat();
+    fs::write(&path, more).unwrap();
+    assert!(reads::read(&path).is_err(), "something follows");
+}
+
+#[test]
+fn a_shelf_finds_the_last_reading_of_its_kind_and_one_damaged_file_spoils_all() {
     let folder = tempfile::tempdir().unwrap();
     assert!(Shelf::open(&folder.path().join("none")).unwrap().check().is_ok());
     let paths =
         [(1, 2), (1, 1), (0, 3)].map(|(side, pass)| reads::write(folder.path(), &observation(side, pass)).unwrap());
     let serving = |boundary: &Boundary| matches!(boundary, Boundary::Final { serving: true, .. });
+    let accounts = |found: &Found<'_>| {
+        let mut accounts = Vec::new();
+        let mut take = |part: Part<&str>| {
+            if let Part::Accounts(more) = part {
+                accounts.extend(more);
+            }
+        };
+        found.parts(&mut take).map(|()| accounts)
+    };
     let shelf = Shelf::open(folder.path()).unwrap();
-    assert_eq!(shelf.last(EnvironmentIndex(0), &serving).unwrap().observation(), observation(1, 2).borrowed());
+    let found = shelf.last(EnvironmentIndex(0), &serving).unwrap();
+    assert_eq!((&found.head().boundary, found.head().began), (&observation(1, 2).boundary, RunTime(2)));
+    assert_eq!((&found.head().sql, &found.head().files), (&Reading::Whole(()), &Reading::Down));
+    assert_eq!(accounts(&found), Ok(vec![(1, 100)]));
     assert!(shelf.last(EnvironmentIndex(1), &serving).is_none());
+    drop(found);
     assert!(shelf.check().is_ok());
 
-    // The last byte of a file: one that is fetched, and one that is not.
-    for (place, is_fetched) in [(0, true), (2, false)] {
+    // The last byte of a file: one that is gone through, and one that is not.
+    for (place, is_gone_through) in [(0, true), (2, false)] {
         let whole = fs::read(&paths[place]).unwrap();
         let mut bytes = whole.clone();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&paths[place], &bytes).unwrap();
         let shelf = Shelf::open(folder.path()).unwrap();
-        let fetched = shelf.last(EnvironmentIndex(0), &serving).unwrap();
-        let found = fetched.observation();
-        assert_eq!(matches!(found.sql, Reading::Failed(_)), is_fetched);
-        assert_eq!((&found.boundary, found.began), (&observation(1, 2).boundary, observation(1, 2).began));
-        drop(fetched);
+        let found = shelf.last(EnvironmentIndex(0), &serving).unwrap();
+        assert_eq!(accounts(&found).is_err(), is_gone_through);
+        drop(found);
         assert!(shelf.check().is_err());
         fs::write(&paths[place], &whole).unwrap();
     }

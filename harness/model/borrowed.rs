@@ -1,4 +1,5 @@
-//! Readings that are in memory, in the form of those that are decoded where their file's bytes lie.
+//! Readings that are in memory, in the form of those that are decoded where their file's bytes lie; and what is kept of
+//! these.
 
 use super::{
     observation::{
@@ -78,5 +79,23 @@ impl ObjectVersion {
             Content::Unreadable(why) => Content::Unreadable(&**why),
         };
         ObjectVersion { object_key: &self.object_key, version_id: &self.version_id, content }
+    }
+}
+
+impl Seen<&str> {
+    /// The same, its text its own.
+    pub fn owned(self) -> Seen {
+        match self {
+            Self::Token(token) => Seen::Token(token),
+            Self::Foreign(text) => Seen::Foreign(text.into()),
+        }
+    }
+}
+
+impl ObjectReference<&str> {
+    /// The same, its texts its own.
+    pub fn owned(self) -> ObjectReference {
+        let Self { object_key, version_id, sha256 } = self;
+        ObjectReference { object_key: object_key.into(), version_id: version_id.into(), sha256: sha256.into() }
     }
 }

@@ -136,8 +136,8 @@ pub struct Intent {
     pub key: CompactString,
     /// Whether other streams write the key too.
     pub contended: bool,
-    /// The object that goes with the row.
-    pub file: Option<FileIntent>,
+    /// The object that goes with the row. (Most operations have none, and verification holds a million of them.)
+    pub file: Option<Box<FileIntent>>,
     /// The two legs.
     pub transfer: Option<Transfer>,
 }
@@ -159,7 +159,7 @@ pub struct Outcome {
     /// When the answer, or the end of waiting, reached the client.
     pub at: RunTime,
     /// The object's own acknowledgement, if the operation wrote one and got that far, whatever became of the row.
-    pub file_acked: Option<FileAck>,
+    pub file_acked: Option<Box<FileAck>>,
     /// What the client was told.
     pub told: Told,
 }

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::readings::Read;
+use super::hash::{Table, hash, table};
 use crate::{
-    ledger::History,
+    ledger::{History, Part},
     model::{
         RunTime, Token,
         measure::Counts,
-        observation::{Content, FilesSnapshot, SqlSnapshot},
+        observation::Content,
         operation::{EnvironmentIndex, OpKind},
         token::Seen,
     },
@@ -24,103 +24,113 @@ pub(super) struct Found {
     foreign: u64,
 }
 
-/// All that the second pass has to say of one reading.
+/// Tokens of one run, stream and epoch differ by their sequence alone.
+type Streams<T> = Table<(u32, u32, u32), T>;
+
+/// What the ledger says was issued, sorted.
+pub(super) struct Issued {
+    /// Sequences of writes.
+    writes: Streams<Vec<u32>>,
+    /// Hashes of the keys of objects.
+    objects: Vec<u64>,
+    /// When each write was sent; and each that writes an object.
+    sent: [Vec<RunTime>; 2],
+}
+
+impl Issued {
+    pub fn of(history: &History, environment: EnvironmentIndex) -> Self {
+        let mut issued = Self { writes: table(0), objects: Vec::new(), sent: [Vec::new(), Vec::new()] };
+        for intent in history.intents.iter().filter(|intent| intent.environment == environment) {
+            if matches!(intent.kind, OpKind::ReadSql | OpKind::ReadFile) {
+                continue;
+            }
+            issued.writes.entry(stream(&intent.token)).or_default().push(intent.token.sequence);
+            issued.sent[0].push(intent.sent);
+            if let (OpKind::Create | OpKind::Overwrite, Some(file)) = (intent.kind, &intent.file) {
+                issued.objects.push(hash(&*file.object_key));
+                issued.sent[1].push(intent.sent);
+            }
+        }
+        issued.writes.values_mut().for_each(|sequences| sequences.sort());
+        issued.objects.sort_unstable();
+        issued.sent.iter_mut().for_each(|sent| sent.sort());
+        issued
+    }
+
+    /// Writes sent until then: of rows, and of objects.
+    pub fn intents(&self, until: RunTime) -> [u64; 2] {
+        self.sent.each_ref().map(|sent| sent.partition_point(|at| *at <= until) as u64)
+    }
+}
+
+/// What a reading holds, as it is gone through.
+#[derive(Default)]
 pub(super) struct Second {
-    /// Writes sent so far: of rows, and of objects.
-    pub intents: [u64; 2],
-    /// What was found of rows, and of objects, where there is a reading.
-    pub found: [Option<Found>; 2],
+    /// Sequences of each table: history, data, legs.
+    rows: Streams<[Vec<u32>; 3]>,
+    /// Of what is no token, how often it is in each table.
+    texts: BTreeMap<Box<str>, [u64; 3]>,
+    /// Hashes of the keys of versions with a body.
+    bodies: Vec<u64>,
 }
 
 impl Second {
-    pub fn of(history: &History, environment: EnvironmentIndex, read: &Read<'_>) -> Self {
-        let found = [
-            read.rows.as_ref().ok().map(|snapshot| rows(history, environment, snapshot)),
-            read.versions.as_ref().ok().map(|snapshot| versions(history, environment, snapshot)),
-        ];
-        Self { intents: intents(history, environment, read.view.ended), found }
-    }
-}
-
-/// Counts rows: every history row, every data row beyond the one that goes with it, and each transfer of which nothing
-/// but legs is there.
-fn rows(history: &History, environment: EnvironmentIndex, snapshot: &SqlSnapshot<&str>) -> Found {
-    let mut issued: Vec<u128> = history
-        .intents
-        .iter()
-        .filter(|intent| intent.environment == environment)
-        .filter(|intent| !matches!(intent.kind, OpKind::ReadSql | OpKind::ReadFile))
-        .map(|intent| packed(&intent.token))
-        .collect();
-    issued.sort_unstable();
-
-    let mut texts: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
-    let numbers = [
-        sorted(snapshot.history.iter().map(|row| &row.token), 0, &mut texts),
-        sorted(snapshot.data.iter().map(|row| &row.token), 1, &mut texts),
-        sorted(snapshot.legs.iter().map(|leg| &leg.token), 2, &mut texts),
-    ];
-
-    let mut found = Found::default();
-    let mut issued = issued.into_iter().peekable();
-    let mut numbers = numbers.map(|numbers| numbers.into_iter().peekable());
-    while let Some(token) = numbers.iter_mut().filter_map(|numbers| numbers.peek().copied()).min() {
-        while issued.next_if(|next| *next < token).is_some() {}
-        let tables = numbers.each_mut().map(|numbers| {
-            let mut count = 0;
-            while numbers.next_if_eq(&token).is_some() {
-                count += 1;
+    pub fn part(&mut self, part: &Part<&str>) {
+        match part {
+            Part::History(rows) => rows.iter().for_each(|row| self.row(&row.token, 0)),
+            Part::Data(rows) => rows.iter().for_each(|row| self.row(&row.token, 1)),
+            Part::Legs(legs) => legs.iter().for_each(|leg| self.row(&leg.token, 2)),
+            Part::Versions(versions) => {
+                let bodies = versions.iter().filter(|version| version.content != Content::DeleteMarker);
+                self.bodies.extend(bodies.map(|version| hash(version.object_key)));
             }
-            count
-        });
-        found.add(weight(tables), issued.peek() == Some(&token));
+            Part::Accounts(_) | Part::Marked(_) => {}
+        }
     }
-    texts.into_values().for_each(|tables| found.add(weight(tables), false));
-    found
-}
 
-/// A table's tokens; what is none is counted in `texts`.
-fn sorted<'a>(
-    tokens: impl ExactSizeIterator<Item = &'a Seen<&'a str>>,
-    table: usize,
-    texts: &mut BTreeMap<&'a str, [u64; 3]>,
-) -> Vec<u128> {
-    let mut numbers = Vec::with_capacity(tokens.len());
-    for token in tokens {
+    fn row(&mut self, token: &Seen<&str>, table: usize) {
         match token {
-            Seen::Token(token) => numbers.push(packed(token)),
-            Seen::Foreign(text) => texts.entry(text).or_default()[table] += 1,
+            Seen::Token(token) => self.rows.entry(stream(token)).or_default()[table].push(token.sequence),
+            Seen::Foreign(text) => self.texts.entry((*text).into()).or_default()[table] += 1,
         }
     }
-    numbers.sort_unstable();
-    numbers
-}
 
-/// Counts versions with a body.
-fn versions(history: &History, environment: EnvironmentIndex, snapshot: &FilesSnapshot<&str>) -> Found {
-    let mut issued: Vec<(&str, Option<&str>)> = Vec::new();
-    for (intent, outcome) in history.operations().filter(|(intent, _)| intent.environment == environment) {
-        if let (OpKind::Create | OpKind::Overwrite, Some(file)) = (intent.kind, &intent.file) {
-            let version = outcome.and_then(|outcome| outcome.file_acked.as_ref()).map(|acked| &*acked.version_id);
-            issued.push((&file.object_key, version));
+    /// Counts rows: every history row, every data row beyond the one that goes with it, and each transfer of which nothing
+    /// but legs is there.
+    pub fn rows(&mut self, issued: &Issued) -> Found {
+        let mut found = Found::default();
+        for (stream, tables) in &mut self.rows {
+            // They lie in the order in which they were written, or nearly so.
+            tables.iter_mut().for_each(|sequences| sequences.sort());
+            let mut issued = issued.writes.get(stream).into_iter().flatten().copied().peekable();
+            let mut tables = tables.each_ref().map(|sequences| sequences.iter().copied().peekable());
+            while let Some(sequence) = tables.iter_mut().filter_map(|table| table.peek().copied()).min() {
+                while issued.next_if(|next| *next < sequence).is_some() {}
+                let counts = tables.each_mut().map(|table| {
+                    let mut count = 0;
+                    while table.next_if_eq(&sequence).is_some() {
+                        count += 1;
+                    }
+                    count
+                });
+                found.add(weight(counts), issued.peek() == Some(&sequence));
+            }
         }
+        self.texts.values().for_each(|counts| found.add(weight(*counts), false));
+        found
     }
-    issued.sort_unstable();
-    let mut bodies: Vec<(&str, &str)> = snapshot
-        .versions
-        .iter()
-        .filter(|version| version.content != Content::DeleteMarker)
-        .map(|version| (version.object_key, version.version_id))
-        .collect();
-    bodies.sort_unstable();
 
-    let mut found = Found::default();
-    let mut issued = issued.into_iter().peekable();
-    for group in bodies.chunk_by(|a, b| a.0 == b.0) {
-        while issued.next_if(|next| next.0 < group[0].0).is_some() {}
-        found.add(group.len() as u64, issued.peek().is_some_and(|next| next.0 == group[0].0));
+    /// Counts versions with a body.
+    pub fn versions(&mut self, issued: &Issued) -> Found {
+        self.bodies.sort_unstable();
+        let mut found = Found::default();
+        let mut issued = issued.objects.iter().copied().peekable();
+        for group in self.bodies.chunk_by(|a, b| a == b) {
+            while issued.next_if(|next| *next < group[0]).is_some() {}
+            found.add(group.len() as u64, issued.peek() == Some(&group[0]));
+        }
+        found
     }
-    found
 }
 
 impl Found {
@@ -156,19 +166,6 @@ impl Found {
     }
 }
 
-/// Writes sent so far: of rows, and of objects.
-fn intents(history: &History, environment: EnvironmentIndex, sent_until: RunTime) -> [u64; 2] {
-    let mut count = [0u64; 2];
-    for intent in history.intents.iter().filter(|intent| intent.environment == environment) {
-        if intent.sent <= sent_until {
-            count[0] += u64::from(!matches!(intent.kind, OpKind::ReadSql | OpKind::ReadFile));
-            let writes_object = matches!(intent.kind, OpKind::Create | OpKind::Overwrite) && intent.file.is_some();
-            count[1] += u64::from(writes_object);
-        }
-    }
-    count
-}
-
 fn weight([history, data, legs]: [u64; 3]) -> u64 {
     match (history, data) {
         (0, 0) => legs.min(1),
@@ -177,9 +174,6 @@ fn weight([history, data, legs]: [u64; 3]) -> u64 {
     }
 }
 
-fn packed(token: &Token) -> u128 {
-    u128::from(token.run) << 96
-        | u128::from(token.stream) << 64
-        | u128::from(token.sequence) << 32
-        | u128::from(token.epoch)
+fn stream(token: &Token) -> (u32, u32, u32) {
+    (token.run, token.stream, token.epoch)
 }

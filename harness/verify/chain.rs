@@ -22,11 +22,11 @@ pub(super) struct ChainFaults {
 }
 
 /// Checks the chain of every key.
-pub(super) fn check(writes: &Writes<'_>, rows: &Rows<'_>, fates: &Fates) -> ChainFaults {
+pub(super) fn check(writes: &Writes<'_>, rows: &Rows, fates: &Fates) -> ChainFaults {
     let mut faults = ChainFaults { forked: rows.forks.clone(), ..ChainFaults::default() };
     for (number, before) in &rows.strange_prev {
         // What a row of an unknown token left is that row's fault, and told there.
-        if !is_in_history(rows, *before) && fates.standing[*number as usize] != Standing::Gone {
+        if !is_in_history(rows, before) && fates.standing[*number as usize] != Standing::Gone {
             faults.broken.push(*number);
         }
     }
@@ -53,16 +53,16 @@ pub(super) fn check(writes: &Writes<'_>, rows: &Rows<'_>, fates: &Fates) -> Chai
     faults
 }
 
-fn is_there(rows: &Rows<'_>, number: u32) -> bool {
+fn is_there(rows: &Rows, number: u32) -> bool {
     number < STRANGE && rows.copies[number as usize] > 0
 }
 
-fn is_in_history(rows: &Rows<'_>, token: Seen<&str>) -> bool {
-    rows.foreign.contains(&token)
+fn is_in_history(rows: &Rows, token: &Seen) -> bool {
+    rows.foreign.contains(token)
 }
 
 /// A key begins once, and once more after each delete.
-fn first_links(writes: &Writes<'_>, rows: &Rows<'_>, key: usize, faults: &mut ChainFaults) {
+fn first_links(writes: &Writes<'_>, rows: &Rows, key: usize, faults: &mut ChainFaults) {
     let ops = writes.of_key(key);
     let begins = |number: &&u32| rows.copies[**number as usize] > 0 && rows.prev[**number as usize] == NONE;
     let first: Vec<u32> = ops.iter().filter(begins).copied().collect();
@@ -76,7 +76,7 @@ fn first_links(writes: &Writes<'_>, rows: &Rows<'_>, key: usize, faults: &mut Ch
     }
 }
 
-fn absent_link(rows: &Rows<'_>, fates: &Fates, number: u32, faults: &mut ChainFaults) {
+fn absent_link(rows: &Rows, fates: &Fates, number: u32, faults: &mut ChainFaults) {
     match fates.standing[number as usize] {
         Standing::Required(_) => faults.skipped.push(number),
         Standing::Gone => {}
@@ -85,13 +85,13 @@ fn absent_link(rows: &Rows<'_>, fates: &Fates, number: u32, faults: &mut ChainFa
 }
 
 /// Follows pieces of chains from their first links.
-struct Walk<'w, 'r, 'b> {
+struct Walk<'w, 'b> {
     writes: &'b Writes<'w>,
-    rows: &'b Rows<'r>,
+    rows: &'b Rows,
     reached: Vec<bool>,
 }
 
-impl Walk<'_, '_, '_> {
+impl Walk<'_, '_> {
     fn from(&mut self, first: u32, misordered: &mut Vec<u32>) {
         let (mut number, mut sent_max) = (first, RunTime::ZERO);
         while number != NONE && !std::mem::replace(&mut self.reached[number as usize], true) {

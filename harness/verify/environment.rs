@@ -1,20 +1,24 @@
 //! One environment: its events in the order of time, each judged by its own reading.
 
-use std::{collections::BTreeSet, thread::ScopedJoinHandle};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    thread::ScopedJoinHandle,
+};
 
 use super::{
-    balance, chain,
+    balance::Issued,
+    chain,
     client_reads::{self, Read},
     fate::{Fate, Fates, Past, View},
     fate_files, fate_rows,
     features::Told,
     finals::Final,
     findings::Findings,
+    gathered::Gathered,
     input::Input,
     interruption::Probes,
     lag, marks,
     old_side::{self, Answered},
-    passes::Print,
     phases, rate,
     readings::{self, books},
     recovery,
@@ -23,20 +27,22 @@ use super::{
     seats::{self, Move},
     service,
     timeline::{self, Ack, Switch},
-    versions::{Dangling, Versions},
+    versions::Versions,
     writes::Writes,
 };
 use crate::{
-    ledger::Fetched,
+    ledger::{Found, Part},
     model::{
         Token,
         event::What,
         measure::{EventMeasures, Integrity, Measures},
-        observation::{Observation, SqlSnapshot},
         operation::{EnvironmentIndex, Store},
         token::Seen,
     },
 };
+
+/// Readings that are gone through at once; what is gathered of each takes some memory for each write.
+const AHEAD: usize = 2;
 
 /// Of an environment that holds a copy of another one at the end: what it owes then.
 pub(super) struct Owed {
@@ -55,24 +61,36 @@ pub(super) fn verify(
     last: &dyn Fn() -> Final,
     measures: &mut Measures,
 ) -> Pasts {
-    let acks = timeline::acks(input, environment);
+    let (writes, owed_writes, acks, switches, probes) = std::thread::scope(|scope| {
+        // None needs another, and all take their time.
+        let writes = scope.spawn(|| Writes::new(input.history, environment));
+        let owed_writes = owed.map(|owed| scope.spawn(|| Writes::new(input.history, owed.source)));
+        let acks = timeline::acks(input, environment);
+        let switches = timeline::switches(input, environment, &acks);
+        let probes = Probes::new(input, environment);
+        (joined(writes), owed_writes.map(joined), acks, switches, probes)
+    });
     let load: Vec<Ack> = acks.iter().filter(|ack| ack.is_load).copied().collect();
-    let switches = timeline::switches(input, environment, &acks);
+    let owes = |switch: &Switch| owed.zip(owed_writes.as_ref()).filter(|_| switch.kind.is_none());
     std::thread::scope(|scope| {
-        // Each event's reading is fetched while the one before is judged, and the first while the writes are sorted.
-        let fetch = |switch| scope.spawn(move || readings::fetch(input.observations, environment, switch));
-        let mut fetched = switches.first().map(fetch);
-        let writes = Writes::new(input.history, environment);
+        // Readings are gone through while the events before theirs are judged.
+        let gather = |switch| {
+            // A copy is held against what it owes, and not against what the environment had before.
+            let writes = owes(switch).map_or(&writes, |(_, writes)| writes);
+            scope.spawn(move || Gathered::of(input, environment, switch, writes))
+        };
+        let mut unread = switches.iter();
+        let mut gathered: VecDeque<_> = unread.by_ref().take(AHEAD).map(gather).collect();
         let reads = client_reads::reads(&writes, environment);
         let moves = seats::moves(input, environment);
         let stale = client_reads::stale(&writes, &reads, &switches, &moves);
-        let probes = Probes::new(input, environment);
+        let issued = Issued::of(input.history, environment);
         let subject = Subject {
             input,
             environment,
-            ledger_of: environment,
             probes: &probes,
             writes: &writes,
+            issued: &issued,
             acks: &acks,
             load: &load,
             switches: &switches,
@@ -83,18 +101,18 @@ pub(super) fn verify(
         let mut past = Pasts::fresh(&writes);
         let mut told = Told::new(input, environment);
         let mut before_end = past.clone();
-        for (place, switch) in switches.iter().enumerate() {
-            let reading = fetched.take().and_then(joined);
-            fetched = switches.get(place + 1).map(fetch);
+        for switch in &switches {
+            let Some(reading) = gathered.pop_front().map(joined) else { break };
+            gathered.extend(unread.next().map(gather));
             told.until(switch, &writes, &past.rows);
             if switch.kind.is_none() {
                 before_end = past.clone();
             }
-            match owed.filter(|_| switch.kind.is_none()) {
-                Some(Owed { source, past }) => {
-                    let writes = Writes::new(input.history, *source);
-                    let mut past = past.of(&writes);
-                    let subject = Subject { writes: &writes, ledger_of: *source, ..subject };
+            match owes(switch) {
+                Some((Owed { source, past }, writes)) => {
+                    let mut past = past.of(writes);
+                    let issued = Issued::of(input.history, *source);
+                    let subject = Subject { writes, issued: &issued, ..subject };
                     subject.event(switch, reading, &mut past, last, measures);
                 }
                 None => subject.event(switch, reading, &mut past, last, measures),
@@ -133,9 +151,9 @@ impl Pasts {
 struct Subject<'a, 'b> {
     input: &'b Input<'a>,
     environment: EnvironmentIndex,
-    /// The environment whose writes these are: its own, unless it holds a copy.
-    ledger_of: EnvironmentIndex,
+    /// Its own, unless it holds a copy: both are of the same environment.
     writes: &'b Writes<'a>,
+    issued: &'b Issued,
     acks: &'b [Ack],
     /// Those of the offered load.
     load: &'b [Ack],
@@ -159,46 +177,40 @@ impl Subject<'_, '_> {
     fn event(
         &self,
         switch: &Switch,
-        fetched: Option<Fetched<'_>>,
+        gathered: Gathered,
         past: &mut Pasts,
         last: &dyn Fn() -> Final,
         measures: &mut Measures,
     ) {
-        let observation = fetched.as_ref().map(Fetched::observation);
-        let read = readings::of_event(observation.as_ref(), switch);
+        let Gathered { read, rows: sorted, versions, mut second, first } = gathered;
         let mut findings = Findings { environment: self.environment, event: &switch.id, into: &mut measures.findings };
-        // The second pass of the books shares nothing with the first, not even its thread.
-        let (history, ledger_of) = (self.input.history, self.ledger_of);
         let (mut rows, mut files, beside) = std::thread::scope(|scope| {
-            let second = scope.spawn(|| balance::Second::of(history, ledger_of, &read));
-            let sorted = read.rows.as_ref().ok().map(|snapshot| Rows::new(self.writes, snapshot));
-            // Objects are sorted while rows are judged.
-            let (mut rows, versions) = std::thread::scope(|scope| {
-                let versions = scope.spawn(|| {
-                    let versions = Versions::new(self.writes, sorted.as_ref(), read.versions.as_ref().ok()?);
-                    let dangling = sorted.as_ref().map(|sorted| self.dangling(&versions, sorted, read.view));
-                    Some((versions, dangling.unwrap_or_default()))
-                });
-                let rows = match &sorted {
-                    Some(sorted) => self.rows(sorted, &past.rows, &read, &mut findings),
-                    None => Fates::unread(self.writes, &past.rows, read.view, false),
-                };
-                (rows, joined(versions))
+            // The second pass of the books is counted beside the first.
+            let (has_rows, has_versions) = (sorted.is_some(), versions.is_some());
+            let found = scope.spawn(move || {
+                let found =
+                    [has_rows.then(|| second.rows(self.issued)), has_versions.then(|| second.versions(self.issued))];
+                drop(second);
+                found
             });
+            let mut rows = match &sorted {
+                Some(sorted) => self.rows(sorted, &past.rows, &read, &mut findings),
+                None => Fates::unread(self.writes, &past.rows, read.view, false),
+            };
             let mut beside = Beside::default();
-            let mut files = match versions {
-                Some((versions, dangling)) => {
-                    if sorted.is_some() {
-                        beside = self.beside(&versions, &dangling, &rows, &mut findings);
+            let mut files = match &versions {
+                Some(versions) => {
+                    if let Some(sorted) = &sorted {
+                        beside = self.beside(versions, sorted, read.view, &rows, &mut findings);
                     }
                     let known = sorted.is_some().then_some(&rows);
-                    self.files(&versions, known, &past.files, &read, &mut findings)
+                    self.files(versions, known, &past.files, &read, &mut findings)
                 }
                 None => Fates::unread(self.writes, &past.files, read.view, true),
             };
-            let balance::Second { intents, found } = joined(second);
             let halves = [(&mut rows.counts, &past.rows), (&mut files.counts, &past.files)];
-            for (((counts, past), found), intents) in halves.into_iter().zip(found).zip(intents) {
+            let intents = self.issued.intents(read.view.ended);
+            for (((counts, past), found), intents) in halves.into_iter().zip(joined(found)).zip(intents) {
                 if let Some(found) = found {
                     counts.found = found.found;
                     counts.residual = found.residual(counts, intents - recovery::lost_before(past));
@@ -206,13 +218,8 @@ impl Subject<'_, '_> {
             }
             (rows, files, beside)
         });
-        // What was read is laid aside as soon as it is not needed: of the next one the bytes are there already.
         let unread = [read.rows.as_ref().err().cloned(), read.versions.as_ref().err().cloned()];
         let (unobserved, view, ended) = (read.unobserved(), read.view, read.ended);
-        let is_first = |seen: &&Observation<&str>| switch.kind.is_none() && readings::is_pass(&seen.boundary, 1);
-        let first = observation.as_ref().filter(is_first).map(Print::of);
-        drop(observation);
-        drop(fetched);
 
         let old_side = self.sides(switch, &mut rows, &mut files, &mut findings);
         rows.counts.lost_bytes = recovery::lost_bytes(self.writes, &rows, Store::Sql);
@@ -289,7 +296,7 @@ impl Subject<'_, '_> {
     }
 
     /// Fates and marks of rows.
-    fn rows(&self, sorted: &Rows<'_>, past: &[Past], read: &readings::Read<'_>, findings: &mut Findings<'_>) -> Fates {
+    fn rows(&self, sorted: &Rows, past: &[Past], read: &readings::Read, findings: &mut Findings<'_>) -> Fates {
         let mut fates = fate_rows::judge(self.writes, sorted, past, read.view);
         let chain = chain::check(self.writes, sorted, &fates);
         let holes = marks::holes(self.writes, self.moves, sorted, &fates, &chain);
@@ -319,10 +326,10 @@ impl Subject<'_, '_> {
     /// Fates and marks of objects.
     fn files(
         &self,
-        versions: &Versions<'_>,
+        versions: &Versions,
         rows: Option<&Fates>,
         past: &[Past],
-        read: &readings::Read<'_>,
+        read: &readings::Read,
         findings: &mut Findings<'_>,
     ) -> Fates {
         let mut fates = fate_files::judge(self.writes, versions, rows, past, read.view);
@@ -331,7 +338,7 @@ impl Subject<'_, '_> {
         fates.counts.out_of_order = overtaken.len() as u64;
         fates.counts.foreign = versions.foreign.len() as u64;
         let name = |number: u32| self.writes.token(number).to_string();
-        let foreign = versions.foreign.iter().map(|version| format!("{} {}", version.object_key, version.version_id));
+        let foreign = versions.foreign.iter().map(|(key, version)| format!("{key} {version}"));
         findings.add(Integrity::Phantom, Store::Files, fates.counts.foreign, foreign);
         let copied = (0..self.writes.len() as u32)
             .filter(|number| versions.units(*number) > u64::from(versions.is_present(*number)))
@@ -341,23 +348,20 @@ impl Subject<'_, '_> {
         fates
     }
 
-    /// Rows without their object, with whether the platform says so; those of writes that were under way left out.
-    fn dangling<'r>(&self, versions: &Versions<'_>, sorted: &Rows<'r>, view: View) -> Dangling<'r> {
-        let under_way = |number: u32| {
-            let op = self.writes.op(number);
-            view.pending(op) || op.sent > view.began
-        };
-        versions.dangling(self.writes, sorted, under_way)
-    }
-
     /// Rows without their object, and objects without a row.
     fn beside(
         &self,
-        versions: &Versions<'_>,
-        dangling: &Dangling<'_>,
+        versions: &Versions,
+        sorted: &Rows,
+        view: View,
         rows: &Fates,
         findings: &mut Findings<'_>,
     ) -> Beside {
+        // Those of writes that were under way are left out.
+        let dangling = versions.dangling(self.writes, sorted, |number| {
+            let op = self.writes.op(number);
+            view.pending(op) || op.sent > view.began
+        });
         let unmarked = || dangling.iter().filter(|(_, marked)| !marked);
         let mut beside = Beside {
             dangling_unmarked: unmarked().count() as u64,
@@ -368,7 +372,8 @@ impl Subject<'_, '_> {
         beside.dangling_marked = dangling.len() as u64 - beside.dangling_unmarked;
         let examples = unmarked().map(|(object, _)| format!("{} {}", object.object_key, object.version_id));
         findings.add(Integrity::DanglingUnmarked, Store::Files, beside.dangling_unmarked, examples);
-        for number in (0..self.writes.len() as u32).filter(|number| versions.is_orphan(*number)) {
+        let is_orphan = |number: &u32| versions.is_standing(*number) && !sorted.is_referenced(*number);
+        for number in (0..self.writes.len() as u32).filter(is_orphan) {
             beside.orphans += 1;
             // Every other fate excuses it: failed, in doubt, lost, or overtaken and awaiting clean-up.
             let is_current = matches!(rows.fates[number as usize], Fate::Intact | Fate::Corrupt);
@@ -392,8 +397,7 @@ impl Subject<'_, '_> {
             return answered;
         }
         let other = readings::other_side(self.input.observations, self.environment);
-        let there = other.as_ref().map(Fetched::observation);
-        let there = there.as_ref().and_then(|seen| seen.sql.whole()).map(tokens).unwrap_or_default();
+        let there = other.as_ref().map(tokens).unwrap_or_default();
         let examples = zombies.iter().map(|number| {
             let token = self.writes.token(*number);
             let only_there = matches!(rows.fates[*number as usize], Fate::Lost(_)) && there.contains(&token);
@@ -427,11 +431,17 @@ impl Subject<'_, '_> {
     }
 }
 
-/// Every token of a history.
-fn tokens(snapshot: &SqlSnapshot<&str>) -> BTreeSet<Token> {
-    let token = |seen: &Seen<&str>| match seen {
-        Seen::Token(token) => Some(*token),
-        Seen::Foreign(_) => None,
-    };
-    snapshot.history.iter().filter_map(|row| token(&row.token)).collect()
+/// Every token of a reading's history.
+fn tokens(found: &Found<'_>) -> BTreeSet<Token> {
+    let mut tokens = BTreeSet::new();
+    let gone = found.parts(&mut |part| {
+        if let Part::History(rows) = part {
+            tokens.extend(rows.iter().filter_map(|row| match &row.token {
+                Seen::Token(token) => Some(*token),
+                Seen::Foreign(_) => None,
+            }));
+        }
+    });
+    // One that cannot be gone through spoils the whole judgement.
+    gone.map_or_else(|_| BTreeSet::new(), |()| tokens)
 }

@@ -1,10 +1,13 @@
 //! What a write owes at a reading, and what became of it: exactly one fate for each write and store.
 
 use super::writes::{Class, Op, Writes};
-use crate::model::{
-    RunTime,
-    measure::{Counts, LossKind},
-    observation::{Boundary, Observation},
+use crate::{
+    ledger::Head,
+    model::{
+        RunTime,
+        measure::{Counts, LossKind},
+        observation::Boundary,
+    },
 };
 
 /// The moment that a reading stands for.
@@ -20,9 +23,9 @@ impl View {
     /// The final one: everything has been said.
     pub const LAST: View = View { began: RunTime(u64::MAX), ended: RunTime(u64::MAX) };
 
-    pub fn of(observation: &Observation<&str>) -> Self {
-        match observation.boundary {
-            Boundary::Event(_) => Self { began: observation.began, ended: observation.ended },
+    pub fn of(head: &Head) -> Self {
+        match head.boundary {
+            Boundary::Event(_) => Self { began: head.began, ended: head.ended },
             Boundary::Final { .. } => Self::LAST,
         }
     }

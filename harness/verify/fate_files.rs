@@ -11,7 +11,7 @@ use crate::model::measure::LossKind;
 /// they say whether a later write of the key took the object's place.
 pub(super) fn judge(
     writes: &Writes<'_>,
-    versions: &Versions<'_>,
+    versions: &Versions,
     rows: Option<&Fates>,
     past: &[Past],
     view: View,
@@ -42,7 +42,7 @@ pub(super) fn judge(
 }
 
 /// A version that is not the pinned one is a copy beyond the first, also where the pinned one is gone.
-fn count(fates: &mut Fates, versions: &Versions<'_>, number: u32) {
+fn count(fates: &mut Fates, versions: &Versions, number: u32) {
     let there = u64::from(versions.is_present(number));
     fates.count(number, there);
     fates.counts.duplicate += versions.units(number) - there;

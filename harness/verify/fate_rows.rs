@@ -5,10 +5,10 @@ use super::{
     rows::{Legs, Rows},
     writes::{NONE, STRANGE, Writes},
 };
-use crate::model::{RunTime, measure::LossKind, observation::DataRow, operation::OpKind};
+use crate::model::{RunTime, measure::LossKind, operation::OpKind};
 
 /// Gives each write exactly one fate.
-pub(super) fn judge(writes: &Writes<'_>, rows: &Rows<'_>, past: &[Past], view: View) -> Fates {
+pub(super) fn judge(writes: &Writes<'_>, rows: &Rows, past: &[Past], view: View) -> Fates {
     let mut fates = Fates::new(writes.len());
     for (number, (op, past)) in writes.ops.iter().zip(past).enumerate() {
         fates.standing.push(standing(op, *past, view, rows.units(number as u32) > 0));
@@ -26,10 +26,11 @@ pub(super) fn judge(writes: &Writes<'_>, rows: &Rows<'_>, past: &[Past], view: V
 }
 
 /// The state of a key, and who answers for it.
-struct Key<'w, 'r, 'b> {
+struct Key<'w, 'b> {
     writes: &'b Writes<'w>,
-    rows: &'b Rows<'r>,
-    row: Option<&'r DataRow<&'r str>>,
+    rows: &'b Rows,
+    /// It has a data row.
+    has_row: bool,
     holder: u32,
     /// The write that the key's row names and those that stood there before it, by number; made only where it is asked.
     descent: Vec<u32>,
@@ -41,12 +42,12 @@ struct Key<'w, 'r, 'b> {
     explained: bool,
 }
 
-fn judge_key(writes: &Writes<'_>, rows: &Rows<'_>, number: usize, fates: &mut Fates) {
+fn judge_key(writes: &Writes<'_>, rows: &Rows, number: usize, fates: &mut Fates) {
     let ops = writes.of_key(number);
     let holder = rows.holder[number];
     let last = last_of(writes, rows, ops, holder);
-    let row = rows.data_row(number as u32);
-    let fits = last != NONE && if writes.op(last).kind == OpKind::Delete { row.is_none() } else { holder == last };
+    let has_row = rows.has_row(number as u32);
+    let fits = last != NONE && if writes.op(last).kind == OpKind::Delete { !has_row } else { holder == last };
     let explained = last != NONE && {
         let op = writes.op(last);
         let left = if fates.since(last).is_some() && op.at.0 != u64::MAX { op.at } else { op.sent };
@@ -54,14 +55,14 @@ fn judge_key(writes: &Writes<'_>, rows: &Rows<'_>, number: usize, fates: &mut Fa
     };
     let is_lost = |number: &u32| rows.copies[*number as usize] == 0 && fates.since(*number).is_some();
     let descent = if holder < STRANGE && ops.iter().any(is_lost) { descent(rows, holder, ops.len()) } else { vec![] };
-    let key = Key { writes, rows, row, holder, descent, last, fits, explained };
+    let key = Key { writes, rows, has_row, holder, descent, last, fits, explained };
     for number in ops {
         fates.fates[*number as usize] = key.fate(*number, fates.standing[*number as usize]);
     }
 }
 
 /// A write and all that stood there before it, as far as rows say, sorted.
-fn descent(rows: &Rows<'_>, from: u32, limit: usize) -> Vec<u32> {
+fn descent(rows: &Rows, from: u32, limit: usize) -> Vec<u32> {
     let before = |number: &u32| Some(rows.prev[*number as usize]).filter(|before| *before < STRANGE);
     // Damage may have made a circle of it.
     let mut descent: Vec<u32> = std::iter::successors(Some(from), before).take(limit).collect();
@@ -81,7 +82,7 @@ fn gone_since(writes: &Writes<'_>, fates: &Fates, number: u32) -> Option<RunTime
 /// Of the writes whose history row is there, the one that no other names as what stood before it. Where several are
 /// left (a key was deleted and made again, or its chain is forked), the one sent last, unless the one that the data
 /// row names was concurrent with it.
-fn last_of(writes: &Writes<'_>, rows: &Rows<'_>, ops: &[u32], holder: u32) -> u32 {
+fn last_of(writes: &Writes<'_>, rows: &Rows, ops: &[u32], holder: u32) -> u32 {
     let there = |number: &&u32| rows.copies[**number as usize] > 0;
     let open = |number: &&u32| rows.next[**number as usize] == NONE;
     let latest = |number: &&u32| writes.op(**number).sent;
@@ -95,7 +96,7 @@ fn last_of(writes: &Writes<'_>, rows: &Rows<'_>, ops: &[u32], holder: u32) -> u3
     if names_it { holder } else { last }
 }
 
-impl Key<'_, '_, '_> {
+impl Key<'_, '_> {
     fn fate(&self, number: u32, standing: Standing) -> Fate {
         let there = self.rows.copies[number as usize] > 0;
         let held = self.rows.held[number as usize] > 0;
@@ -120,9 +121,9 @@ impl Key<'_, '_, '_> {
     /// How a write is lost whose history row is not there.
     fn absent(&self, number: u32) -> LossKind {
         let strange = self.holder == STRANGE;
-        match (self.writes.op(number).kind, self.row) {
-            (OpKind::Overwrite, Some(_)) if strange || !self.descends_from(number) => LossKind::Stale,
-            (OpKind::Delete, Some(_)) if strange || self.descends_from_before(number) => LossKind::ResurrectedDelete,
+        match (self.writes.op(number).kind, self.has_row) {
+            (OpKind::Overwrite, true) if strange || !self.descends_from(number) => LossKind::Stale,
+            (OpKind::Delete, true) if strange || self.descends_from_before(number) => LossKind::ResurrectedDelete,
             _ => LossKind::LostCreate,
         }
     }
@@ -140,10 +141,10 @@ impl Key<'_, '_, '_> {
 
     /// How a write is lost whose history row is there, while the key is in another state.
     fn contradicted(&self, number: u32) -> LossKind {
-        match (self.writes.op(number).kind, self.row) {
+        match (self.writes.op(number).kind, self.has_row) {
             (OpKind::Delete, _) => LossKind::ResurrectedDelete,
-            (_, Some(_)) => LossKind::Stale,
-            (_, None) => LossKind::LostCreate,
+            (_, true) => LossKind::Stale,
+            (_, false) => LossKind::LostCreate,
         }
     }
 
@@ -151,26 +152,11 @@ impl Key<'_, '_, '_> {
     /// rightly names. (Where it names an older one, the last write answers for it, and once.)
     fn is_spoilt(&self, number: u32) -> bool {
         let answers = self.fits && number == self.last;
-        self.rows.is_misplaced(number) || (answers && self.row.is_some_and(|row| !row_fits(self.writes, number, row)))
+        self.rows.is_misplaced(number) || (answers && self.has_row && !self.rows.fits(number))
     }
 }
 
-fn row_fits(writes: &Writes<'_>, number: u32, row: &DataRow<&str>) -> bool {
-    let intent = writes.intent(number);
-    let object_fits = match (&intent.file, &row.object) {
-        (None, None) => true,
-        (Some(file), Some(object)) => {
-            let acked = writes.outcome(number).and_then(|outcome| outcome.file_acked.as_ref());
-            *object.object_key == *file.object_key
-                && *object.sha256 == *file.sha256
-                && acked.is_none_or(|acked| *acked.version_id == *object.version_id)
-        }
-        _ => false,
-    };
-    object_fits && intent.token.has_value(row.value)
-}
-
-fn transfer(rows: &Rows<'_>, number: u32, standing: Standing) -> Fate {
+fn transfer(rows: &Rows, number: u32, standing: Standing) -> Fate {
     let there = rows.copies[number as usize] > 0;
     let legs = rows.legs_of(number);
     match standing {

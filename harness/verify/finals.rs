@@ -3,7 +3,7 @@
 
 use super::{passes::Print, readings, regions};
 use crate::{
-    ledger::{Fetched, Readings},
+    ledger::Readings,
     model::{event::Event, measure::RegionsCompared, operation::EnvironmentIndex},
 };
 
@@ -36,17 +36,17 @@ impl Finals {
 
 impl Final {
     fn of(environment: EnvironmentIndex, events: &[Event], observations: &dyn Readings) -> Self {
-        let fetched = readings::serving_side(observations, environment);
-        let last = fetched.as_ref().map(Fetched::observation);
-        let second = match last.as_ref().filter(|seen| readings::is_pass(&seen.boundary, 2)) {
-            Some(second) => Some(Print::of(second)),
-            None => readings::serving(observations, environment, 2).map(|second| Print::of(&second.observation())),
+        let serving = readings::serving_side(observations, environment);
+        let here = serving.as_ref().map(Print::of);
+        let second = match &serving {
+            Some(last) if readings::is_pass(&last.head().boundary, 2) => here.clone(),
+            _ => readings::serving(observations, environment, 2).map(|second| Print::of(&second)),
         };
-        let Some(direction) = regions::direction(events, environment) else { return Self { second, compared: None } };
-        let here = regions::sum(last.as_ref());
-        drop(last);
-        drop(fetched);
-        let compared = Some(regions::compare(observations, environment, direction, here));
-        Self { second, compared }
+        let compared = regions::direction(events, environment).map(|direction| {
+            let other = readings::other_side(observations, environment);
+            regions::compare(environment, direction, serving.as_ref().zip(here), other.as_ref())
+        });
+        // One that cannot be gone through spoils the whole judgement, whatever this says then.
+        Self { second: second.and_then(Result::ok), compared }
     }
 }

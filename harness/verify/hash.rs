@@ -17,11 +17,19 @@ pub(super) fn table<K, V>(room: usize) -> Table<K, V> {
 }
 
 /// How many things there are, and the sum of their hashes: equal for two multisets that are equal.
-pub(super) type Sum = (usize, u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Sum {
+    count: usize,
+    hashes: u64,
+}
 
-/// Of these things.
-pub(super) fn sum<T: Hash>(things: impl Iterator<Item = T>) -> Sum {
-    things.fold((0, 0), |(count, sum), thing| (count + 1, sum.wrapping_add(hash(thing))))
+impl Sum {
+    pub fn add<T: Hash>(&mut self, things: impl IntoIterator<Item = T>) {
+        for thing in things {
+            self.count += 1;
+            self.hashes = self.hashes.wrapping_add(hash(thing));
+        }
+    }
 }
 
 /// The hash of one thing, every bit of it as good as any other.

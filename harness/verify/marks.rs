@@ -12,7 +12,6 @@ use super::{
 };
 use crate::model::{
     RunTime,
-    observation::SqlSnapshot,
     operation::{Lane, Side},
 };
 
@@ -52,7 +51,7 @@ pub(super) fn overtaken(
 pub(super) fn holes(
     writes: &Writes<'_>,
     moves: &[Move],
-    rows: &Rows<'_>,
+    rows: &Rows,
     fates: &Fates,
     chain: &ChainFaults,
 ) -> BTreeSet<u32> {
@@ -96,7 +95,7 @@ pub(super) fn zombies(writes: &Writes<'_>, switch: &Switch) -> (Vec<u32>, Vec<u3
 /// Transfers of which not exactly both legs are there; and accounts that are off for no such reason, with by how much.
 pub(super) fn torn(
     writes: &Writes<'_>,
-    rows: &Rows<'_>,
+    rows: &Rows,
     fates: &Fates,
     account_balance: i64,
 ) -> (Vec<u32>, Vec<(u32, i128)>) {
@@ -118,18 +117,15 @@ pub(super) fn torn(
         .filter_map(|number| writes.intent(*number).transfer)
         .flat_map(|transfer| [transfer.from, transfer.to])
         .collect();
-    let off = accounts_off(rows.snapshot, account_balance);
+    let off = accounts_off(rows, account_balance);
     (torn, off.into_iter().filter(|(account, _)| !explained.contains(account)).collect())
 }
 
 /// Accounts that do not hold what they began with and the legs that are there.
-fn accounts_off(snapshot: &SqlSnapshot<&str>, account_balance: i64) -> Vec<(u32, i128)> {
-    let mut moved: BTreeMap<u32, i128> = BTreeMap::new();
-    for leg in &snapshot.legs {
-        *moved.entry(leg.account).or_default() += i128::from(leg.amount);
-    }
+fn accounts_off(rows: &Rows, account_balance: i64) -> Vec<(u32, i128)> {
+    let mut moved = rows.moved.clone();
     let mut off = Vec::new();
-    for (account, balance) in &snapshot.accounts {
+    for (account, balance) in &rows.accounts {
         let expected = i128::from(account_balance) + moved.remove(account).unwrap_or_default();
         if i128::from(*balance) != expected {
             off.push((*account, i128::from(*balance) - expected));

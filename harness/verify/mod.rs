@@ -2,10 +2,11 @@
 //!
 //! One environment after another, and in each one event after another in the order of time, `end` last:
 //! - `writes` brings the ledger's writes into compact arrays; `timeline` finds who served when, from acknowledgements.
-//! - `rows` and `versions` sort what a reading holds by operation; `fate_rows` and `fate_files` give each write exactly
-//!   one fate per store; `chain` checks each key's chain; `marks` finds holes, zombies and what else stands beside.
-//! - `readings` chooses the reading of each event; `balance` counts it once more with code of its own, the second half
-//!   of the books; `passes` compares the two final ones, `regions` both sides of what ended protected (`finals`: both of them, before the ledger is known), `salvage` a
+//! - `readings` chooses the reading of each event, `gathered` goes through it once; `rows` and `versions` sort what it holds by
+//!   operation; `fate_rows` and `fate_files` give each write exactly one fate per store; `chain` checks each key's chain;
+//!   `marks` finds holes, zombies and what else stands beside.
+//! - `balance` counts a reading once more with code of its own, the second half of the books; `passes` compares the two final
+//!   ones, `regions` both sides of what ended protected (`finals`: both of them, before the ledger is known), `salvage` a
 //!   platform's list with what a switch lost.
 //! - `claims`: what servers and platform said of replication, and how far they were off.
 //! - `recovery`, `interruption`, `phases`, `rate`, `service`, `lag` are the times; `client_reads` judges what reads returned, `old_side`
@@ -30,6 +31,7 @@ mod features;
 mod figures;
 mod finals;
 mod findings;
+mod gathered;
 mod hash;
 mod input;
 mod interruption;

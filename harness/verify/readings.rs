@@ -2,36 +2,29 @@
 
 use super::{fate::View, passes::Print, timeline::Switch};
 use crate::{
-    ledger::{Fetched, Readings},
+    ledger::{Found, Head, Readings},
     model::{
         RunTime,
         measure::Books,
-        observation::{Boundary, FilesSnapshot, Observation, Reading, SqlSnapshot},
+        observation::{Boundary, Reading},
         operation::{EnvironmentIndex, Store},
     },
 };
 
-/// What a store holds whose data the platform destroyed: nothing of what was acknowledged.
-static NO_ROWS: SqlSnapshot<&str> =
-    SqlSnapshot { history: Vec::new(), data: Vec::new(), accounts: Vec::new(), legs: Vec::new() };
-
-/// The same for a bucket.
-static NO_VERSIONS: FilesSnapshot<&str> = FilesSnapshot { versions: Vec::new(), marked: Vec::new() };
-
-/// The reading of one event, as far as there is one.
-pub(super) struct Read<'a> {
+/// What the reading of one event is, as far as there is one.
+pub(super) struct Read {
     pub view: View,
     /// When it was over: what it saw counts as acknowledged since.
     pub ended: RunTime,
-    pub rows: Result<&'a SqlSnapshot<&'a str>, String>,
-    pub versions: Result<&'a FilesSnapshot<&'a str>, String>,
+    pub rows: Result<(), String>,
+    pub versions: Result<(), String>,
 }
 
-impl Read<'_> {
+impl Read {
     /// Why the loss of this event is not known.
     pub fn unobserved(&self) -> Option<String> {
         match (&self.rows, &self.versions) {
-            (Ok(_), Ok(_)) => None,
+            (Ok(()), Ok(())) => None,
             (Err(a), Err(b)) if a == b => Some(a.clone()),
             (rows, versions) => {
                 let of = |store, why: Option<&String>| why.map(|why| format!("{store}: {why}"));
@@ -43,11 +36,11 @@ impl Read<'_> {
 }
 
 /// What the event is judged by, if there is a reading of it.
-pub(super) fn fetch<'a>(
+pub(super) fn find<'a>(
     observations: &'a dyn Readings,
     environment: EnvironmentIndex,
     switch: &Switch,
-) -> Option<Fetched<'a>> {
+) -> Option<Found<'a>> {
     match switch.kind {
         Some(_) => {
             let here = |boundary: &Boundary| matches!(boundary, Boundary::Event(id) if *id == switch.id);
@@ -57,33 +50,28 @@ pub(super) fn fetch<'a>(
     }
 }
 
-/// What the reading says that an event is judged by.
-pub(super) fn of_event<'a>(observation: Option<&'a Observation<&'a str>>, switch: &Switch) -> Read<'a> {
-    let Some(observation) = observation else {
+/// What the reading is that an event is judged by.
+pub(super) fn of_event(head: Option<&Head>, switch: &Switch) -> Read {
+    let Some(head) = head else {
         let why = || "its boundary was not read".to_owned();
         let view = if switch.kind.is_none() { View::LAST } else { View { began: switch.until, ended: switch.until } };
         return Read { view, ended: view.ended, rows: Err(why()), versions: Err(why()) };
     };
-    Read {
-        view: View::of(observation),
-        ended: observation.ended,
-        rows: whole(&observation.sql, &NO_ROWS),
-        versions: whole(&observation.files, &NO_VERSIONS),
-    }
+    Read { view: View::of(head), ended: head.ended, rows: whole(&head.sql), versions: whole(&head.files) }
 }
 
 /// The final reading of the region that serves the environment.
-pub(super) fn serving_side(observations: &dyn Readings, environment: EnvironmentIndex) -> Option<Fetched<'_>> {
+pub(super) fn serving_side(observations: &dyn Readings, environment: EnvironmentIndex) -> Option<Found<'_>> {
     observations.last(environment, &|boundary| matches!(boundary, Boundary::Final { serving: true, .. }))
 }
 
 /// The final reading of the region that does not serve the environment.
-pub(super) fn other_side(observations: &dyn Readings, environment: EnvironmentIndex) -> Option<Fetched<'_>> {
+pub(super) fn other_side(observations: &dyn Readings, environment: EnvironmentIndex) -> Option<Found<'_>> {
     observations.last(environment, &|boundary| matches!(boundary, Boundary::Final { serving: false, .. }))
 }
 
 /// This pass over the region that serves the environment at the end.
-pub(super) fn serving(observations: &dyn Readings, environment: EnvironmentIndex, wanted: u8) -> Option<Fetched<'_>> {
+pub(super) fn serving(observations: &dyn Readings, environment: EnvironmentIndex, wanted: u8) -> Option<Found<'_>> {
     observations.last(environment, &|boundary| is_pass(boundary, wanted))
 }
 
@@ -92,10 +80,10 @@ pub(super) fn is_pass(boundary: &Boundary, wanted: u8) -> bool {
     matches!(boundary, Boundary::Final { pass, serving: true } if *pass == wanted)
 }
 
-fn whole<'a, T>(reading: &'a Reading<T>, nothing: &'a T) -> Result<&'a T, String> {
+/// A store whose data the platform destroyed holds nothing of what was acknowledged.
+fn whole(reading: &Reading<()>) -> Result<(), String> {
     match reading {
-        Reading::Whole(read) => Ok(read),
-        Reading::Destroyed(_) => Ok(nothing),
+        Reading::Whole(()) | Reading::Destroyed(_) => Ok(()),
         Reading::Failed(why) => Err(why.clone()),
         Reading::Down => Err("the region was down".to_owned()),
     }

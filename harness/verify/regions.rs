@@ -3,16 +3,13 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{
-    hash::{self, Sum, hash},
-    readings,
-};
+use super::{hash::hash, passes::Print};
 use crate::{
-    ledger::{Fetched, Readings},
+    ledger::{Found, Head, Part},
     model::{
         event::{Event, What},
         measure::RegionsCompared,
-        observation::{Content, FilesSnapshot, ObjectReference, Observation, SqlSnapshot},
+        observation::{Content, ObjectReference, Reading},
         operation::EnvironmentIndex,
         token::Seen,
     },
@@ -30,46 +27,51 @@ pub(super) fn direction(events: &[Event], environment: EnvironmentIndex) -> Opti
     })
 }
 
-/// The comparison. `here`: what the last reading of the serving side comes to, so that only one reading at a time is in
-/// memory unless both differ: what differs is looked for then.
+/// A side, and what it comes to.
+type Side<'s, 'a> = (&'s Found<'a>, Result<Print, String>);
+
+/// The comparison of the serving side with the other one. What differs is looked for, and put into words, only if something
+/// does; both sides are gone through once more for it.
 pub(super) fn compare(
-    observations: &dyn Readings,
     environment: EnvironmentIndex,
     direction: Vec<String>,
-    here: Result<Sum, String>,
+    serving: Option<Side<'_, '_>>,
+    other: Option<&Found<'_>>,
 ) -> RegionsCompared {
     let mut compared = RegionsCompared { environment, direction, ..RegionsCompared::default() };
-    let other = readings::other_side(observations, environment);
-    let other = other.as_ref().map(Fetched::observation);
-    match here.and_then(|here| Ok((here, whole(other.as_ref())?))) {
-        Ok((here, stores)) => {
-            // What differs is looked for, and put into words, only if something does; the serving side is fetched once
-            // more for it.
-            let differ = here != hash::sum(things(stores));
-            let serving = differ.then(|| readings::serving_side(observations, environment)).flatten();
-            let serving = serving.as_ref().map(Fetched::observation);
-            match differ.then(|| whole(serving.as_ref())).transpose() {
-                Ok(serving) => lay_beside(serving.map(|serving| [serving, stores]), &mut compared),
-                Err(why) => compared.unread = Some(why),
-            }
-        }
+    match differences(serving, other) {
+        Ok(differences) => differences.tell(&mut compared),
         Err(why) => compared.unread = Some(why),
     }
     compared
 }
 
-/// What a side comes to; or why that is not known.
-pub(super) fn sum(observation: Option<&Observation<&str>>) -> Result<Sum, String> {
-    whole(observation).map(|stores| hash::sum(things(stores)))
+fn differences(serving: Option<Side<'_, '_>>, other: Option<&Found<'_>>) -> Result<Differences, String> {
+    let (serving, here) = serving.ok_or(UNREAD)?;
+    let other = other.ok_or(UNREAD)?;
+    is_whole(serving)?;
+    is_whole(other)?;
+    let mut differences = Differences::default();
+    if !here?.holds_the_same(&Print::of(other)?) {
+        let differing = differing(hashes(serving)?, hashes(other)?);
+        for (side, sign) in [(serving, 1), (other, -1)] {
+            each(side, &mut |thing| {
+                if differing.binary_search(&hash(&thing)).is_ok() {
+                    differences.add(&thing, sign);
+                }
+            })?;
+        }
+    }
+    Ok(differences)
 }
 
-type Stores<'a> = (&'a SqlSnapshot<&'a str>, &'a FilesSnapshot<&'a str>);
+const UNREAD: &str = "one of the regions was not read at the end";
 
-fn whole<'a>(observation: Option<&'a Observation<&'a str>>) -> Result<Stores<'a>, String> {
-    let observation = observation.ok_or("one of the regions was not read at the end")?;
-    match (observation.sql.whole(), observation.files.whole()) {
-        (Some(rows), Some(versions)) => Ok((rows, versions)),
-        _ => Err(format!("region {} was not read whole at the end", observation.side.0)),
+fn is_whole(side: &Found<'_>) -> Result<(), String> {
+    let Head { side, sql, files, .. } = side.head();
+    match (sql, files) {
+        (Reading::Whole(()), Reading::Whole(())) => Ok(()),
+        _ => Err(format!("region {} was not read whole at the end", side.0)),
     }
 }
 
@@ -84,24 +86,30 @@ enum Thing<'a> {
     Marker(&'a str, &'a str),
 }
 
-fn things<'a>((sql, files): Stores<'a>) -> impl Iterator<Item = Thing<'a>> {
-    let history = sql.history.iter().map(|row| Thing::History(row.token, row.key, row.prev));
-    let data = sql.data.iter().map(|row| Thing::Data(row.key, row.token, row.value, row.object));
-    let accounts = sql.accounts.iter().map(|(account, balance)| Thing::Account(*account, *balance));
-    let legs = sql.legs.iter().map(|leg| Thing::Leg(leg.token, leg.account, leg.amount));
-    let versions = files.versions.iter().map(|version| match &version.content {
-        Content::DeleteMarker => Thing::Marker(version.object_key, version.version_id),
-        Content::Body { sha256, .. } => Thing::Version(version.object_key, version.version_id, Some(sha256)),
-        Content::Unreadable(_) => Thing::Version(version.object_key, version.version_id, None),
-    });
-    history.chain(data).chain(accounts).chain(legs).chain(versions)
+/// Everything that a side has.
+fn each(side: &Found<'_>, take: &mut dyn FnMut(Thing<'_>)) -> Result<(), String> {
+    side.parts(&mut |part| match part {
+        Part::History(rows) => rows.iter().for_each(|row| take(Thing::History(row.token, row.key, row.prev))),
+        Part::Data(rows) => rows.iter().for_each(|row| take(Thing::Data(row.key, row.token, row.value, row.object))),
+        Part::Accounts(accounts) => accounts.iter().for_each(|(of, balance)| take(Thing::Account(*of, *balance))),
+        Part::Legs(legs) => legs.iter().for_each(|leg| take(Thing::Leg(leg.token, leg.account, leg.amount))),
+        Part::Versions(versions) => versions.iter().for_each(|version| {
+            take(match &version.content {
+                Content::DeleteMarker => Thing::Marker(version.object_key, version.version_id),
+                Content::Body { sha256, .. } => Thing::Version(version.object_key, version.version_id, Some(sha256)),
+                Content::Unreadable(_) => Thing::Version(version.object_key, version.version_id, None),
+            });
+        }),
+        Part::Marked(_) => {}
+    })
 }
 
 /// The hash of each thing that a side has, sorted.
-fn hashes(stores: Stores<'_>) -> Vec<u64> {
-    let mut hashes: Vec<u64> = things(stores).map(hash).collect();
+fn hashes(side: &Found<'_>) -> Result<Vec<u64>, String> {
+    let mut hashes = Vec::new();
+    each(side, &mut |thing| hashes.push(hash(thing)))?;
     hashes.sort_unstable();
-    hashes
+    Ok(hashes)
 }
 
 /// Hashes that one side has more often than the other, sorted.
@@ -118,25 +126,30 @@ fn differing(here: Vec<u64>, there: Vec<u64>) -> Vec<u64> {
     }
 }
 
-/// `sides`: the serving one and the other, if they are known to differ.
-fn lay_beside(sides: Option<[Stores<'_>; 2]>, into: &mut RegionsCompared) {
-    let mut rows = Tally::default();
-    let mut versions = Tally::default();
-    let mut markers = Tally::default();
-    let differing = sides.map(|[here, there]| differing(hashes(here), hashes(there))).unwrap_or_default();
-    for (stores, sign) in sides.into_iter().flatten().zip([1, -1]) {
-        for thing in things(stores).filter(|thing| differing.binary_search(&hash(thing)).is_ok()) {
-            let tally = match thing {
-                Thing::Version(..) => &mut versions,
-                Thing::Marker(..) => &mut markers,
-                _ => &mut rows,
-            };
-            tally.add(thing.to_string(), sign);
-        }
+/// What one side has more often than the other.
+#[derive(Default)]
+struct Differences {
+    rows: Tally,
+    versions: Tally,
+    markers: Tally,
+}
+
+impl Differences {
+    fn add(&mut self, thing: &Thing<'_>, sign: i64) {
+        let tally = match thing {
+            Thing::Version(..) => &mut self.versions,
+            Thing::Marker(..) => &mut self.markers,
+            _ => &mut self.rows,
+        };
+        tally.add(thing.to_string(), sign);
     }
-    let differences = [&rows, &versions, &markers].into_iter().flat_map(Tally::told);
-    into.examples = into.direction.iter().cloned().chain(differences).take(EXAMPLES_MAX).collect();
-    (into.rows, into.versions, into.markers) = (rows.count(), versions.count(), markers.count());
+
+    fn tell(&self, into: &mut RegionsCompared) {
+        let Self { rows, versions, markers } = self;
+        let differences = [rows, versions, markers].into_iter().flat_map(Tally::told);
+        into.examples = into.direction.iter().cloned().chain(differences).take(EXAMPLES_MAX).collect();
+        (into.rows, into.versions, into.markers) = (rows.count(), versions.count(), markers.count());
+    }
 }
 
 impl fmt::Display for Thing<'_> {

@@ -1,12 +1,14 @@
-//! A reading of the bucket, sorted by write.
+//! A reading of the bucket, sorted by write while it is gone through.
+
+use std::collections::BTreeSet;
 
 use super::{
     hash::{Table, table},
-    rows::Rows,
+    rows::{Reference, Rows},
     writes::{NONE, Writes},
 };
 use crate::model::{
-    observation::{Content, FilesSnapshot, ObjectReference, ObjectVersion},
+    observation::{Content, ObjectReference, ObjectVersion},
     operation::Intent,
 };
 
@@ -18,59 +20,71 @@ const FITS: u8 = 2;
 const READABLE: u8 = 4;
 /// The object has a delete marker.
 const MARKED: u8 = 8;
-/// A data row refers to the object.
-const REFERENCED: u8 = 16;
 
 /// Rows' references to objects that cannot be read, with whether the platform says so.
-pub(super) type Dangling<'a> = Vec<(&'a ObjectReference<&'a str>, bool)>;
+pub(super) type Dangling = Vec<(ObjectReference, bool)>;
 
 /// What a reading of the bucket holds of each write.
-pub(super) struct Versions<'a> {
-    pub snapshot: &'a FilesSnapshot<&'a str>,
+pub(super) struct Versions {
     flags: Vec<u8>,
     /// Versions with a body of each write's object, the pinned one and others.
     bodies: Vec<u32>,
-    /// Versions with a body under object keys that nobody here intended.
-    pub foreign: Vec<&'a ObjectVersion<&'a str>>,
-    /// Of these, the ones that no delete marker hides.
+    /// Versions with a body, by key and version, under object keys that nobody here intended.
+    pub foreign: Vec<(Box<str>, Box<str>)>,
+    /// Of these, the objects that no delete marker hides; known at the close.
     pub foreign_orphans: u64,
+    /// Delete markers of such keys.
+    strange_markers: BTreeSet<Box<str>>,
+    /// Of each object that rows refer to otherwise than is usual, the versions meant: whether they can be read.
+    wanted: Table<Box<str>, Vec<(Box<str>, bool)>>,
+    /// What the platform says cannot be read.
+    marked: BTreeSet<ObjectReference>,
 }
 
-impl<'a> Versions<'a> {
-    /// `rows`: the same side's database, if it could be read.
-    pub fn new(writes: &Writes<'_>, rows: Option<&Rows<'_>>, snapshot: &'a FilesSnapshot<&'a str>) -> Self {
-        let count = writes.len();
-        let mut versions =
-            Self { snapshot, flags: vec![0; count], bodies: vec![0; count], foreign: Vec::new(), foreign_orphans: 0 };
-        for row in rows.iter().flat_map(|rows| &rows.snapshot.data) {
-            let Some(object) = &row.object else { continue };
-            if let Some(number) = writes.object(object.object_key, writes.seen(&row.token)) {
-                versions.flags[number as usize] |= REFERENCED;
-            }
+impl Versions {
+    /// Nothing, to begin with. `rows`: the same side's database, if it could be read; it has been gone through.
+    pub fn new(writes: &Writes<'_>, rows: Option<&Rows>) -> Self {
+        let mut wanted: Table<Box<str>, Vec<(Box<str>, bool)>> = table(0);
+        for object in rows.iter().flat_map(|rows| &rows.references).filter_map(|reference| reference.other.as_ref()) {
+            wanted.entry(object.object_key.clone()).or_default().push((object.version_id.clone(), false));
         }
-        let mut strange_markers = Vec::new();
-        for version in &snapshot.versions {
+        Self {
+            flags: vec![0; writes.len()],
+            bodies: vec![0; writes.len()],
+            foreign: Vec::new(),
+            foreign_orphans: 0,
+            strange_markers: BTreeSet::new(),
+            wanted,
+            marked: BTreeSet::new(),
+        }
+    }
+
+    pub fn versions(&mut self, writes: &Writes<'_>, rows: Option<&Rows>, versions: &[ObjectVersion<&str>]) {
+        for version in versions {
             let guess = match &version.content {
                 Content::Body { token: Some(token), .. } => writes.seen(token),
                 _ => None,
             };
             match (writes.object(version.object_key, guess), &version.content) {
-                (Some(number), Content::DeleteMarker) => versions.flags[number as usize] |= MARKED,
-                (None, Content::DeleteMarker) => strange_markers.push(version.object_key),
-                (Some(number), _) => versions.body(writes, rows, number, version),
-                (None, _) => versions.foreign.push(version),
+                (Some(number), Content::DeleteMarker) => self.flags[number as usize] |= MARKED,
+                (None, Content::DeleteMarker) => _ = self.strange_markers.insert(version.object_key.into()),
+                (Some(number), _) => self.body(writes, rows, number, version),
+                (None, _) => self.foreign.push((version.object_key.into(), version.version_id.into())),
+            }
+            if !self.wanted.is_empty() {
+                self.found(version);
             }
         }
-        strange_markers.sort_unstable();
-        let mut orphans: Vec<&str> = versions.foreign.iter().map(|version| version.object_key).collect();
-        orphans.sort_unstable();
-        orphans.dedup();
-        orphans.retain(|key| strange_markers.binary_search(key).is_err());
-        versions.foreign_orphans = orphans.len() as u64;
-        versions
     }
 
-    fn body(&mut self, writes: &Writes<'_>, rows: Option<&Rows<'_>>, number: u32, version: &ObjectVersion<&str>) {
+    fn found(&mut self, version: &ObjectVersion<&str>) {
+        let meant = self.wanted.get_mut(version.object_key).into_iter().flatten();
+        for (_, readable) in meant.filter(|(id, _)| **id == *version.version_id) {
+            *readable = matches!(version.content, Content::Body { .. });
+        }
+    }
+
+    fn body(&mut self, writes: &Writes<'_>, rows: Option<&Rows>, number: u32, version: &ObjectVersion<&str>) {
         self.bodies[number as usize] += 1;
         let flags = &mut self.flags[number as usize];
         let is_pinned = pinned(writes, rows, number).is_none_or(|pinned| pinned == version.version_id);
@@ -83,6 +97,19 @@ impl<'a> Versions<'a> {
         }
     }
 
+    pub fn marked(&mut self, marked: &[ObjectReference<&str>]) {
+        self.marked.extend(marked.iter().map(|reference| reference.owned()));
+    }
+
+    /// Everything has been gone through.
+    pub fn close(&mut self) {
+        let mut orphans: Vec<&str> = self.foreign.iter().map(|(key, _)| &**key).collect();
+        orphans.sort_unstable();
+        orphans.dedup();
+        orphans.retain(|key| !self.strange_markers.contains(*key));
+        self.foreign_orphans = orphans.len() as u64;
+    }
+
     pub fn is_present(&self, number: u32) -> bool {
         self.flags[number as usize] & PRESENT != 0
     }
@@ -91,9 +118,9 @@ impl<'a> Versions<'a> {
         self.flags[number as usize] & FITS != 0
     }
 
-    /// An object that is there, not deleted, and that no row refers to.
-    pub fn is_orphan(&self, number: u32) -> bool {
-        self.bodies[number as usize] > 0 && self.flags[number as usize] & (MARKED | REFERENCED) == 0
+    /// An object that is there and not deleted.
+    pub fn is_standing(&self, number: u32) -> bool {
+        self.bodies[number as usize] > 0 && self.flags[number as usize] & MARKED == 0
     }
 
     /// Versions with a body that were found of a write's object.
@@ -103,53 +130,58 @@ impl<'a> Versions<'a> {
 
     /// Rows whose object version cannot be read here, with whether the platform says so. `skip` leaves out rows of writes
     /// that were under way.
-    pub fn dangling<'r>(&self, writes: &Writes<'_>, rows: &Rows<'r>, skip: impl Fn(u32) -> bool) -> Dangling<'r> {
+    pub fn dangling(&self, writes: &Writes<'_>, rows: &Rows, skip: impl Fn(u32) -> bool) -> Dangling {
         let mut dangling = Vec::new();
-        let mut others: Option<Table<(&str, &str), bool>> = None;
-        for row in &rows.snapshot.data {
-            let Some(object) = &row.object else { continue };
-            let writer = writes.seen(&row.token);
+        for Reference { writer, other } in &rows.references {
             if writer.is_some_and(&skip) {
                 continue;
             }
-            let own = writes.object(object.object_key, writer);
-            let pin = own.and_then(|number| pinned(writes, None, number));
-            let readable = match own {
-                Some(number) if pin.is_some_and(|pin| pin == object.version_id) => {
-                    self.flags[number as usize] & READABLE != 0
-                }
-                _ => {
-                    let others = others.get_or_insert_with(|| self.readable());
-                    others.get(&(object.object_key, object.version_id)).copied().unwrap_or(false)
-                }
+            let object = match (other, writer) {
+                (None, Some(number)) if self.is_readable(*number) => continue,
+                (None, number) => number.and_then(|number| own(writes, number)),
+                (Some(other), _) if self.can_be_read(writes, *writer, other) => continue,
+                (Some(other), _) => Some((**other).clone()),
             };
-            if !readable {
-                dangling.push((object, self.snapshot.marked.contains(object)));
-            }
+            dangling.extend(object.map(|object| {
+                let is_marked = self.marked.contains(&object);
+                (object, is_marked)
+            }));
         }
         dangling
     }
 
-    fn readable(&self) -> Table<(&'a str, &'a str), bool> {
-        let mut readable = table(self.snapshot.versions.len());
-        for version in &self.snapshot.versions {
-            let whole = matches!(version.content, Content::Body { .. });
-            readable.insert((version.object_key, version.version_id), whole);
+    fn is_readable(&self, number: u32) -> bool {
+        self.flags[number as usize] & READABLE != 0
+    }
+
+    fn can_be_read(&self, writes: &Writes<'_>, writer: Option<u32>, object: &ObjectReference) -> bool {
+        match writes.object(&object.object_key, writer) {
+            Some(own) if writes.version(own) == Some(&*object.version_id) => self.is_readable(own),
+            _ => {
+                let mut meant = self.wanted.get(&object.object_key).into_iter().flatten();
+                meant.any(|(version, readable)| *readable && *version == object.version_id)
+            }
         }
-        readable
     }
 }
 
+/// What a row refers to that is as usual.
+fn own(writes: &Writes<'_>, number: u32) -> Option<ObjectReference> {
+    let (file, version) = (writes.file(number)?, writes.version(number)?);
+    Some(ObjectReference {
+        object_key: file.object_key.clone(),
+        version_id: version.into(),
+        sha256: file.sha256.clone(),
+    })
+}
+
 /// The version that a write's object must have: as the client was told, else as its row says.
-fn pinned<'w>(writes: &'w Writes<'_>, rows: Option<&'w Rows<'_>>, number: u32) -> Option<&'w str> {
-    if let Some(acked) = writes.outcome(number).and_then(|outcome| outcome.file_acked.as_ref()) {
-        return Some(&acked.version_id);
+fn pinned<'w>(writes: &'w Writes<'_>, rows: Option<&'w Rows>, number: u32) -> Option<&'w str> {
+    if let Some(version) = writes.version(number) {
+        return Some(version);
     }
     let (rows, op) = (rows?, writes.op(number));
-    if op.key == NONE || rows.holder[op.key as usize] != number {
-        return None;
-    }
-    rows.data_row(op.key)?.object.as_ref().map(|object| object.version_id)
+    if op.key == NONE || rows.holder[op.key as usize] != number { None } else { rows.version(number) }
 }
 
 fn fits(intent: &Intent, sha256: &str, bytes: u64) -> bool {

@@ -63,13 +63,14 @@ pub(super) struct Writes<'a> {
 impl<'a> Writes<'a> {
     pub fn new(history: &'a History, environment: EnvironmentIndex) -> Self {
         let mine = |intent: &Intent| intent.environment == environment && intent.kind.is_write();
-        let count = history.intents.iter().filter(|intent| mine(intent)).count();
+        // Memory that is reserved and not needed is never touched.
+        let count = history.intents.len();
         let mut writes = Self {
             history,
             ops: Vec::with_capacity(count),
             transfers: Vec::new(),
             of_intent: vec![NONE; history.intents.len()],
-            keys: table(count),
+            keys: table(count / 4),
             objects: OnceLock::new(),
             first: Vec::new(),
             of_key: Vec::new(),
@@ -188,7 +189,12 @@ impl<'a> Writes<'a> {
 
     /// The object that a write wrote.
     pub fn file(&self, number: u32) -> Option<&'a FileIntent> {
-        if self.op(number).file { self.intent(number).file.as_ref() } else { None }
+        if self.op(number).file { self.intent(number).file.as_deref() } else { None }
+    }
+
+    /// The version that the client was told of a write's object.
+    pub fn version(&self, number: u32) -> Option<&'a str> {
+        self.outcome(number).and_then(|outcome| outcome.file_acked.as_ref()).map(|acked| &*acked.version_id)
     }
 
     fn all_objects(&self) -> Table<&'a str, u32> {

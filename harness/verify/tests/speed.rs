@@ -16,7 +16,11 @@ pub fn long_run(count: u32) -> Finished {
         let key: Box<str> = if is_hot { "hot".into() } else { format!("key-{number}").into() };
         let file = (number % 4 == 1).then(|| {
             let sha256 = format!("{number:064x}");
-            FileIntent { object_key: format!("{number:032x}/{sha256}").into(), sha256: sha256.into(), bytes: 4096 }
+            Box::new(FileIntent {
+                object_key: format!("{number:032x}/{sha256}").into(),
+                sha256: sha256.into(),
+                bytes: 4096,
+            })
         });
         let object = file.as_ref().map(|file| ObjectReference {
             object_key: file.object_key.clone(),
@@ -37,7 +41,7 @@ pub fn long_run(count: u32) -> Finished {
         });
         let at = sent.plus(Duration::from_micros(500));
         let told = Told::Ok { side: Some(Side(0)), local_only: false, found: None };
-        let file_acked = object.as_ref().map(|object| FileAck { at, version_id: object.version_id.clone() });
+        let file_acked = object.as_ref().map(|object| Box::new(FileAck { at, version_id: object.version_id.clone() }));
         world.outcomes.push(Outcome { token, at, file_acked, told });
         let prev = if is_hot { hot.replace(Seen::Token(token)) } else { None };
         rows.history.push(HistoryRow { token: Seen::Token(token), key: key.clone(), prev });

@@ -80,7 +80,11 @@ impl World {
         let token = self.token(stream);
         let file = (file && kind != OpKind::Delete).then(|| {
             let sha256 = format!("sha-of-{token}");
-            FileIntent { object_key: format!("uuid-{token}/{sha256}").into(), sha256: sha256.into(), bytes: 100 }
+            Box::new(FileIntent {
+                object_key: format!("uuid-{token}/{sha256}").into(),
+                sha256: sha256.into(),
+                bytes: 100,
+            })
         });
         self.operation(
             Intent {
@@ -158,7 +162,7 @@ impl World {
         }
         let file_acked = object.as_ref().filter(|_| stored && !matches!(answer, Answer::Silent(_)));
         let file_acked =
-            file_acked.map(|object| FileAck { at: ms(self.now + 1), version_id: object.version_id.clone() });
+            file_acked.map(|object| Box::new(FileAck { at: ms(self.now + 1), version_id: object.version_id.clone() }));
         if done {
             // The writer deletes the row before the object, which then gets a marker.
             if intent.kind == OpKind::Delete

@@ -91,10 +91,8 @@ fn ask(world: &mut World, store: Store, access: Access, told: Told, object: bool
         (Store::Files, Access::Read) => OpKind::ReadFile,
         (_, Access::Write) => OpKind::Create,
     };
-    let file = (store == Store::Files).then(|| FileIntent {
-        object_key: format!("uuid-{token}/sha").into(),
-        sha256: "sha".into(),
-        bytes: 100,
+    let file = (store == Store::Files).then(|| {
+        Box::new(FileIntent { object_key: format!("uuid-{token}/sha").into(), sha256: "sha".into(), bytes: 100 })
     });
     world.intents.push(Intent {
         token,
@@ -107,7 +105,7 @@ fn ask(world: &mut World, store: Store, access: Access, told: Told, object: bool
         file,
         transfer: None,
     });
-    let file_acked = object.then(|| FileAck { at: ms(world.now + 1), version_id: "v".into() });
+    let file_acked = object.then(|| Box::new(FileAck { at: ms(world.now + 1), version_id: "v".into() }));
     world.outcomes.push(Outcome { token, at: ms(world.now + 2), file_acked, told });
     world.now += 3;
 }

@@ -77,7 +77,8 @@ impl Hand {
         }
         let token = self.token();
         let with_file = wanted.file.then(|| object(&token, file_bytes));
-        let (file, body) = with_file.map_or((None, Bytes::new()), |(file, body)| (Some(file), Bytes::from(body)));
+        let (file, body) =
+            with_file.map_or((None, Bytes::new()), |(file, body)| (Some(Box::new(file)), Bytes::from(body)));
         let intent = Intent {
             token,
             environment: self.desk.environment(),
@@ -96,7 +97,7 @@ impl Hand {
             Some(file) => match self.files.put(&file.object_key, body, until).await {
                 Err(failure) => Err(failure),
                 Ok(version_id) => {
-                    let ack = file_acked.insert(FileAck { at: self.desk.now(), version_id });
+                    let ack = file_acked.insert(Box::new(FileAck { at: self.desk.now(), version_id }));
                     self.sql.send(&intent, Some(&ack.version_id), until).await
                 }
             },
@@ -129,7 +130,7 @@ impl Hand {
     /// Reads an object. `None` as in [`Self::write`].
     pub async fn read_file(&mut self, file: FileIntent) -> Option<Told> {
         let token = self.token();
-        let intent = self.read(token, OpKind::ReadFile, Box::default(), false, Some(file.clone()));
+        let intent = self.read(token, OpKind::ReadFile, Box::default(), false, Some(Box::new(file.clone())));
         let until = self.intend(&intent)?;
         let told = match self.files.get(&file.object_key, until).await {
             Ok(body) => Told::Ok { side: None, local_only: false, found: Some(token_of(&body, &file)) },
@@ -157,7 +158,14 @@ impl Hand {
         Some(Instant::from_std(house.clock.instant(intent.sent.plus(house.deadline))))
     }
 
-    fn read(&self, token: Token, kind: OpKind, key: Box<str>, contended: bool, file: Option<FileIntent>) -> Intent {
+    fn read(
+        &self,
+        token: Token,
+        kind: OpKind,
+        key: Box<str>,
+        contended: bool,
+        file: Option<Box<FileIntent>>,
+    ) -> Intent {
         let (environment, sent) = (self.desk.environment(), self.desk.now());
         Intent { token, environment, sent, kind, lane: self.lane, key: key.into(), contended, file, transfer: None }
     }
@@ -179,7 +187,7 @@ impl Hand {
     }
 
     /// Holds the outcome. After one in doubt, the hand goes on with a new stream.
-    fn finish(&mut self, token: Token, file_acked: Option<FileAck>, told: &Told) {
+    fn finish(&mut self, token: Token, file_acked: Option<Box<FileAck>>, told: &Told) {
         self.held = Some(Outcome { token, at: self.desk.now(), file_acked, told: told.clone() });
         if matches!(told, Told::InDoubt { .. }) {
             self.stream = Stream::new(self.desk.house.stream());
