@@ -19,7 +19,7 @@ mod simulation;
 mod support;
 
 use api::{
-    Epoch,
+    Epoch, Zone,
     control::{Scope, SwitchKind},
     environment::EnvironmentPhase,
     permit::{Holder, PermitRequest},
@@ -76,6 +76,7 @@ fn renewal() -> PermitRequest {
     PermitRequest {
         holder: Holder::Compute,
         region: region(EAST),
+        zone: Zone::FIRST,
         known,
         peer_silent_ms: None,
         states: Vec::new(),

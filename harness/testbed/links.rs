@@ -19,7 +19,7 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::time::Instant;
 
 use crate::{
-    api::Address,
+    api::{Address, Region},
     clients::{
         poll,
         toxiproxy::{Toxic, Toxiproxy, ToxiproxyError},
@@ -100,6 +100,8 @@ pub(super) struct Links {
     plans: Mutex<Vec<ProxyPlan>>,
     impeded: Mutex<BTreeMap<Link, Impediment>>,
     cut: Mutex<BTreeSet<Site>>,
+    /// Regions of which only the links outward are cut.
+    inward: Mutex<BTreeSet<Region>>,
 }
 
 impl Links {
@@ -115,6 +117,7 @@ impl Links {
             plans: Mutex::new(layout.proxies.clone()),
             impeded: Mutex::default(),
             cut: Mutex::default(),
+            inward: Mutex::default(),
         }
     }
 
@@ -195,6 +198,11 @@ impl Links {
         Ok(())
     }
 
+    /// From now on, until they are brought back, the cut sites of this region reach one another.
+    pub fn spare_within(&self, region: &Region) {
+        lock(&self.inward).insert(region.clone());
+    }
+
     /// Says that sites are cut off. The groups whose servers must end for it come back; the caller kills them at its instant,
     /// and then calls [`Links::close`].
     pub fn mark_cut(&self, sites: &[Site]) -> Vec<Group> {
@@ -204,7 +212,8 @@ impl Links {
 
     /// Closes those links of sites that are cut off whose server goes on for the sake of others.
     pub async fn close(&self, sites: &[Site]) -> Result<(), TestbedError> {
-        let plans = self.plans().into_iter().filter(|plan| touches(plan, sites)).collect();
+        let plans =
+            self.plans().into_iter().filter(|plan| touches(plan, sites) && !self.is_inward(&plan.group)).collect();
         self.change(plans, |client, plan| async move { client.switch(&plan.name, false, CALL).await }).await
     }
 
@@ -217,6 +226,7 @@ impl Links {
             .filter(|plan| touches(plan, sites) && self.is_cut(plan) && !were_lost.contains(&&plan.group))
             .collect();
         lock(&self.cut).retain(|site| !sites.contains(site));
+        lock(&self.inward).retain(|region| !sites.iter().any(|site| site.region == *region));
         let remade = all(were_lost.into_iter().filter(|group| !self.is_lost(group)).map(|group| async move {
             let Some(server) = self.servers.get(group) else { return Ok(()) };
             let _work = server.work.lock().await;
@@ -452,12 +462,17 @@ impl Links {
 
     /// Whether all that a group has is cut, so that its server does not run.
     fn is_lost(&self, group: &Group) -> bool {
-        group.is_lost(&lock(&self.cut), self.zones)
+        group.is_lost(&lock(&self.cut), self.zones) && !self.is_inward(group)
+    }
+
+    /// Whether a group's links are those within a region of which only the links outward are cut.
+    fn is_inward(&self, group: &Group) -> bool {
+        matches!(group, Group::Within(region) if lock(&self.inward).contains(region))
     }
 
     /// Whether a site at an end of a proxy's link is cut off.
     fn is_cut(&self, plan: &ProxyPlan) -> bool {
-        lock(&self.cut).iter().any(|site| plan.link.touches(&site.name()))
+        !self.is_inward(&plan.group) && lock(&self.cut).iter().any(|site| plan.link.touches(&site.name()))
     }
 }
 

@@ -20,13 +20,16 @@ use crate::api::{
     sabotage::Sabotage,
 };
 
+/// Since when the edge has not heard each zone's compute, in milliseconds; `None`: never.
+type Silences = BTreeMap<(Region, Zone), Option<u64>>;
+
 /// What was heard and when. Volatile: after a restart everybody is silent since the start.
 #[derive(Default)]
 pub(super) struct Ears {
     heard: BTreeMap<(Region, Zone, Holder), u64>,
     /// What the nodes of a region's peer said of it, and when, by their zones.
     peers: BTreeMap<(Region, Zone), (u64, Option<u64>)>,
-    edge: Option<(u64, BTreeMap<(Region, Zone), Option<u64>>)>,
+    edge: Option<(u64, Silences)>,
     suspected_since: BTreeMap<Region, u64>,
     /// What each node said last of its file store.
     files_ok: BTreeMap<(Region, Zone), bool>,

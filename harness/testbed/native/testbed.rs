@@ -730,7 +730,11 @@ impl Testbed for Native {
     }
 
     fn isolate<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async move { self.cut(&self.sites_of(region)?, false).await })
+        Box::pin(async move {
+            // What is one store must go on being one.
+            self.links.spare_within(region);
+            self.cut(&self.sites_of(region)?, false).await
+        })
     }
 
     fn notices<'a>(&'a self, receiver: u16) -> BoxFuture<'a, Result<Address, TestbedError>> {
