@@ -96,7 +96,8 @@ impl Core {
             Step::Securing => self.enter(turn, id, task.operation, Step::Rejoining),
             Step::Following => {
                 self.say(turn, "environment.rejoined", id, "it follows the zone that has taken over");
-                self.enter(turn, id, task.operation, Step::Protecting { gaps: Vec::new() });
+                // What the lost zone had under way may have gone no further than its own store.
+                self.enter(turn, id, task.operation, Step::ReturningFiles);
             }
             Step::Rejoining => {
                 let how = match progress.answer(Part::Rejoin) {

@@ -91,6 +91,8 @@ impl Core {
                     }
                     (false, true) => {
                         self.zones.missed.remove(&key);
+                        // What it took with it may have kept a replica from coming back.
+                        self.returns.clear();
                         self.say_region(turn, "zone.cleared", &region, &format!("zone {zone} is heard again"));
                     }
                     _ => {}

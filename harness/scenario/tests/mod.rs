@@ -160,7 +160,7 @@ fn a_zone_has_links_with_every_other_one_and_processes_of_its_own() {
 
 #[test]
 fn what_is_promised_of_zones_is_read_with_the_scenario_that_takes_each_of_them() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/guarantees/zones.yaml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/zones/one-after-another.yaml");
     let plan =
         read("zones.yaml", &fs::read_to_string(path).unwrap()).unwrap_or_else(|all| panic!("{}", all.render(false)));
     let lost: Vec<(String, u8)> = plan
