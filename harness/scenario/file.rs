@@ -167,10 +167,9 @@ fn decode_regions(node: &Node, catalogue: &Catalogue, sink: &mut Sink<'_>) -> Op
         Some(node) => decode_zones(node, catalogue, sink),
         None => Some(ZONES[0]),
     };
-    let processors = match fields.get("processors", sink).map(|node| decode_processors(node, sink)) {
-        Some(decoded) => Some(decoded?),
-        None => None,
-    };
+    // What is wrong with the quotas hides nothing of the rest.
+    let quotas = fields.get("processors", sink).map(|node| decode_processors(node, sink));
+    let processors = quotas.as_ref().and_then(Clone::clone);
     let regions = Regions { primary: primary?, secondary: secondary?, zones: zones?, processors };
     let span = fields.key("secondary").or(fields.key("primary")).unwrap_or(fields.span());
     if regions.primary == regions.secondary {
@@ -182,7 +181,7 @@ fn decode_regions(node: &Node, catalogue: &Catalogue, sink: &mut Sink<'_>) -> Op
         sink.error_with(span, message, Some("give one of the regions another name".to_owned()));
         return None;
     }
-    Some(regions)
+    quotas.is_none_or(|decoded| decoded.is_some()).then_some(regions)
 }
 
 /// How many zones a region can have.

@@ -171,7 +171,9 @@ fn what_is_promised_of_zones_is_read_with_the_scenario_that_takes_each_of_them()
         })
         .collect();
     let told: Vec<(&str, u8)> = lost.iter().map(|(told, zone)| (&**told, *zone)).collect();
-    assert_eq!(told, [("zone.outage east (kill)", 1), ("zone.outage east-2 (freeze)", 2), ("zone.isolate east-3", 3)]);
+    let [first, second, third] =
+        ["zone.outage zone 1 of east", "zone.outage zone 2 of east (freeze)", "zone.isolate zone 3 of east"];
+    assert_eq!(told, [(first, 1), (second, 2), (third, 3)]);
 }
 
 #[test]
