@@ -50,11 +50,10 @@ pub(super) fn replica_is_due(events: &[Event], wanted: EnvironmentIndex, plan: &
                 replica = *side;
                 due = *seen;
             }
-            What::Fault(record) if record.healed.is_none() => {
-                let region = if replica == Side(0) { &regions.primary } else { &regions.secondary };
-                if record.fault.lost_region() == Some(region) {
-                    (due, before) = (false, false);
-                }
+            What::Fault(record)
+                if record.healed.is_none() && record.fault.lost_region() == Some(regions.of(replica)) =>
+            {
+                (due, before) = (false, false);
             }
             _ => {}
         }

@@ -161,7 +161,7 @@ impl Observer {
         // The control plane may just have been killed and be on its way back.
         let asked = poll::until("the platform's answer", SERVING_WITHIN, SERVING_PERIOD, || self.plane.active(id));
         let active = asked.await.map_err(|error| error.to_string())?;
-        Ok(if active == self.plan.regions.primary { Side(0) } else { Side(1) })
+        Ok(self.plan.regions.side(&active))
     }
 
     /// Whether the platform says that the environment is protected.
@@ -243,7 +243,7 @@ impl Observer {
 
     /// The region of a side.
     pub(super) fn region(&self, side: Side) -> &Region {
-        if side == Side(0) { &self.plan.regions.primary } else { &self.plan.regions.secondary }
+        self.plan.regions.of(side)
     }
 
     fn name(&self, environment: EnvironmentIndex) -> &str {

@@ -24,8 +24,7 @@ pub(super) fn doors(plan: Arc<Plan>, testbed: Arc<dyn Testbed>, recorder: Record
             let old = old(events, index, serving, changes).filter(|old| !old.follows(events, index))?;
             Some((old, last_two(events, environment)))
         })?;
-        let region = if old.side == Side(0) { &plan.regions.primary } else { &plan.regions.secondary };
-        let ports = testbed.computes_in(region, old.zone)?;
+        let ports = testbed.computes_in(plan.regions.of(old.side), old.zone)?;
         Some(OldDoors { side: old.side, sql: ports.sql, files: ports.files, environment: environment.clone(), epochs })
     })
 }

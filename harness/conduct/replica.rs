@@ -8,10 +8,7 @@ use sqlx::Row;
 use super::seats;
 use crate::{
     api::{EnvironmentId, Region, environment::Endpoints},
-    clients::{
-        poll,
-        postgres::{self, Target},
-    },
+    clients::{poll, postgres},
     testbed::Testbed,
     workload::read,
 };
@@ -263,12 +260,7 @@ async fn connect(
     endpoints: &Endpoints,
 ) -> Result<sqlx::PgConnection, String> {
     let port = sql_port(testbed, region, id, endpoints).await?;
-    let target = Target {
-        port,
-        database: endpoints.database.clone(),
-        login: testbed.auditor().sql,
-        application: "geodrill-auditor".to_owned(),
-    };
+    let target = seats::auditor(testbed, port, endpoints);
     postgres::connect(&target, LOOK).await.map_err(|error| error.to_string())
 }
 
@@ -278,8 +270,8 @@ async fn sql_port(
     id: &EnvironmentId,
     endpoints: &Endpoints,
 ) -> Result<u16, String> {
-    let stores = seats::stores(testbed, region, id, endpoints).await;
-    stores.sql.ok_or_else(|| format!("no Postgres of {id} runs in {region}"))
+    let port = seats::sql(testbed, region, id, endpoints).await;
+    port.ok_or_else(|| format!("no Postgres of {id} runs in {region}"))
 }
 
 async fn files_port(
@@ -288,8 +280,8 @@ async fn files_port(
     id: &EnvironmentId,
     endpoints: &Endpoints,
 ) -> Result<u16, String> {
-    let stores = seats::stores(testbed, region, id, endpoints).await;
-    stores.files.ok_or_else(|| format!("no file store runs in {region}"))
+    let port = seats::files(testbed, region, id, endpoints).await;
+    port.ok_or_else(|| format!("no file store runs in {region}"))
 }
 
 /// Looks until what is looked for is seen.

@@ -67,11 +67,21 @@ pub(super) async fn stores(
     id: &EnvironmentId,
     endpoints: &Endpoints,
 ) -> StorePorts {
+    let (sql, files) = tokio::join!(sql(testbed, region, id, endpoints), files(testbed, region, id, endpoints));
+    StorePorts { sql, files }
+}
+
+/// As [`stores`], of the Postgres alone.
+pub(super) async fn sql(
+    testbed: &dyn Testbed,
+    region: &Region,
+    id: &EnvironmentId,
+    endpoints: &Endpoints,
+) -> Option<u16> {
     if testbed.zones() == 1 {
-        return testbed.stores(region, id);
+        return testbed.stores(region, id).sql;
     }
-    let (said, files) = tokio::join!(ask_all(testbed, region, id, endpoints), files(testbed, region, id, endpoints));
-    StorePorts { sql: seat(&said).map(|says| says.port), files }
+    seat(&ask_all(testbed, region, id, endpoints).await).map(|says| says.port)
 }
 
 /// Whether a Postgres of an environment runs in any zone of a region.
@@ -83,16 +93,21 @@ async fn ask_all(testbed: &dyn Testbed, region: &Region, id: &EnvironmentId, end
     let running =
         Zone::all(testbed.zones()).filter_map(|zone| testbed.stores_in(region, zone, id).sql.map(|port| (zone, port)));
     let asked = running.map(|(zone, port)| async move {
-        let target = Target {
-            port,
-            database: endpoints.database.clone(),
-            login: testbed.auditor().sql,
-            application: "geodrill-auditor".to_owned(),
-        };
+        let target = auditor(testbed, port, endpoints);
         let answer = timeout(ANSWER, ask(zone, &target)).await.unwrap_or_else(|_| Err("deadline".to_owned()));
         answer.inspect_err(|why| tracing::debug!(%zone, port, why, "a zone's Postgres said nothing")).ok()
     });
     join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// An environment's database as the auditor reaches it.
+pub(super) fn auditor(testbed: &dyn Testbed, port: u16, endpoints: &Endpoints) -> Target {
+    Target {
+        port,
+        database: endpoints.database.clone(),
+        login: testbed.auditor().sql,
+        application: "geodrill-auditor".to_owned(),
+    }
 }
 
 async fn ask(zone: Zone, target: &Target) -> Result<Says, String> {
@@ -103,8 +118,16 @@ async fn ask(zone: Zone, target: &Target) -> Result<Says, String> {
     Ok(Says { zone, port: target.port, standby, timeline, lsn, streams })
 }
 
-/// A node of the region's file store that answers for the whole of it.
-async fn files(testbed: &dyn Testbed, region: &Region, id: &EnvironmentId, endpoints: &Endpoints) -> Option<u16> {
+/// As [`stores`], of the file store alone: a node of it that answers for the whole.
+pub(super) async fn files(
+    testbed: &dyn Testbed,
+    region: &Region,
+    id: &EnvironmentId,
+    endpoints: &Endpoints,
+) -> Option<u16> {
+    if testbed.zones() == 1 {
+        return testbed.stores(region, id).files;
+    }
     let (s3, bucket) = (testbed.auditor().s3, &endpoints.bucket);
     let asked = Zone::all(testbed.zones()).filter_map(|zone| testbed.stores_in(region, zone, id).files).map(|port| {
         let s3 = s3.clone();
@@ -131,14 +154,10 @@ impl Seats {
     pub(super) fn last(&self, environment: EnvironmentIndex, side: Side) -> StorePorts {
         if self.testbed.zones() == 1 {
             let id = &self.plan.environments[usize::from(environment.0)].id;
-            return self.testbed.stores(self.region(side), id);
+            return self.testbed.stores(self.plan.regions.of(side), id);
         }
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(&(environment, side)).copied().unwrap_or(StorePorts { sql: None, files: None })
-    }
-
-    fn region(&self, side: Side) -> &Region {
-        if side == Side(0) { &self.plan.regions.primary } else { &self.plan.regions.secondary }
     }
 
     /// Looks again and again until it is dropped, and says where seats are when it has changed; where regions are not divided it
@@ -162,7 +181,8 @@ impl Seats {
     async fn look(&self, watched: &mut Watched, recorder: &Recorder) {
         let Watched { environment, side, .. } = *watched;
         let place = usize::from(environment.0);
-        let (id, endpoints, region) = (&self.plan.environments[place].id, &self.endpoints[place], self.region(side));
+        let (id, endpoints, region) =
+            (&self.plan.environments[place].id, &self.endpoints[place], self.plan.regions.of(side));
         let began = recorder.clock().now();
         let testbed = self.testbed.as_ref();
         let (said, files) =

@@ -83,8 +83,7 @@ impl Zones {
 
     /// A zone is about to be taken: what the platform does about it is this step's event.
     pub(super) fn awaits(self: &Arc<Self>, step: &str, region: &Region, zone: Zone) -> Awaited {
-        let regions = &self.observer.plan.regions;
-        let side = if *region == regions.primary { Side(0) } else { Side(1) };
+        let side = self.observer.plan.regions.side(region);
         let count = u16::try_from(self.observer.plan.environments.len()).unwrap_or(u16::MAX);
         let concerned: Vec<(EnvironmentIndex, bool)> = self.recorder().look(|events| {
             let seats = (0..count).map(EnvironmentIndex).map(|index| (index, seat(events, index)));

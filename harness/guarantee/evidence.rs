@@ -194,7 +194,7 @@ impl<'a> Evidence<'a> {
 
     /// The region of a side.
     pub(super) fn region(self, side: Side) -> &'a Region {
-        if side == Side(0) { &self.plan.regions.primary } else { &self.plan.regions.secondary }
+        self.plan.regions.of(side)
     }
 
     /// Since when an environment is promised a replica: since ever, since its conversion, or (`None`) not at all.

@@ -4,7 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{fault::Fault, operation::Store, process::ProcessName, verdict::Verdict};
+use super::{
+    fault::Fault,
+    operation::{Side, Store},
+    process::ProcessName,
+    verdict::Verdict,
+};
 use crate::api::{
     EnvironmentId, Region,
     control::{Scope, SwitchKind},
@@ -63,6 +68,16 @@ pub struct Processors {
 }
 
 impl Regions {
+    /// A side's.
+    pub fn of(&self, side: Side) -> &Region {
+        if side == Side(0) { &self.primary } else { &self.secondary }
+    }
+
+    /// The side of one of the two.
+    pub fn side(&self, region: &Region) -> Side {
+        if *region == self.primary { Side(0) } else { Side(1) }
+    }
+
     /// Each region with its quota, if it has one, in thousandths of a processor.
     pub fn quotas(&self) -> impl Iterator<Item = (&Region, u32)> {
         self.processors.into_iter().flat_map(|Processors { primary_milli, secondary_milli }| {

@@ -33,8 +33,12 @@ pub enum Grantor {
 impl Grantor {
     /// All who are asked, and where each of them is.
     pub fn all<'a>(control: &'a Address, peers: &'a [Address]) -> impl Iterator<Item = (Self, &'a Address)> {
-        let peers = peers.iter().zip(1..).map(|(address, zone)| (Self::Peer(Zone(zone)), address));
-        std::iter::once((Self::Control, control)).chain(peers)
+        std::iter::once((Self::Control, control)).chain(Self::peers(peers))
+    }
+
+    /// The other region's nodes, one a zone.
+    pub fn peers(peers: &[Address]) -> impl Iterator<Item = (Self, &Address)> {
+        peers.iter().zip(1..).map(|(address, zone)| (Self::Peer(Zone(zone)), address))
     }
 }
 

@@ -78,11 +78,9 @@ async fn renew(holder: &Arc<Holder>) -> Result<Answer, Refused> {
     let http = |address| Http::at(address, config.internal_token.clone());
     let control = http(&config.control);
     let mut heard = ask(&**holder, Grantor::Control, &control, within).await;
-    for (grantor, address) in Grantor::all(&config.control, &config.peer_nodes) {
+    for (grantor, address) in Grantor::peers(&config.peer_nodes) {
         let (theirs, peer) = (Arc::clone(holder), http(address));
-        if grantor != Grantor::Control {
-            tokio::spawn(async move { ask(&*theirs, grantor, &peer, within).await });
-        }
+        tokio::spawn(async move { ask(&*theirs, grantor, &peer, within).await });
     }
     if heard == Some(Heard::News) {
         heard = ask(&**holder, Grantor::Control, &control, within).await;

@@ -42,7 +42,7 @@ impl Calls {
 
     /// One command to one node, one attempt.
     pub(super) async fn command(&self, region: &Region, zone: Zone, command: &Command) -> Result<Answer, CallFailure> {
-        let Some(node) = self.nodes.get(region).and_then(|zones| zones.get(zone.index())) else {
+        let Some(node) = in_zone(&self.nodes, region, zone) else {
             return Err(CallFailure { outdated: false, why: format!("zone {zone} of {region} has no node") });
         };
         let (what, within) = (command.action.name(), within(&command.action));
@@ -62,7 +62,7 @@ impl Calls {
         zone: Zone,
         command: &compute::Command,
     ) -> Result<Answer, CallFailure> {
-        let Some(compute) = self.computes.get(region).and_then(|zones| zones.get(zone.index())) else {
+        let Some(compute) = in_zone(&self.computes, region, zone) else {
             return Err(CallFailure { outdated: false, why: format!("zone {zone} of {region} has no compute") });
         };
         let (what, within) = match &command.action {
@@ -82,7 +82,7 @@ impl Calls {
 
     /// What existed in a region alone when it came back last, from its node.
     pub(super) async fn salvage(&self, region: &Region, zone: Zone, id: &EnvironmentId) -> Result<Salvage, HttpError> {
-        let Some(node) = self.nodes.get(region).and_then(|zones| zones.get(zone.index())) else {
+        let Some(node) = in_zone(&self.nodes, region, zone) else {
             let url = "/internal/salvage".to_owned();
             return Err(HttpError::NoAnswer { url, why: format!("zone {zone} of {region} has no node") });
         };
@@ -97,6 +97,10 @@ impl Calls {
         }
         result.map(|_| Answer::Done).map_err(|error| failure("route", &error))
     }
+}
+
+fn in_zone<'a>(all: &'a BTreeMap<Region, Vec<Http>>, region: &Region, zone: Zone) -> Option<&'a Http> {
+    all.get(region)?.get(zone.index())
 }
 
 /// How long a command may take: longer than its own limit at the node, so that the node's reason arrives.

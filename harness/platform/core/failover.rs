@@ -22,10 +22,15 @@ const ZONE_PAUSE_MS: u64 = 1_000;
 const ATTEMPTS_MAX: u32 = 3;
 
 impl Core {
-    /// Begins a failover of these environments, all in parallel; one that failed past its switch goes on from there.
-    pub(super) fn begin_failover(&mut self, turn: &mut Turn, ids: &[EnvironmentId], detail: &str) -> u64 {
+    /// Begins a forced failover of these environments, all in parallel; one that failed past its switch goes on from there.
+    pub(super) fn begin_failover(
+        &mut self,
+        turn: &mut Turn,
+        kind: OperationKind,
+        ids: &[EnvironmentId],
+        detail: &str,
+    ) -> u64 {
         let operation = self.state.next_operation();
-        let kind = OperationKind::UnplannedFailover;
         self.record(turn, Record::Began { operation, kind, environments: ids.to_vec() });
         self.end_copies_of(turn, ids);
         for id in ids {
@@ -36,7 +41,7 @@ impl Core {
             self.record(turn, Record::Granting { environment: id.clone(), allowed: false });
             self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: false, guard: None });
             self.enter(turn, id, operation, Step::StoppingGrants);
-            self.say(turn, "failover.started", id, detail);
+            self.say(turn, &kind.event("started"), id, detail);
         }
         operation
     }
@@ -163,7 +168,7 @@ impl Core {
                 continue;
             }
             ids.iter().for_each(|id| self.attempts.entry(id.clone()).or_default().0 += 1);
-            self.begin_failover(turn, &ids, "its region is declared lost");
+            self.begin_failover(turn, OperationKind::UnplannedFailover, &ids, "its region is declared lost");
         }
     }
 

@@ -121,7 +121,7 @@ impl Ears {
 }
 
 impl Core {
-    /// Whether a region could carry environments in any of its zones, as far as control hears.
+    /// Whether a region could carry environments in each of its zones, as far as control hears.
     pub(super) fn is_ready(&self, now_ms: u64, region: &Region) -> bool {
         Zone::all(self.settings.zones).all(|zone| self.is_zone_ready(now_ms, region, zone))
     }

@@ -106,7 +106,7 @@ impl Core {
                         // A statement of the operator's, not of the vantage points: what those think stays as it is.
                         self.say_region(turn, "region.declared", region, "by an operator");
                     }
-                    self.begin_failover(turn, &ids, "ordered by an operator")
+                    self.begin_failover(turn, OperationKind::UnplannedFailover, &ids, "ordered by an operator")
                 }
                 SwitchKind::Planned => self.begin_planned(turn, &ids, OperationKind::PlannedFailover),
                 SwitchKind::Failback => self.begin_planned(turn, &ids, OperationKind::Failback),

@@ -140,13 +140,12 @@ impl Core {
 
     /// Moves what a lost zone serves to the zone that has everything.
     fn cover_zones(&mut self, turn: &mut Turn, ids: &[EnvironmentId]) {
-        let grace_ms = GRACE_MS;
         let due: Vec<EnvironmentId> = (ids.iter())
             .filter(|id| {
                 let Some(environment) = self.state.environments.get(*id) else { return false };
                 let (active, seat) = (&environment.active, environment.seat(&environment.active));
                 let since = self.zones.missed.get(&(active.clone(), seat));
-                let is_lost = since.is_some_and(|since| turn.now_ms.saturating_sub(*since) >= grace_ms);
+                let is_lost = since.is_some_and(|since| turn.now_ms.saturating_sub(*since) >= GRACE_MS);
                 is_lost
                     && self.state.region(active) != RegionStatus::Declared
                     && environment.task.is_none()
@@ -156,18 +155,8 @@ impl Core {
             })
             .cloned()
             .collect();
-        if due.is_empty() {
-            return;
-        }
-        let operation = self.state.next_operation();
-        let kind = OperationKind::ZoneFailover;
-        self.record(turn, Record::Began { operation, kind, environments: due.clone() });
-        for id in due {
-            self.given.forget_peer(&id);
-            self.record(turn, Record::Granting { environment: id.clone(), allowed: false });
-            self.record(turn, Record::PeerGranting { environment: id.clone(), allowed: false, guard: None });
-            self.enter(turn, &id, operation, Step::StoppingGrants);
-            self.say(turn, "zone.started", &id, "its zone is lost");
+        if !due.is_empty() {
+            self.begin_failover(turn, OperationKind::ZoneFailover, &due, "its zone is lost");
         }
     }
 

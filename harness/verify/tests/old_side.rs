@@ -3,9 +3,6 @@
 use super::world::*;
 use crate::model::{Token, event::What, measure::*, operation::*, token::Seen};
 
-const STREAM: u32 = 0x2000;
-const EAST: Side = Side(0);
-
 /// A run in which `a` was written, the east was lost without loss, and the west has acknowledged a write; then what the script
 /// does.
 fn after_a_failover(script: impl Fn(&mut World)) -> Measures {
@@ -16,34 +13,6 @@ fn after_a_failover(script: impl Fn(&mut World)) -> Measures {
     script(&mut world);
     world.observe("failover-1");
     world.finish().verify()
-}
-
-/// One operation at the old side's own doors, told this.
-fn ask(world: &mut World, store: Store, access: Access, told: Told, object: bool) {
-    let token = world.token(STREAM);
-    let kind = match (store, access) {
-        (Store::Sql, Access::Read) => OpKind::ReadSql,
-        (Store::Files, Access::Read) => OpKind::ReadFile,
-        (_, Access::Write) => OpKind::Create,
-    };
-    let file = (store == Store::Files).then(|| {
-        Box::new(FileIntent { object_key: format!("uuid-{token}/sha").into(), sha256: "sha".into(), bytes: 100 })
-    });
-    let key = if kind == OpKind::ReadSql { "a".into() } else { format!("old-{token}").into() };
-    world.intents.push(Intent {
-        token,
-        environment: EnvironmentIndex(0),
-        sent: ms(world.now),
-        kind,
-        lane: Lane::OldSide { side: EAST, store, access },
-        key,
-        contended: false,
-        file,
-        transfer: None,
-    });
-    let file_acked = object.then(|| Box::new(FileAck { at: ms(world.now + 1), version_id: "v".into() }));
-    world.outcomes.push(Outcome { token, at: ms(world.now + 2), file_acked, told });
-    world.now += 3;
 }
 
 fn ok(side: Option<Side>) -> Told {
@@ -63,10 +32,10 @@ fn refused() -> Told {
 fn what_is_refused_is_counted_and_harms_nothing() {
     let measures = after_a_failover(|world| {
         for access in [Access::Read, Access::Write] {
-            ask(world, Store::Sql, access, refused(), false);
-            ask(world, Store::Files, access, refused(), false);
+            world.ask_old_side("a", Store::Sql, access, refused(), false);
+            world.ask_old_side("a", Store::Files, access, refused(), false);
         }
-        ask(world, Store::Sql, Access::Write, Told::InDoubt { code: "reset".into() }, false);
+        world.ask_old_side("a", Store::Sql, Access::Write, Told::InDoubt { code: "reset".into() }, false);
     });
     assert_eq!(findings(&measures), []);
     let event = event(&measures, "failover-1");
@@ -79,7 +48,7 @@ fn what_is_refused_is_counted_and_harms_nothing() {
 
 #[test]
 fn a_write_that_it_acknowledges_is_split_brain_and_no_sign_of_service() {
-    let told = |world: &mut World| ask(world, Store::Sql, Access::Write, ok(Some(EAST)), false);
+    let told = |world: &mut World| world.ask_old_side("a", Store::Sql, Access::Write, ok(Some(EAST)), false);
     let measures = after_a_failover(told);
     assert_eq!(found(&measures, Integrity::SplitBrain), 1);
     let event = event(&measures, "failover-1");
@@ -92,7 +61,7 @@ fn a_write_that_it_acknowledges_is_split_brain_and_no_sign_of_service() {
 
 #[test]
 fn an_object_that_it_acknowledges_is_split_brain_though_its_row_is_refused() {
-    let measures = after_a_failover(|world| ask(world, Store::Files, Access::Write, refused(), true));
+    let measures = after_a_failover(|world| world.ask_old_side("a", Store::Files, Access::Write, refused(), true));
     assert_eq!(findings(&measures), [(Integrity::SplitBrain, Some(Store::Files), 1)]);
     let event = event(&measures, "failover-1");
     assert_eq!((event.sql.zombie, event.files.zombie), (0, 1));
@@ -101,7 +70,7 @@ fn an_object_that_it_acknowledges_is_split_brain_though_its_row_is_refused() {
 #[test]
 fn a_read_that_it_answers_is_stale_whatever_it_returns() {
     for (store, side) in [(Store::Sql, Some(EAST)), (Store::Files, None)] {
-        let measures = after_a_failover(|world| ask(world, store, Access::Read, ok(side), false));
+        let measures = after_a_failover(|world| world.ask_old_side("a", store, Access::Read, ok(side), false));
         assert_eq!(findings(&measures), [(Integrity::StaleRead, Some(store), 1)]);
     }
 }
@@ -125,8 +94,8 @@ fn once_it_was_seen_to_follow_it_may_answer_reads_and_still_no_writes() {
         let measures = after_a_failover(|world| {
             world.event(protected(seen));
             world.now += 1;
-            ask(world, Store::Sql, Access::Read, ok(Some(EAST)), false);
-            ask(world, Store::Sql, Access::Write, ok(Some(EAST)), false);
+            world.ask_old_side("a", Store::Sql, Access::Read, ok(Some(EAST)), false);
+            world.ask_old_side("a", Store::Sql, Access::Write, ok(Some(EAST)), false);
         });
         assert_eq!(found(&measures, Integrity::StaleRead), stale);
         assert_eq!(found(&measures, Integrity::SplitBrain), 1);
@@ -138,7 +107,7 @@ fn what_was_sent_before_the_new_sides_first_answer_may_be_answered() {
     let mut world = World::new();
     let first = world.write(1, OpKind::Create, "a", false, Answer::Ok);
     world.fail_over("failover-1", 0, 0);
-    ask(&mut world, Store::Sql, Access::Read, with(first, EAST), false);
+    world.ask_old_side("a", Store::Sql, Access::Read, with(first, EAST), false);
     world.side = 0;
     world.read(9, "a", Some(first));
     world.side = 1;
@@ -159,8 +128,8 @@ fn after_the_way_back_the_other_side_is_the_old_one() {
     world.fail_over("back", 0, 0);
     let newest = world.write(1, OpKind::Overwrite, "a", false, Answer::Ok);
     // The east serves again: its answers are as they should be, and the west's are not.
-    ask(&mut world, Store::Sql, Access::Read, with(newest, EAST), false);
-    ask(&mut world, Store::Sql, Access::Read, with(newest, Side(1)), false);
+    world.ask_old_side("a", Store::Sql, Access::Read, with(newest, EAST), false);
+    world.ask_old_side("a", Store::Sql, Access::Read, with(newest, Side(1)), false);
     world.observe("back");
     let measures = world.finish().verify();
     let stale = measures.findings.iter().filter(|finding| finding.id == Integrity::StaleRead);
@@ -177,7 +146,7 @@ fn the_first_whom_a_returning_side_answers_may_be_one_that_came_past_the_edge() 
         world.write(1, OpKind::Overwrite, "a", false, Answer::Ok);
         world.observe("there");
         world.fail_over("back", 0, 0);
-        ask(&mut world, Store::Sql, Access::Write, ok(Some(EAST)), false);
+        world.ask_old_side("a", Store::Sql, Access::Write, ok(Some(EAST)), false);
         if zombie {
             // The west still takes a customer's write, sent after the east has acknowledged another.
             world.side = 1;

@@ -20,6 +20,10 @@ use crate::{
 pub const BALANCE: i64 = 1000;
 pub const ACCOUNTS: u32 = 6;
 pub const RUN: u32 = 0xabc;
+/// The side that serves at first.
+pub const EAST: Side = Side(0);
+/// Of what is asked at the old side's doors.
+const OLD_SIDE: u32 = 0x2000;
 
 /// Milliseconds of the run.
 pub fn ms(ms: u64) -> RunTime {
@@ -73,6 +77,33 @@ impl World {
         let next = self.sequences.entry(stream).or_default();
         *next += 1;
         Token { run: RUN, stream, sequence: *next - 1, epoch: self.epoch }
+    }
+
+    /// One operation at the old side's own doors, past the edge, told this; what is read is `key`.
+    pub fn ask_old_side(&mut self, key: &str, store: Store, access: Access, told: Told, object: bool) {
+        let token = self.token(OLD_SIDE);
+        let kind = match (store, access) {
+            (Store::Sql, Access::Read) => OpKind::ReadSql,
+            (Store::Files, Access::Read) => OpKind::ReadFile,
+            (_, Access::Write) => OpKind::Create,
+        };
+        let file = (store == Store::Files).then(|| {
+            Box::new(FileIntent { object_key: format!("uuid-{token}/sha").into(), sha256: "sha".into(), bytes: 100 })
+        });
+        self.intents.push(Intent {
+            token,
+            environment: EnvironmentIndex(0),
+            sent: ms(self.now),
+            kind,
+            lane: Lane::OldSide { side: EAST, store, access },
+            key: if kind == OpKind::ReadSql { key.into() } else { format!("old-{token}").into() },
+            contended: false,
+            file,
+            transfer: None,
+        });
+        let file_acked = object.then(|| Box::new(FileAck { at: ms(self.now + 1), version_id: "v".into() }));
+        self.outcomes.push(Outcome { token, at: ms(self.now + 2), file_acked, told });
+        self.now += 3;
     }
 
     /// One write of a key, sent and answered before the next.

@@ -3,8 +3,6 @@
 use super::world::*;
 use crate::model::{RunTime, Zone, event::What, measure::*, operation::*, token::Seen};
 
-const EAST: Side = Side(0);
-
 fn writes(world: &mut World, from: usize, count: usize) {
     for number in from..from + count {
         world.write(1, OpKind::Create, &format!("k{number}"), false, Answer::Ok);
@@ -83,33 +81,6 @@ fn a_zone_that_held_nothing_moves_nothing() {
     assert_eq!(findings(&measures), []);
 }
 
-/// One operation at the doors of the zone that held the seat, past the edge.
-fn ask(world: &mut World, store: Store, access: Access, told: Told, object: bool) {
-    let token = world.token(0x2000);
-    let kind = match (store, access) {
-        (Store::Sql, Access::Read) => OpKind::ReadSql,
-        (Store::Files, Access::Read) => OpKind::ReadFile,
-        (_, Access::Write) => OpKind::Create,
-    };
-    let file = (store == Store::Files).then(|| {
-        Box::new(FileIntent { object_key: format!("uuid-{token}/sha").into(), sha256: "sha".into(), bytes: 100 })
-    });
-    world.intents.push(Intent {
-        token,
-        environment: EnvironmentIndex(0),
-        sent: ms(world.now),
-        kind,
-        lane: Lane::OldSide { side: EAST, store, access },
-        key: if kind == OpKind::ReadSql { "k1".into() } else { format!("old-{token}").into() },
-        contended: false,
-        file,
-        transfer: None,
-    });
-    let file_acked = object.then(|| Box::new(FileAck { at: ms(world.now + 1), version_id: "v".into() }));
-    world.outcomes.push(Outcome { token, at: ms(world.now + 2), file_acked, told });
-    world.now += 3;
-}
-
 fn ok(side: Option<Side>, found: Option<Seen>) -> Told {
     Told::Ok { side, local_only: false, found }
 }
@@ -122,19 +93,19 @@ fn refused() -> Told {
 fn whatever_the_old_seat_still_answers_is_two_that_answer() {
     let found = |told: fn(&mut World)| findings(&run(8, 0, told));
     assert_eq!(
-        found(|world| ask(world, Store::Sql, Access::Write, ok(Some(EAST), None), false)),
+        found(|world| world.ask_old_side("k1", Store::Sql, Access::Write, ok(Some(EAST), None), false)),
         [(Integrity::SplitBrain, Some(Store::Sql), 1)]
     );
     assert_eq!(
-        found(|world| ask(world, Store::Files, Access::Write, refused(), true)),
+        found(|world| world.ask_old_side("k1", Store::Files, Access::Write, refused(), true)),
         [(Integrity::SplitBrain, Some(Store::Files), 1)]
     );
     assert_eq!(
-        found(|world| ask(world, Store::Sql, Access::Read, ok(Some(EAST), None), false)),
+        found(|world| world.ask_old_side("k1", Store::Sql, Access::Read, ok(Some(EAST), None), false)),
         [(Integrity::StaleRead, Some(Store::Sql), 1)]
     );
     assert_eq!(
-        found(|world| ask(world, Store::Files, Access::Read, ok(None, None), false)),
+        found(|world| world.ask_old_side("k1", Store::Files, Access::Read, ok(None, None), false)),
         [(Integrity::StaleRead, Some(Store::Files), 1)]
     );
 }
@@ -142,8 +113,8 @@ fn whatever_the_old_seat_still_answers_is_two_that_answer() {
 #[test]
 fn what_the_old_seat_refuses_is_counted_and_customers_of_the_region_are_not_its_own() {
     let measures = run(8, 0, |world| {
-        ask(world, Store::Sql, Access::Write, refused(), false);
-        ask(world, Store::Files, Access::Read, refused(), false);
+        world.ask_old_side("k1", Store::Sql, Access::Write, refused(), false);
+        world.ask_old_side("k1", Store::Files, Access::Read, refused(), false);
         let newest = world.intents.iter().find(|intent| intent.key == "k1").map(|intent| intent.token);
         world.read(9, "k1", newest);
     });
@@ -157,7 +128,7 @@ fn a_seat_that_was_seen_to_follow_may_answer_reads_again() {
         let follows = What::SeatFollows { environment: EnvironmentIndex(0), side: EAST, zone: Zone(1) };
         world.event(follows);
         world.now += 10;
-        ask(world, Store::Files, Access::Read, ok(None, None), false);
+        world.ask_old_side("k1", Store::Files, Access::Read, ok(None, None), false);
     });
     assert_eq!(findings(&measures), []);
 }
@@ -171,7 +142,7 @@ fn one_zone_after_another_is_an_event_each_with_its_own_old_seat() {
     world.observe("first");
     world.lose_zone("second", [2, 3], 2);
     writes(&mut world, 10, 5);
-    ask(&mut world, Store::Sql, Access::Write, ok(Some(EAST), None), false);
+    world.ask_old_side("k1", Store::Sql, Access::Write, ok(Some(EAST), None), false);
     writes(&mut world, 15, 2);
     world.observe("second");
     let measures = world.finish().verify();

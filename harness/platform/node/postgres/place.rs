@@ -104,8 +104,7 @@ impl Place {
 
     /// Whom a primary waits for, as Postgres is told.
     pub fn awaited(&self) -> String {
-        let name = |zone| format!("FIRST 1 (\"{}\")", zone_follower(&self.region, zone));
-        self.synchronous.map(name).unwrap_or_default()
+        self.synchronous.map(|zone| first_of(&zone_follower(&self.region, zone))).unwrap_or_default()
     }
 
     /// Where the cluster is that is followed.
@@ -155,6 +154,11 @@ impl Place {
 /// The name under which a zone's standby follows its region's primary. No region may be named so.
 pub fn zone_follower(region: &Region, zone: Zone) -> String {
     format!("{region}.zone-{zone}")
+}
+
+/// The standby of this name, as the only one that is waited for.
+pub(super) fn first_of(name: &str) -> String {
+    format!("FIRST 1 (\"{name}\")")
 }
 
 fn slot_named(follower: &str) -> String {

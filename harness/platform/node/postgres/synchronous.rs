@@ -12,7 +12,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Cluster, PostgresError, Session, place::zone_follower};
+use super::{
+    Cluster, PostgresError, Session,
+    place::{first_of, zone_follower},
+};
 use crate::{api::Zone, os::files};
 
 /// How long a standby may take to have everything.
@@ -34,7 +37,7 @@ impl Cluster {
     /// # Errors
     /// [`PostgresError`].
     pub async fn wait_for(&self, name: Option<&str>) -> Result<(), PostgresError> {
-        let names = name.map(|name| format!("FIRST 1 (\"{name}\")")).unwrap_or_default();
+        let names = name.map(first_of).unwrap_or_default();
         let text = format!("{}synchronous_standby_names = '{names}'\n", self.settings_text(false)?);
         files::write_private(&self.place.data.join("postgresql.conf"), text.as_bytes())?;
         let mut session = self.session().await?;
