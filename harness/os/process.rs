@@ -1,12 +1,19 @@
 //! Processes by pid *and* start time, read from `/proc`: pids come round again, the pair does not.
 
-use std::{collections::BTreeSet, io};
+use std::{
+    collections::BTreeSet,
+    io,
+    time::{Duration, Instant},
+};
 
 use nix::{
     errno::Errno,
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+
+/// How long a tree may go on growing, or moving, while it is signalled.
+const SIGNALLED_WITHIN: Duration = Duration::from_secs(2);
 
 /// A process that cannot be confused with a later one of the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,24 +70,34 @@ impl Identity {
         found
     }
 
-    /// Sends a signal to the whole tree, walking it again until no new process turns up (at most ten times), so that a
-    /// child forked meanwhile is not missed. Returns those that were signalled.
+    /// Sends a signal to the whole tree, walking it again until no new process turns up, so that a child forked meanwhile is
+    /// not missed: a process that is told to stop finishes the fork it is in first, so for a stop the last walk is one of a
+    /// tree that stood still already. Gives up after two seconds. Returns those that were signalled.
     ///
     /// # Errors
     /// The kernel's, such as a lack of permission.
     pub fn signal_tree(self, signal: Signal) -> io::Result<BTreeSet<Identity>> {
+        let deadline = Instant::now() + SIGNALLED_WITHIN;
         let mut reached = BTreeSet::new();
-        for _ in 0..10 {
-            let fresh: Vec<Identity> = self.tree().into_iter().filter(|process| !reached.contains(process)).collect();
-            if fresh.is_empty() {
-                break;
+        let mut is_settled = signal != Signal::SIGSTOP;
+        loop {
+            let tree = self.tree();
+            let fresh: Vec<Identity> = tree.iter().copied().filter(|process| !reached.contains(process)).collect();
+            if fresh.is_empty() && is_settled || Instant::now() >= deadline {
+                return Ok(reached);
             }
-            for process in fresh {
+            for process in &fresh {
                 process.signal(signal)?;
-                reached.insert(process);
+                reached.insert(*process);
+            }
+            if signal == Signal::SIGSTOP {
+                is_settled =
+                    tree.iter().all(|process| process.state().is_none_or(|state| matches!(state, 'T' | 't' | 'Z')));
+                if !is_settled {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
             }
         }
-        Ok(reached)
     }
 }
 

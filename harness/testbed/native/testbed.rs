@@ -57,8 +57,8 @@ const SOCKET_FOLDER_BYTES_MAX: usize = 80;
 /// How long roles get to end by themselves; a node stops its clusters in it.
 const GRACE: Duration = Duration::from_secs(4);
 
-/// How long killing may take.
-const KILL: Duration = Duration::from_secs(5);
+/// How long killing may take: a process that writes to a busy disk ends when it has.
+const KILL: Duration = Duration::from_secs(15);
 
 /// How long a node may take to start a Postgres again.
 const POSTGRES_BACK: Duration = Duration::from_secs(30);
