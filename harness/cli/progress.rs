@@ -110,6 +110,10 @@ impl Progress {
             What::Quota { region, trouble: Some(why), .. } => {
                 self.say(&format!("  {:>7.2} s  {region} is not held to its processors: {why}", event.at.seconds()));
             }
+            What::Withheld { versions, waited_s, .. } => self.say(&format!(
+                "  {:>7.2} s  {versions} files were listed and not handed out for up to {waited_s:.0} s",
+                event.at.seconds()
+            )),
             What::Problem(why) => self.say(&format!("  {:>7.2} s  problem: {why}", event.at.seconds())),
             What::CleanUpIncomplete(what) => self.say(&format!("  left behind: {what}")),
             _ => {}

@@ -20,7 +20,7 @@ use crate::{
     },
     plane::Plane,
     testbed::{StorePorts, Testbed},
-    workload::read::{self, Bodies},
+    workload::read::{self, Bodies, FilesRead},
 };
 
 /// How long the platform may take to say which region serves.
@@ -208,7 +208,12 @@ impl Observer {
     ) -> Reading<FilesSnapshot> {
         let Some(port) = self.stores(environment, side).await.files else { return Reading::Down };
         let bucket = &self.endpoints[usize::from(environment.0)].bucket;
-        whole(read::read_files(port, bucket, &self.testbed.auditor().s3, WITHIN, bodies).await)
+        let read = read::read_files(port, bucket, &self.testbed.auditor().s3, WITHIN, bodies).await;
+        if let Ok(FilesRead { withheld: Some(withheld), .. }) = &read {
+            let (versions, waited_s) = (withheld.versions, withheld.waited.as_secs_f64());
+            self.recorder.say(What::Withheld { environment, side, versions, waited_s });
+        }
+        whole(read.map(|read| read.snapshot))
     }
 
     /// References whose version is not in the bucket, answered with 409 at the customer's door and listed by the platform.

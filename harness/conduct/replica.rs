@@ -280,7 +280,7 @@ async fn files_port(
     id: &EnvironmentId,
     endpoints: &Endpoints,
 ) -> Result<u16, String> {
-    let port = seats::files(testbed, region, id, endpoints).await;
+    let port = seats::stores(testbed, region, id, endpoints).await.files;
     port.ok_or_else(|| format!("no file store runs in {region}"))
 }
 

@@ -67,8 +67,22 @@ pub(super) async fn stores(
     id: &EnvironmentId,
     endpoints: &Endpoints,
 ) -> StorePorts {
-    let (sql, files) = tokio::join!(sql(testbed, region, id, endpoints), files(testbed, region, id, endpoints));
-    StorePorts { sql, files }
+    if testbed.zones() == 1 {
+        return testbed.stores(region, id);
+    }
+    let (said, answering) =
+        tokio::join!(ask_all(testbed, region, id, endpoints), answering(testbed, region, id, endpoints));
+    ports(&said, &answering)
+}
+
+/// The Postgres that is the region's, and the node of its file store that customers write through: the one in the same zone.
+/// If that does not answer, any other that does: what is in the store each of them has.
+fn ports(said: &[Says], answering: &[(Zone, u16)]) -> StorePorts {
+    let seat = seat(said);
+    let files = (answering.iter().find(|(zone, _)| seat.is_some_and(|says| says.zone == *zone)))
+        .or(answering.first())
+        .map(|(_, port)| *port);
+    StorePorts { sql: seat.map(|says| says.port), files }
 }
 
 /// As [`stores`], of the Postgres alone.
@@ -118,23 +132,21 @@ async fn ask(zone: Zone, target: &Target) -> Result<Says, String> {
     Ok(Says { zone, port: target.port, standby, timeline, lsn, streams })
 }
 
-/// As [`stores`], of the file store alone: a node of it that answers for the whole.
-pub(super) async fn files(
+/// The nodes of a region's file store that answer for the whole, in the order of their zones.
+async fn answering(
     testbed: &dyn Testbed,
     region: &Region,
     id: &EnvironmentId,
     endpoints: &Endpoints,
-) -> Option<u16> {
-    if testbed.zones() == 1 {
-        return testbed.stores(region, id).files;
-    }
+) -> Vec<(Zone, u16)> {
     let (s3, bucket) = (testbed.auditor().s3, &endpoints.bucket);
-    let asked = Zone::all(testbed.zones()).filter_map(|zone| testbed.stores_in(region, zone, id).files).map(|port| {
+    let running = Zone::all(testbed.zones())
+        .filter_map(|zone| testbed.stores_in(region, zone, id).files.map(|port| (zone, port)));
+    let asked = running.map(|(zone, port)| {
         let s3 = s3.clone();
-        async move { read::has_bucket(port, bucket, &s3, ANSWER).await.ok().map(|_| port) }
+        async move { read::has_bucket(port, bucket, &s3, ANSWER).await.ok().map(|_| (zone, port)) }
     });
-    // The first zone's, if it answers: the next reading then finds the same.
-    join_all(asked).await.into_iter().flatten().next()
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 /// Where the stores of every environment were seen last.
@@ -185,9 +197,9 @@ impl Seats {
             (&self.plan.environments[place].id, &self.endpoints[place], self.plan.regions.of(side));
         let began = recorder.clock().now();
         let testbed = self.testbed.as_ref();
-        let (said, files) =
-            tokio::join!(ask_all(testbed, region, id, endpoints), files(testbed, region, id, endpoints));
-        let ports = StorePorts { sql: seat(&said).map(|says| says.port), files };
+        let (said, answering) =
+            tokio::join!(ask_all(testbed, region, id, endpoints), answering(testbed, region, id, endpoints));
+        let ports = ports(&said, &answering);
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert((environment, side), ports);
         for what in watched.saw(&said, began) {
             recorder.say(what);
@@ -261,6 +273,18 @@ mod tests {
         check(&[says(1, false, 1, 99), says(2, false, 2, 70), says(3, true, 1, 60)], Some(2));
         check(&[says(2, true, 1, 70), says(3, true, 1, 80)], Some(3));
         check(&[says(2, true, 2, 70), says(3, true, 1, 80)], Some(2));
+    }
+
+    #[test]
+    fn files_are_read_where_customers_write_them_and_else_wherever_the_store_answers() {
+        let answering = [(Zone(1), 11), (Zone(2), 12)];
+        let check = |said: &[Says], answering: &[(Zone, u16)], expected: Option<u16>| {
+            assert_eq!(ports(said, answering).files, expected, "{said:?} {answering:?}");
+        };
+        check(&[says(2, false, 1, 5), says(1, true, 1, 5)], &answering, Some(12));
+        check(&[says(3, false, 1, 5)], &answering, Some(11));
+        check(&[], &answering, Some(11));
+        check(&[says(2, false, 1, 5)], &[], None);
     }
 
     fn seen(zone: u8, timeline: u32, before: u64) -> What {

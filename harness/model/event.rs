@@ -151,6 +151,17 @@ pub enum What {
         /// How many.
         references: u64,
     },
+    /// A reading found versions that are listed and were not handed out when they were first asked for.
+    Withheld {
+        /// Environment.
+        environment: EnvironmentIndex,
+        /// Region.
+        side: Side,
+        /// How many versions.
+        versions: u64,
+        /// From the first answer that said nothing to the last body, seconds; too long by a try of some ten seconds at most.
+        waited_s: f64,
+    },
     /// The platform says something.
     Claim(PlatformEvent),
     /// A notice reached the examiner's own receiver.

@@ -64,11 +64,30 @@ pub struct Report {
     pub lags: Vec<LagRow>,
     /// Of each environment that ended protected, as the platform says: whether both regions are equal.
     pub regions: Vec<RegionsRow>,
+    /// Readings that had to wait for files that were listed and were not handed out.
+    #[serde(default)]
+    pub withheld: Vec<WithheldRow>,
     /// What customers were answered of each feature, period by period; empty where there are none.
     #[serde(default)]
     pub features: Vec<FeatureRow>,
     /// What went wrong in the run itself.
     pub problems: Vec<String>,
+}
+
+/// Versions of files that were listed and that their store did not hand out when a reading asked for them; all came at last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WithheldRow {
+    /// Environment.
+    pub environment: String,
+    /// The region.
+    pub region: String,
+    /// When the last of them was handed out.
+    pub at_s: f64,
+    /// How many.
+    pub versions: u64,
+    /// From the first question to the last body, seconds; too long by a try of some ten seconds at most.
+    pub waited_s: f64,
 }
 
 /// What customers were answered of one feature while one region served.

@@ -382,6 +382,14 @@ fn integrity(out: &mut String, report: &Report, style: Style) {
         };
         line(out, format!("  {} ended protected; both regions: {told}", compared.environment));
     }
+    for row in &report.withheld {
+        let (environment, region, versions) = (&row.environment, &row.region, row.versions);
+        let waited = seconds(row.waited_s);
+        line(
+            out,
+            format!("  {environment} files in {region}: {versions} listed and not handed out for up to {waited}"),
+        );
+    }
     for found in &report.findings {
         let store = found.store.map_or("", |store| match store {
             crate::model::operation::Store::Sql => " sql",

@@ -4,7 +4,7 @@ use super::{
     claims,
     contract::{
         BooksRow, CONTRACT, EventKind, EventRow, FaultRow, FindingRow, GuaranteeRow, InterruptionRow, LagRow,
-        RecoveryPointRow, RegionsRow, Report, SalvageRow,
+        RecoveryPointRow, RegionsRow, Report, SalvageRow, WithheldRow,
     },
     features,
 };
@@ -114,6 +114,7 @@ impl Report {
                     unread: compared.unread.clone(),
                 })
                 .collect(),
+            withheld: withheld(plan, events),
             features: features::rows(plan, measures),
             problems: problems(events),
         }
@@ -237,6 +238,20 @@ fn faults(events: &[Event]) -> Vec<FaultRow> {
             unproven: record.unproven,
         })
         .collect()
+}
+
+fn withheld(plan: &Plan, events: &[Event]) -> Vec<WithheldRow> {
+    let told = events.iter().filter_map(|event| match event.what {
+        What::Withheld { environment, side, versions, waited_s } => Some(WithheldRow {
+            environment: name(plan, environment),
+            region: plan.regions.of(side).to_string(),
+            at_s: event.at.seconds(),
+            versions,
+            waited_s,
+        }),
+        _ => None,
+    });
+    told.collect()
 }
 
 fn problems(events: &[Event]) -> Vec<String> {

@@ -91,6 +91,10 @@ pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, Comma
         Action::TakeOverFiles(spec) => {
             let supervised = known(node, &environment)?;
             let _bucket = supervised.bucket.lock().await;
+            let freed = node.store.free_abandoned(&spec.bucket).await?;
+            if freed > 0 {
+                tracing::info!(%environment, freed, "objects that the lost zone's store had locked can be had again");
+            }
             node.store.rule_off(&spec.bucket).await?;
             node.store.replicate(&spec).await?;
             Ok(Answer::Done)

@@ -12,7 +12,7 @@ use aws_sdk_s3::{
     types::{ReplicationRule, ReplicationRuleStatus},
 };
 use futures_util::{StreamExt, stream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     api::{control::OWN_PREFIX, environment::Login},
@@ -41,6 +41,32 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Bound on one request.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long a body is waited for of which the store says nothing. A node of a store of several that dies takes no lock with it
+/// that it held on the others: MinIO drops those that have not been refreshed for a minute, and looks for them once a minute;
+/// until then nobody is given what was being written, or noted as replicated, through that node.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// Between two rounds of what the store said nothing of.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Versions that are listed and that the store did not hand out when it was first asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Withheld {
+    /// How many.
+    pub versions: u64,
+    /// From the first answer that said nothing to the last body.
+    pub waited: Duration,
+}
+
+/// What was read of a bucket.
+#[derive(Debug)]
+pub struct FilesRead {
+    /// Everything in it.
+    pub snapshot: FilesSnapshot,
+    /// What came late, if anything did.
+    pub withheld: Option<Withheld>,
+}
+
 /// Bodies that were read whole in one store. Such a one is not read again while it is listed with the same version id, ETag
 /// and length: versions are not written twice, and reading everything at every boundary would keep the store busier than
 /// its clients do. That a body still is what it was is seen by a reading without any, as the final ones are.
@@ -56,7 +82,8 @@ impl Bodies {
 
 /// Reads the bucket of the store at `127.0.0.1:port`, bodies that are not among those `read` before, and adds them to
 /// these; `marked` is left empty. A bucket that is not there holds nothing. `within` bounds each page of the listing and
-/// each wait for a body; how long the whole takes is a matter of the bucket's size.
+/// each wait for a body; how long the whole takes is a matter of the bucket's size, and of what the store withholds, for
+/// which there is a bound of some minutes.
 ///
 /// # Errors
 /// Why it could not be read whole.
@@ -66,31 +93,51 @@ pub async fn read_files(
     auditor: &Login,
     within: Duration,
     bodies: &mut Bodies,
-) -> Result<FilesSnapshot, String> {
+) -> Result<FilesRead, String> {
     let client = s3::client(port, auditor, within.min(REQUEST_WITHIN));
-    let listed = list(&client, bucket, within).await?;
-    let mut versions = Vec::with_capacity(listed.len());
+    let mut versions = Vec::new();
     let mut unread = Vec::new();
-    for listed in listed {
+    for listed in list(&client, bucket, within).await? {
         match if listed.marker { Some(Content::DeleteMarker) } else { bodies.of(&listed) } {
             Some(content) => versions.push(listed.version(content)),
             None => unread.push(listed),
         }
     }
-    let mut reading = stream::iter(unread).map(|listed| read(&client, bucket, listed)).buffer_unordered(READERS);
-    loop {
-        match timeout(within, reading.next()).await {
-            Ok(Some(read)) => {
-                let (listed, content) = read?;
-                versions.push(listed.version(content.clone()));
-                if matches!(content, Content::Body { .. }) {
-                    bodies.0.insert((listed.object_key.clone(), listed.version_id.clone()), (listed, content));
+    let mut refused: Option<(Instant, u64)> = None;
+    while !unread.is_empty() {
+        let mut withheld = Vec::new();
+        let mut why = String::new();
+        let mut reading = stream::iter(unread).map(|listed| read(&client, bucket, listed)).buffer_unordered(READERS);
+        loop {
+            match timeout(within.max(TRIES * (REQUEST_WITHIN + PAUSE)), reading.next()).await {
+                Ok(Some((listed, Ok(content)))) => {
+                    versions.push(listed.version(content.clone()));
+                    if matches!(content, Content::Body { .. }) {
+                        bodies.0.insert((listed.object_key.clone(), listed.version_id.clone()), (listed, content));
+                    }
                 }
+                Ok(Some((listed, Err(said)))) => {
+                    why = said;
+                    refused.get_or_insert_with(|| (Instant::now(), 0));
+                    withheld.push(listed);
+                }
+                Ok(None) => break,
+                Err(_) => return Err(format!("no body came within {within:?}")),
             }
-            Ok(None) => return Ok(FilesSnapshot { versions, marked: Vec::new() }),
-            Err(_) => return Err(format!("no body came within {within:?}")),
+        }
+        unread = withheld;
+        if let Some((since, count)) = &mut refused
+            && !unread.is_empty()
+        {
+            *count = (*count).max(unread.len() as u64);
+            if since.elapsed() >= PATIENCE {
+                return Err(format!("{} versions were not handed out for {PATIENCE:?}: {why}", unread.len()));
+            }
+            sleep(ROUND).await;
         }
     }
+    let withheld = refused.map(|(since, versions)| Withheld { versions, waited: since.elapsed() });
+    Ok(FilesRead { snapshot: FilesSnapshot { versions, marked: Vec::new() }, withheld })
 }
 
 /// Key and version id of everything in the bucket, delete markers included; no body is read.
@@ -208,9 +255,9 @@ async fn page(
     Err(format!("list {bucket}: {last}"))
 }
 
-async fn read(client: &Client, bucket: &str, listed: Listed) -> Result<(Listed, Content), String> {
-    let content = body(client, bucket, &listed.object_key, &listed.version_id).await?;
-    Ok((listed, content))
+async fn read(client: &Client, bucket: &str, listed: Listed) -> (Listed, Result<Content, String>) {
+    let content = body(client, bucket, &listed.object_key, &listed.version_id).await;
+    (listed, content)
 }
 
 /// The body, or the store's own word that it cannot give it. That no word came is an error, since it proves nothing.

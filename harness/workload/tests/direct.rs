@@ -57,10 +57,12 @@ pub async fn start(servers: &Servers, workload: Workload) -> (Load, Arc<Books>, 
 async fn agree(servers: &Servers, books: &Books) {
     let sql = read::read_sql(servers.sql_port, "sales", &auditor(), WITHIN).await.unwrap();
     let mut bodies = read::Bodies::default();
-    let mut files = read::read_files(servers.files_port, "sales", &auditor(), WITHIN, &mut bodies).await.unwrap();
+    let mut files =
+        read::read_files(servers.files_port, "sales", &auditor(), WITHIN, &mut bodies).await.unwrap().snapshot;
     books.agree(&sql, Some(&files));
     // Once more, from what was read.
-    let mut again = read::read_files(servers.files_port, "sales", &auditor(), WITHIN, &mut bodies).await.unwrap();
+    let mut again =
+        read::read_files(servers.files_port, "sales", &auditor(), WITHIN, &mut bodies).await.unwrap().snapshot;
     for files in [&mut files, &mut again] {
         files.versions.sort_by(|a, b| a.version_id.cmp(&b.version_id));
     }
@@ -112,7 +114,7 @@ async fn stores_without_table_or_bucket_are_read_as_empty() {
     let sql = read::read_sql(servers.sql_port, "sales", &auditor(), WITHIN).await;
     assert_eq!(sql, Ok(SqlSnapshot::default()));
     let files = read::read_files(servers.files_port, "nowhere", &auditor(), WITHIN, &mut read::Bodies::default()).await;
-    assert_eq!(files, Ok(FilesSnapshot::default()));
+    assert_eq!(files.map(|read| read.snapshot), Ok(FilesSnapshot::default()));
     let nobody = read::read_sql(free_port(), "sales", &auditor(), WITHIN).await;
     assert!(nobody.is_err_and(|why| why.contains("refused")));
 }

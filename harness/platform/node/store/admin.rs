@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The first part of the path of every admin call.
-const ADMIN: &str = "minio";
+pub(super) const ADMIN: &str = "minio";
 
 impl Store {
     /// Disables the user with which `source` writes into the bucket.

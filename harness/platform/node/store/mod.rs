@@ -7,6 +7,7 @@ mod buckets;
 mod error;
 mod handle;
 mod listing;
+mod locks;
 mod mc;
 mod references;
 mod replication;
