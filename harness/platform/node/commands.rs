@@ -91,10 +91,6 @@ pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, Comma
         Action::TakeOverFiles(spec) => {
             let supervised = known(node, &environment)?;
             let _bucket = supervised.bucket.lock().await;
-            let freed = node.store.free_abandoned(&spec.bucket).await?;
-            if freed > 0 {
-                tracing::info!(%environment, freed, "objects that the lost zone's store had locked can be had again");
-            }
             node.store.rule_off(&spec.bucket).await?;
             node.store.replicate(&spec).await?;
             Ok(Answer::Done)
@@ -248,6 +244,9 @@ async fn promote(node: &Arc<Node>, environment: &EnvironmentId, epoch: Epoch) ->
     }
     if before.role != Role::Standby && !(repeats && before.role == Role::Primary(epoch)) {
         return Err(CommandError::NotNow("there is no standby here to promote".to_owned()));
+    }
+    if before.follows.is_some() {
+        tokio::spawn(zones::free_files(Arc::clone(node), environment.clone()));
     }
     // Whatever zone it followed, it is to be kept running for this.
     node.durable.change(environment, |record| record.follows = None)?;

@@ -9,10 +9,18 @@ use super::{
     shared::Node,
     state::{Following, Role, Synchronous},
 };
-use crate::api::{
-    EnvironmentId, Epoch, Zone,
-    node::{Answer, Fork, Rejoin, Spec},
+use crate::{
+    api::{
+        EnvironmentId, Epoch, Zone,
+        node::{Answer, Fork, Rejoin, Spec},
+    },
+    clients::poll,
 };
+
+/// How long the store is asked what a lost zone has left locked: as long as it may take to free it by itself.
+const FREE_WITHIN: Duration = Duration::from_secs(120);
+/// How often.
+const FREE_PERIOD: Duration = Duration::from_millis(500);
 
 /// How long a standby may take to have what its primary has.
 const FOLLOW_WITHIN: Duration = Duration::from_secs(30);
@@ -144,6 +152,20 @@ pub async fn follow_zone(node: &Node, environment: &EnvironmentId, fork: Fork) -
     supervised.wake.notify_one();
     tracing::info!(%environment, ?how, "follows the zone that has taken over");
     Ok(Answer::Rejoined(how))
+}
+
+/// Frees the objects that the store's node in the lost zone has locked, as soon as the store says which: if the node hangs, or is
+/// cut off, that is when the others have given it up. Nothing waits for this: in the end the store does it itself.
+pub async fn free_files(node: Arc<Node>, environment: EnvironmentId) {
+    let Some(spec) = node.durable.record(&environment).spec else { return };
+    let free = || async { node.store.free_abandoned(&spec.bucket).await };
+    match poll::until("what the lost zone's store has locked", FREE_WITHIN, FREE_PERIOD, free).await {
+        Ok(0) => {}
+        Ok(freed) => {
+            tracing::info!(%environment, freed, "objects that the lost zone's store had locked can be had again")
+        }
+        Err(error) => tracing::warn!(%environment, %error, "objects may stay locked until the store frees them itself"),
+    }
 }
 
 async fn received(cluster: &Cluster) -> Result<u64, PostgresError> {

@@ -81,9 +81,9 @@ impl Bodies {
 }
 
 /// Reads the bucket of the store at `127.0.0.1:port`, bodies that are not among those `read` before, and adds them to
-/// these; `marked` is left empty. A bucket that is not there holds nothing. `within` bounds each page of the listing and
-/// each wait for a body; how long the whole takes is a matter of the bucket's size, and of what the store withholds, for
-/// which there is a bound of some minutes.
+/// these; `marked` is left empty. A bucket that is not there holds nothing. `within` bounds each page of the listing; how
+/// long the whole takes is a matter of the bucket's size, and of what the store withholds, for which there is a bound of
+/// some minutes.
 ///
 /// # Errors
 /// Why it could not be read whole.
@@ -108,21 +108,19 @@ pub async fn read_files(
         let mut withheld = Vec::new();
         let mut why = String::new();
         let mut reading = stream::iter(unread).map(|listed| read(&client, bucket, listed)).buffer_unordered(READERS);
-        loop {
-            match timeout(within.max(TRIES * (REQUEST_WITHIN + PAUSE)), reading.next()).await {
-                Ok(Some((listed, Ok(content)))) => {
+        while let Some((listed, read)) = reading.next().await {
+            match read {
+                Ok(content) => {
                     versions.push(listed.version(content.clone()));
                     if matches!(content, Content::Body { .. }) {
                         bodies.0.insert((listed.object_key.clone(), listed.version_id.clone()), (listed, content));
                     }
                 }
-                Ok(Some((listed, Err(said)))) => {
+                Err(said) => {
                     why = said;
                     refused.get_or_insert_with(|| (Instant::now(), 0));
                     withheld.push(listed);
                 }
-                Ok(None) => break,
-                Err(_) => return Err(format!("no body came within {within:?}")),
             }
         }
         unread = withheld;
@@ -262,28 +260,31 @@ async fn read(client: &Client, bucket: &str, listed: Listed) -> (Listed, Result<
 
 /// The body, or the store's own word that it cannot give it. That no word came is an error, since it proves nothing.
 async fn body(client: &Client, bucket: &str, object_key: &str, version_id: &str) -> Result<Content, String> {
-    let mut last = Err("not tried".to_owned());
+    let mut said = String::new();
     for _ in 0..TRIES {
         let get = client.get_object().bucket(bucket).key(object_key).version_id(version_id);
-        match get.customize().mutate_request(unproxied).send().await {
-            Ok(answer) => match answer.body.collect().await {
-                Ok(body) => {
-                    let body = body.into_bytes();
-                    let token = Token::from_body(&body).map(Seen::Token);
-                    return Ok(Content::Body { token, sha256: sha256(&body), bytes: body.len() as u64 });
-                }
-                // A store that finds a broken body only while it sends it can but hang up.
-                Err(error) => last = Ok(Content::Unreadable(chain(&error).into())),
-            },
-            Err(SdkError::ServiceError(service)) if !busy(service.raw().status().as_u16()) => {
-                let code = service.err().code().unwrap_or("no code");
-                last = Ok(Content::Unreadable(format!("{} {code}", service.raw().status().as_u16()).into()));
+        let get = async {
+            let answer = get.customize().mutate_request(unproxied).send().await?;
+            Ok(answer.body.collect().await)
+        };
+        said = match timeout(REQUEST_WITHIN, get).await {
+            Ok(Ok(Ok(body))) => {
+                let body = body.into_bytes();
+                let token = Token::from_body(&body).map(Seen::Token);
+                return Ok(Content::Body { token, sha256: sha256(&body), bytes: body.len() as u64 });
             }
-            Err(error) => last = Err(chain(&error)),
-        }
+            // A store that finds a broken body only while it sends it can but hang up.
+            Ok(Ok(Err(error))) => chain(&error),
+            Ok(Err(SdkError::ServiceError(service))) if !busy(service.raw().status().as_u16()) => {
+                let code = service.err().code().unwrap_or("no code");
+                format!("{} {code}", service.raw().status().as_u16())
+            }
+            Ok(Err(error)) => return Err(format!("read {object_key}: {}", chain(&error))),
+            Err(_) => return Err(format!("read {object_key}: no answer within {REQUEST_WITHIN:?}")),
+        };
         sleep(PAUSE).await;
     }
-    last.map_err(|why| format!("read {object_key}: {why}"))
+    Ok(Content::Unreadable(said.into()))
 }
 
 /// Statuses that say "not now" (too many requests, unavailable, a time-out on the way) and nothing of the object.
