@@ -162,7 +162,8 @@ async fn statement(open: &mut PgConnection, intent: &Intent, version_id: Option<
     query.fetch_one(open).await
 }
 
+/// By place, which is the same in every statement above: a name would be looked up for each answer.
 fn answer(row: &PgRow, local_only: bool) -> sqlx::Result<Answer> {
-    let found: Option<String> = row.try_get("found")?;
-    Ok(Answer { server: row.try_get("server")?, found: found.as_deref().map(Seen::from), local_only })
+    let (server, found): (&str, Option<&str>) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(Answer { server: server.to_owned(), found: found.map(Seen::from), local_only })
 }
