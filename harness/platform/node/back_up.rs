@@ -13,7 +13,7 @@ use super::{
 use crate::api::{EnvironmentId, node::Answer, sabotage::Sabotage};
 
 /// The node's folder of back-ups.
-const FOLDER: &str = "backups";
+pub(super) const FOLDER: &str = "backups";
 
 /// Copies rows and files. What was made of this back-up before a crash is made again.
 ///

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    commands::{CommandError, known},
+    commands::{CommandError, current, known},
     postgres::{Cluster, PostgresError, Source, end_left, newest_timeline},
     shared::Node,
     state::{Following, Role, Synchronous},
@@ -33,9 +33,7 @@ pub async fn make_standby(
     if record.owned().is_some() {
         return Err(CommandError::NotNow("the primary is here".to_owned()));
     }
-    if record.epoch > epoch {
-        return Err(CommandError::Old { asked: epoch, seen: record.epoch });
-    }
+    current(&record, epoch)?;
     let following = Some(Following { zone, epoch });
     let is_there = record.role == Role::Standby && record.follows == following && cluster.place.exists();
     cluster.adopt();
