@@ -164,8 +164,8 @@ async fn create_primary(
         record.spec = Some(spec.clone());
         record.role = Role::Primary(epoch);
     })?;
-    // Another environment may have had the name.
-    cluster.place.spec = spec.clone();
+    // Another environment may have had the name, in another slot.
+    cluster.place = node.place(environment, &spec);
     let sql = async {
         cluster.create_primary().await?;
         let record = node.durable.record(environment);

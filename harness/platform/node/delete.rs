@@ -46,6 +46,7 @@ pub async fn delete(
             ..Record::default()
         };
     })?;
+    cluster.place = node.place(environment, spec);
     // Whoever takes a copy for it has this one alone.
     let _bucket = supervised.bucket.lock().await;
     for folder in [back_up::FOLDER, copies::FOLDER] {

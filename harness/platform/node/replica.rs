@@ -34,8 +34,7 @@ pub async fn create(
         record.role = Role::Standby;
         record.replica_by = operation;
     })?;
-    cluster.place.spec = spec.clone();
-    cluster.place.follows = node.durable.record(environment).followed(&node.config.region, &node.config.peer);
+    cluster.place = node.place(environment, &spec);
     let sql = async { Ok::<(), CommandError>(cluster.create_replica().await?) };
     let files = async {
         let _bucket = supervised.bucket.lock().await;

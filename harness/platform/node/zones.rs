@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     commands::{CommandError, current, known},
-    postgres::{Cluster, PostgresError, Source, end_left, newest_timeline},
+    postgres::{Cluster, Place, PostgresError, Source, end_left, newest_timeline},
     shared::Node,
     state::{Following, Role, Synchronous},
 };
@@ -40,9 +40,8 @@ pub async fn make_standby(
     if is_there && cluster.is_running() && cluster.streams().await {
         return Ok(Answer::Done);
     }
-    cluster.place.spec = spec.clone();
-    cluster.place.follows = (node.config.region.clone(), zone);
-    cluster.place.synchronous = None;
+    let follows = (node.config.region.clone(), zone);
+    cluster.place = Place { follows, synchronous: None, ..node.place(environment, &spec) };
     let place = cluster.place.clone();
     // Before anything is removed: while the primary cannot be reached there is nothing to follow.
     let mut source = Source::open(&place, None).await?;

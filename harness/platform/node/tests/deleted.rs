@@ -84,17 +84,19 @@ async fn nothing_is_left_of_it_and_one_of_the_same_name_begins_empty() {
     }
     assert_eq!((left(&stage.east.config).await, left(&stage.west.config).await), (Vec::new(), Vec::new()));
 
-    // Its name again, after its last epoch.
+    // Its name again, after its last epoch, in another slot.
+    let again = Spec { slot: 1, ..spec() };
     {
         let mut word = locked(&stage.word);
         word.owner = Some(("east".parse().unwrap(), Epoch(3)));
         word.grants = true;
     }
     let (east, west) = (&stage.east, &stage.west);
-    assert_eq!(east.order(4, 3, Action::CreatePrimary(spec())).await.unwrap(), Answer::Done);
-    assert_eq!(west.order(4, 3, Action::CreateReplica(spec())).await.unwrap(), Answer::Done);
-    assert_eq!(east.order(4, 3, Action::ReplicateFiles(spec())).await.unwrap(), Answer::Done);
-    let mut app = until_log_in(&east.config, "app").await;
+    assert_eq!(east.order(4, 3, Action::CreatePrimary(again.clone())).await.unwrap(), Answer::Done);
+    assert_eq!(west.order(4, 3, Action::CreateReplica(again.clone())).await.unwrap(), Answer::Done);
+    assert_eq!(east.order(4, 3, Action::ReplicateFiles(again.clone())).await.unwrap(), Answer::Done);
+    log_in(&east.config, "app").await.map(drop).unwrap_err();
+    let mut app = log_in_to(&east.config, &again, "app").await.unwrap();
     assert_eq!(number(&mut app, "SELECT count(*) FROM pg_tables WHERE tablename = 'doc'").await, 0);
     assert_eq!(versions(&east.config, "sales").await, []);
     // A deletion that is late is of the one before.
