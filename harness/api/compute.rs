@@ -41,6 +41,9 @@ pub enum Action {
     /// Which features the environment offers here under this epoch, durably; under a greater one none, until it is said again.
     /// Done once what is offered has been made out of this region's SQL.
     Provide(Provision),
+    /// Of an environment that is deleted: durably forgets the entries of its running account, what was said of its features, and its
+    /// reporting copy. A stop of its last epoch stays.
+    Forget,
 }
 
 /// A word on an environment's features, and what their services need.

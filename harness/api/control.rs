@@ -6,6 +6,7 @@
 //! | `PUT /v1/tenants/{tenant}` | `Tenant` → `Tenant` |
 //! | `POST /v1/environments` | `Deploy` → `OperationView` (202) |
 //! | `GET /v1/environments`, `GET /v1/environments/{id}` | → `EnvironmentView`s |
+//! | `DELETE /v1/environments/{id}` | → `OperationView` (202) |
 //! | `GET /v1/environments/{id}/dangling` | → `Dangling` |
 //! | `POST /v1/conversions` | `Conversion` → `OperationView` (202) |
 //! | `POST /v1/support-tickets` | `SupportTicket` → `OperationView` (202) |
@@ -295,7 +296,7 @@ impl PlatformEvent {
 }
 
 /// The names of events, in the order in which they may come; scenarios may wait for any of them.
-pub const EVENT_NAMES: [&str; 58] = [
+pub const EVENT_NAMES: [&str; 61] = [
     "environment.deployed",
     "environment.converting",
     "environment.converted",
@@ -309,6 +310,9 @@ pub const EVENT_NAMES: [&str; 58] = [
     "environment.copying",
     "environment.copied",
     "environment.not-copied",
+    "environment.deleting",
+    "environment.closed",
+    "environment.deleted",
     "region.suspected",
     "region.cleared",
     "region.declared",
@@ -357,7 +361,7 @@ pub const EVENT_NAMES: [&str; 58] = [
 ];
 
 /// The names of an operation's steps, as [`EnvironmentStep::step`] and the journal have them; scenarios may wait for any.
-pub const STEP_NAMES: [&str; 31] = [
+pub const STEP_NAMES: [&str; 33] = [
     "creating-primary",
     "preparing-replica",
     "creating-replica",
@@ -389,6 +393,8 @@ pub const STEP_NAMES: [&str; 31] = [
     "putting-in",
     "reopening",
     "withdrawing",
+    "closing",
+    "deleting",
 ];
 
 /// `GET /v1/status`: what an operator looks at.

@@ -156,6 +156,8 @@ pub enum EnvironmentPhase {
     Switching,
     /// A switch or a deployment failed; the reason stands in `why`.
     Failed,
+    /// Being deleted; nobody is served any more, and its name is taken until nothing of it is left.
+    Deleting,
 }
 
 /// An environment as the control API shows it.

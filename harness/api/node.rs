@@ -67,6 +67,9 @@ pub enum Action {
     /// On the other side, undoes [`Action::CreateReplica`]: no cluster, no bucket, nothing may be granted. Refused (409) where
     /// there is anything but a standby.
     DropReplica(Spec),
+    /// On either side, whatever its role is there: no cluster, no bucket, no users of it, no back-up, copy or evidence, nothing may be
+    /// granted. What stays is that the epoch has been seen. Done when nothing is left; a repeat removes what a crash has left.
+    Delete(Spec),
     /// On the primary's side: makes the rule that replicates the bucket (objects, existing ones, delete markers, version
     /// deletes) to the other region. Done when an object of its own has been read, unproxied, from the other side and
     /// removed again in both, all versions.
@@ -207,6 +210,7 @@ impl Action {
             Self::PrepareReplica(_) => "prepare-replica",
             Self::WithdrawReplica(_) => "withdraw-replica",
             Self::DropReplica(_) => "drop-replica",
+            Self::Delete(_) => "delete",
             Self::TakeOverFiles(_) => "take-over-files",
             Self::ReplicateFiles(_) => "replicate-files",
             Self::AllowGranting { .. } => "allow-granting",

@@ -21,6 +21,9 @@ pub struct Route {
     /// To which of the region's computes.
     #[serde(default)]
     pub zone: Zone,
+    /// The environment is deleted: from this epoch on nobody is led anywhere, and the slot is another environment's to use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
 }
 
 /// Which store a door leads to.

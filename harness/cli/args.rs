@@ -125,6 +125,13 @@ pub(super) enum Command {
         geodrill copy books trial --wait\n\n\
         Production is served all the while; what the sandbox holds is given up.")]
     Copy(Copy),
+    /// Orders the platform of a lab to delete an environment, with its replica, its back-ups and its copies.
+    #[command(after_help = "Examples:\n  \
+        geodrill delete trial\n  \
+        geodrill delete sales --wait 5m\n\n\
+        Nobody is asked whether that is meant, and it cannot be undone. Its customers are refused at once; what a lost region has \
+        of it is removed when the region returns, and only then the operation is completed.")]
+    Delete(Delete),
     /// Lets an environment of a lab be written to although the data-loss guard withholds writes, or ends that.
     #[command(after_help = "Examples:\n  \
         geodrill expose --environment sales --accept-data-loss\n  \
@@ -344,6 +351,14 @@ pub(super) struct Copy {
     pub(super) from: String,
     /// The sandbox.
     pub(super) to: String,
+    #[command(flatten)]
+    pub(super) order: Ordered,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Delete {
+    /// The environment, by its whole name.
+    pub(super) environment: String,
     #[command(flatten)]
     pub(super) order: Ordered,
 }

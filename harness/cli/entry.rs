@@ -52,6 +52,7 @@ fn perform(cli: Cli) -> Exit {
         Command::BackUp(arguments) => on_runtime(operate::back_up(arguments)),
         Command::Restore(arguments) => on_runtime(operate::restore(arguments)),
         Command::Copy(arguments) => on_runtime(operate::copy(arguments)),
+        Command::Delete(arguments) => on_runtime(operate::delete(arguments)),
         Command::Ticket(arguments) => on_runtime(operate::ticket(arguments)),
         Command::Expose(arguments) => on_runtime(operate::expose(arguments)),
         Command::Down(arguments) => on_runtime(down::down(arguments)),

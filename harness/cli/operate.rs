@@ -1,9 +1,9 @@
-//! `inject`, `heal`, `failover`, `failback`, `convert`, `expose`: what an operator, or bad luck, does to a lab.
+//! `inject`, `heal`, `failover`, `failback`, `convert`, `delete`, `expose`: what an operator, or bad luck, does to a lab.
 
 use std::{fmt::Write, io, time::Duration};
 
 use super::{
-    args::{Copy, Expose, Failback, Failover, ForOne, Format, Heal, Inject, Ordered, Which},
+    args::{Copy, Delete, Expose, Failback, Failover, ForOne, Format, Heal, Inject, Ordered, Which},
     entry::{colour, complain, print},
     exit::Exit,
     progress,
@@ -112,6 +112,11 @@ pub(super) async fn copy(arguments: Copy) -> Exit {
         Err(why) => Err(order_switch::OrderError::Refused(why)),
     };
     order(&arguments.order, &arguments.to, send).await
+}
+
+/// Orders a deletion.
+pub(super) async fn delete(arguments: Delete) -> Exit {
+    order(&arguments.order, &arguments.environment, async |lab, id| order_switch::delete(lab, id).await).await
 }
 
 /// Opens a support ticket.

@@ -101,6 +101,14 @@ impl Http {
         self.call(Method::PUT, path, Some(body), within).await
     }
 
+    /// `DELETE`.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str, within: Duration) -> Result<T, HttpError> {
+        self.call(Method::DELETE, path, None::<&()>, within).await
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,

@@ -94,6 +94,14 @@ pub async fn copy(lab: &LabFile, from: &EnvironmentId, to: &EnvironmentId) -> Re
     Ok(http(lab).post("/v1/copies", &Copy { from: from.clone(), to: to.clone() }, PROMPT).await?)
 }
 
+/// Orders that an environment be deleted.
+///
+/// # Errors
+/// [`OrderError`].
+pub async fn delete(lab: &LabFile, environment: &EnvironmentId) -> Result<OperationView, OrderError> {
+    Ok(http(lab).delete(&format!("/v1/environments/{environment}"), PROMPT).await?)
+}
+
 /// Grants exposure of an environment, or ends it.
 ///
 /// # Errors

@@ -428,6 +428,12 @@ impl<'d> Decoder<'d, '_, '_> {
     fn operate(&mut self, node: &Node, outcome: Option<WantedOutcome>) -> Option<Action> {
         let names: Vec<&str> = self.context.catalogue.operations.iter().map(|(name, _)| *name).collect();
         let (name, key, value) = single(node, "an operation", &names, self.sink)?;
+        if name == "delete" {
+            let what = "no environment of a drill is deleted: each is written to and judged to the end";
+            let help = "in a lab `geodrill delete NAME` does it";
+            self.sink.error_with(&key.span, what.to_owned(), Some(help.to_owned()));
+            return None;
+        }
         let Some((_, availability)) = self.context.catalogue.operations.iter().find(|(known, _)| *known == name) else {
             self.sink.unknown(&key.span, "operation", name, names.into_iter());
             return None;

@@ -270,6 +270,20 @@ async fn what_has_no_replica_is_upgraded_by_hand_and_then_switched() {
     assert!(stage.expect(64, &["convert", "--environment", "talk"]).contains("is a dataverse-production already"));
     assert_eq!(status(&stage)["platform"]["environments"][0]["kind"], "dataverse-production");
     assert!(stage.expect(0, &planned).contains("(planned-failover) is completed"));
+    // Away from home, both sides go; until the return is over the order has to be given again.
+    let deletion = ["delete", "talk", "--wait"];
+    let started = std::time::Instant::now();
+    let deleted = loop {
+        let (code, out, refused) = stage.call(&deletion);
+        if code == 0 {
+            break out;
+        }
+        assert!(refused.contains("(return) is under way") && started.elapsed().as_secs() < 60, "{refused}");
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert!(deleted.contains("(delete) is completed"), "{deleted}");
+    assert!(stage.expect(64, &deletion).contains("there is no environment `talk`"));
+    assert!(stage.expect(64, &["delete", "tal"]).contains("there is: talk"));
     stage.expect(0, &["down"]);
 }
 

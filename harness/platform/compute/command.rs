@@ -1,4 +1,4 @@
-//! Control's commands to the compute: stop, resume, renew, provide.
+//! Control's commands to the compute: stop, resume, renew, provide, forget.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,6 +41,7 @@ pub async fn command(State(holder): State<Arc<Holder>>, Json(command): Json<Comm
                 holder.doors.resume(&environment, epoch, operation).map(|()| Answer::Done).map_err(refused)
             }
             Action::Renew => renew(&holder).await,
+            Action::Forget => forget(&holder, &environment, epoch).await,
             Action::Provide(provision) => reports::provide(&holder, &environment, epoch, operation, provision).await,
         };
         tracing::info!(operation, %environment, epoch = epoch.0, what, ?answer, "commanded");
@@ -69,6 +70,17 @@ async fn stop(
     // What is new is pushed without being gathered.
     account.appended.notify_one();
     Ok(Answer::Sealed { account: account.last(), cut: doors.cut_count(environment) })
+}
+
+/// Of an environment that is deleted. The epoch first: whatever is late of it is refused from then on.
+async fn forget(holder: &Holder, environment: &EnvironmentId, epoch: Epoch) -> Result<Answer, Refused> {
+    let failed = |error: std::io::Error| Refused::failed(format!("what is kept of {environment}: {error}"));
+    holder.raise(environment, epoch).map_err(failed)?;
+    holder.reports.forget(environment).map_err(failed)?;
+    if let Some(account) = holder.accounts.known(environment) {
+        account.clear().await.map_err(failed)?;
+    }
+    Ok(Answer::Done)
 }
 
 /// Asks both grantors now. Control's word decides: the other region's node may be what was lost.

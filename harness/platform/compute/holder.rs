@@ -86,6 +86,16 @@ impl Holder {
         locked(&self.permits).terms(environment).epoch
     }
 
+    /// Remembers an epoch, durably first.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn raise(&self, environment: &EnvironmentId, epoch: Epoch) -> std::io::Result<()> {
+        self.remember(BTreeMap::from([(environment.clone(), epoch)]))?;
+        locked(&self.permits).raise(environment, epoch);
+        Ok(())
+    }
+
     /// The terms of an environment, kept up to date.
     pub fn watch(&self, environment: &EnvironmentId) -> Option<watch::Receiver<Terms>> {
         locked(&self.permits).watch(environment)

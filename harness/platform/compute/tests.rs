@@ -173,7 +173,14 @@ impl Stage {
     }
 
     async fn route(&self, epoch: u64, to: &str) -> Result<(), Option<u16>> {
-        let route = Route { environment: sales(), epoch: Epoch(epoch), slot: 0, region: region(to), zone: Zone::FIRST };
+        let route = Route {
+            environment: sales(),
+            epoch: Epoch(epoch),
+            slot: 0,
+            region: region(to),
+            zone: Zone::FIRST,
+            withdrawn: false,
+        };
         self.edge.put("/internal/route", &route, Duration::from_secs(2)).await.map_err(|error| error.status())
     }
 }

@@ -70,6 +70,7 @@ impl Calls {
             compute::Action::Resume => ("resume", COMPUTE_WITHIN),
             compute::Action::Renew => ("renew", COMPUTE_WITHIN),
             compute::Action::Provide(_) => ("provide", PROVIDE_WITHIN),
+            compute::Action::Forget => ("forget", PROVIDE_WITHIN),
         };
         let result = compute.post("/internal/command", command, within).await;
         let (environment, epoch) = (command.environment.as_str(), command.epoch.0);
@@ -132,7 +133,8 @@ fn within(action: &Action) -> Duration {
         | Action::BackUp { .. }
         | Action::PutBack { .. }
         | Action::TakeCopy { .. }
-        | Action::PutIn { .. } => Duration::from_secs(300),
+        | Action::PutIn { .. }
+        | Action::Delete(_) => Duration::from_secs(300),
     }
 }
 

@@ -78,6 +78,7 @@ impl Driver {
                     Order::BackUp(order) => Event::BackUpOrdered { ask, order },
                     Order::Restore(order) => Event::RestoreOrdered { ask, order },
                     Order::Copy(order) => Event::CopyOrdered { ask, order },
+                    Order::Deletion(environment) => Event::DeletionOrdered { ask, environment },
                     Order::Failover(order) => Event::FailoverOrdered { ask, order },
                     Order::Exposure { environment, order } => Event::ExposureOrdered { ask, environment, order },
                 }

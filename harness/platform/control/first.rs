@@ -28,7 +28,10 @@ pub(super) async fn deploy(first: Vec<Deploy>, inbox: Inbox, regions: Arc<[Regio
     let all = regions.len();
     loop {
         let look = move |core: &crate::platform::core::Core, now_ms| {
-            (!core.environment_views().is_empty(), core.regions_ready(now_ms).len() == all && core.edge_ready(now_ms))
+            let state = core.state();
+            // One that was deleted has been there as well.
+            let is_first = state.environments.is_empty() && state.retired.is_empty();
+            (!is_first, core.regions_ready(now_ms).len() == all && core.edge_ready(now_ms))
         };
         match inbox.look(look).await {
             Ok((true, _)) => return,

@@ -63,6 +63,7 @@ pub(super) enum Order {
     BackUp(BackUp),
     Restore(Restore),
     Copy(Copy),
+    Deletion(EnvironmentId),
     Failover(Failover),
     Exposure { environment: EnvironmentId, order: Exposure },
 }

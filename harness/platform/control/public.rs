@@ -92,6 +92,10 @@ pub(super) async fn copy(State(desk): State<Desk>, bytes: Bytes) -> Result<Accep
     accepted(desk.inbox.order(Order::Copy(body(&bytes)?)).await?)
 }
 
+pub(super) async fn delete(State(desk): State<Desk>, Path(id): Path<String>) -> Result<Accepted, Refuse> {
+    accepted(desk.inbox.order(Order::Deletion(known(&id)?)).await?)
+}
+
 pub(super) async fn restore(State(desk): State<Desk>, bytes: Bytes) -> Result<Accepted, Refuse> {
     accepted(desk.inbox.order(Order::Restore(body(&bytes)?)).await?)
 }

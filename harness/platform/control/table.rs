@@ -1,7 +1,7 @@
 //! Every public call, once: the router and the OpenAPI document are made from this table, so none can be missing from
 //! either.
 
-use axum::routing::{MethodRouter, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{http::Desk, public};
@@ -18,7 +18,7 @@ pub(super) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// One call.
 pub(super) struct Call {
-    /// `get`, `post`, `put`.
+    /// `get`, `post`, `put`, `delete`.
     pub(super) method: &'static str,
     /// The path, its parameters in braces.
     pub(super) path: &'static str,
@@ -70,6 +70,11 @@ impl Call {
         Self { method: "post", body: Some(of::<B>), status: 202, refusals, ..answered }
     }
 
+    fn delete(path: &'static str, name: &'static str, handler: MethodRouter<Desk>) -> Self {
+        let answered = Self::get::<OperationView>(path, name, handler);
+        Self { method: "delete", status: 202, refusals: &[404, 409], ..answered }
+    }
+
     fn says(self, summary: &'static str) -> Self {
         Self { summary, ..self }
     }
@@ -110,6 +115,9 @@ pub(super) fn calls() -> Vec<Call> {
         Call::get::<EnvironmentView>("/v1/environments/{id}", "environment", get(public::environment))
             .asks(&[], &[404])
             .says("One environment, with its credentials."),
+        Call::delete("/v1/environments/{id}", "delete", delete(public::delete)).says(
+            "Deletes an environment: it is served to nobody at once, and done once nothing of it is left in either region. It cannot be undone; asked for again, it is the same operation.",
+        ),
         Call::get::<Dangling>("/v1/environments/{id}/dangling", "dangling", get(public::dangling))
             .asks(&[], &[404])
             .says("References whose object version the active region does not have."),

@@ -30,7 +30,13 @@ pub(super) fn effect(
     let within_ms = settings.timers.gate_ms;
     let (region, action) = match part {
         Part::Route | Part::Level => return Some(Effect::Route { call, route: route(environment) }),
-        Part::Drain | Part::Cut | Part::Resume | Part::Renew | Part::MendCompute | Part::Provide => {
+        Part::Drain
+        | Part::Cut
+        | Part::Resume
+        | Part::Renew
+        | Part::MendCompute
+        | Part::Provide
+        | Part::Forget { .. } => {
             return Some(compute_effect(call, environment, settings, part));
         }
         Part::Primary => (active, Action::CreatePrimary(spec(environment))),
@@ -39,6 +45,7 @@ pub(super) fn effect(
         Part::Prepare => (active, Action::PrepareReplica(spec(environment))),
         Part::Withdraw => (active, Action::WithdrawReplica(spec(environment))),
         Part::Drop => (peer, Action::DropReplica(spec(environment))),
+        Part::Delete { there, .. } => (if there { peer } else { active }, Action::Delete(spec(environment))),
         Part::Replica => (peer, Action::CreateReplica(spec(environment))),
         Part::Allow | Part::Repair => (peer, Action::AllowGranting { primary: active.clone(), guard }),
         Part::Stop => (peer, Action::StopGranting),
@@ -95,7 +102,7 @@ pub(super) fn effect(
         }
     };
     let zone = match part {
-        Part::ZoneStandby(zone) => zone,
+        Part::ZoneStandby(zone) | Part::Delete { zone, .. } => zone,
         _ => environment.seat(region),
     };
     let command = Command {
@@ -114,6 +121,7 @@ fn compute_effect(call: CallId, environment: &Environment, settings: &Settings, 
         Part::Cut => compute::Action::Stop { drain_ms: 0 },
         Part::Renew => compute::Action::Renew,
         Part::Provide => compute::Action::Provide(features::provision(environment, settings)),
+        Part::Forget { .. } => compute::Action::Forget,
         _ => compute::Action::Resume,
     };
     let command = compute::Command {
@@ -122,8 +130,13 @@ fn compute_effect(call: CallId, environment: &Environment, settings: &Settings, 
         epoch: environment.epoch,
         action,
     };
-    let region = environment.active.clone();
-    Effect::Compute { call, zone: environment.seat(&region), region, command }
+    let active = &environment.active;
+    let (region, zone) = match part {
+        Part::Forget { there: true, zone } => (settings.peer(active).unwrap_or(active), zone),
+        Part::Forget { there: false, zone } => (active, zone),
+        _ => (active, environment.seat(active)),
+    };
+    Effect::Compute { call, zone, region: region.clone(), command }
 }
 
 /// The route that the edge should hold.
@@ -134,6 +147,7 @@ pub(super) fn route(environment: &Environment) -> Route {
         slot: environment.given.slot,
         region: environment.active.clone(),
         zone: environment.seat(&environment.active),
+        withdrawn: environment.is_retired,
     }
 }
 

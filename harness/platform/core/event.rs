@@ -93,6 +93,13 @@ pub enum Event {
         /// The order.
         order: Copy,
     },
+    /// A deletion is ordered.
+    DeletionOrdered {
+        /// Names the answer.
+        ask: AskId,
+        /// Of what.
+        environment: EnvironmentId,
+    },
     /// A failover is ordered.
     FailoverOrdered {
         /// Names the answer.

@@ -107,6 +107,7 @@ impl Core {
             Event::BackUpOrdered { ask, order } => self.order_back_up(&mut turn, ask, &order.environment),
             Event::RestoreOrdered { ask, order } => self.order_restore(&mut turn, ask, &order.environment),
             Event::CopyOrdered { ask, order } => self.order_copy(&mut turn, ask, &order.from, &order.to),
+            Event::DeletionOrdered { ask, environment } => self.order_deletion(&mut turn, ask, &environment),
             Event::FailoverOrdered { ask, order } => self.order_failover(&mut turn, ask, &order),
             Event::ExposureOrdered { ask, environment, order } => {
                 self.order_exposure(&mut turn, ask, &environment, order);

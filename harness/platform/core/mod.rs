@@ -17,6 +17,7 @@
 //!   switch may stop. `restore`: undone before the register is switched. `fitness`: what a region must be to take over.
 //! - `back_up`: back-up and restore of what has no replica.
 //! - `copy`: a copy of production put into a sandbox.
+//! - `delete`: an environment removed from both regions.
 //! - `features`: what an environment offers beside its stores, and support tickets.
 //! - `samples`: what is known of how far the other region is behind. `exposure`: the estimate of what a switch loses, made
 //!   from it. `guard`: what is done about it.
@@ -28,6 +29,7 @@ mod barrier;
 mod calls;
 mod convert;
 mod copy;
+mod delete;
 mod deploy;
 mod effect;
 mod event;

@@ -80,8 +80,15 @@ impl Core {
                 "tenant `{tenant}` has no licence for {product}: assign one first"
             )));
         }
-        if self.state.environments.contains_key(id) {
-            return Err(Refused::not_now(format!("there is an environment `{id}` already")));
+        match self.state.environments.get(id) {
+            Some(old) if old.is_retired => {
+                let operation = old.last_operation;
+                return Err(Refused::not_now(format!(
+                    "an environment `{id}` is being deleted: its name is free once operation {operation} is completed"
+                )));
+            }
+            Some(_) => return Err(Refused::not_now(format!("there is an environment `{id}` already"))),
+            None => {}
         }
         // What has no replica needs nothing of the other region.
         for region in [Some(region), Some(peer).filter(|_| kind.has_replica())].into_iter().flatten() {
@@ -275,8 +282,9 @@ fn is_switchable(environment: &Environment, kind: SwitchKind) -> bool {
     // An environment under way counts, so that the order is refused and not done by half.
     let is_switch = |task: &Task| !matches!(task.kind, OperationKind::Deploy | OperationKind::Convert);
     let is_under_way = environment.running().is_some_and(is_switch);
-    // What has no replica is never meant, whatever is under way for it.
+    // What has no replica is never meant, whatever is under way for it, nor is what is being deleted.
     environment.given.kind.has_replica()
+        && !environment.is_retired
         && match kind {
             SwitchKind::Failback => environment.active != environment.given.home || is_resumable,
             _ => environment.protected || is_resumable || is_under_way,
@@ -291,6 +299,11 @@ fn no_replica(id: &EnvironmentId, environment: &Environment) -> String {
         None => String::new(),
     };
     format!("`{id}` has no replica in the other region: environments of kind {kind} have none{until}")
+}
+
+/// Whether nothing is under way for an environment; what has failed may have.
+pub(super) fn check_under_way(id: &EnvironmentId, environment: &Environment) -> Result<(), Refused> {
+    if environment.running().is_some() { check_idle(id, environment) } else { Ok(()) }
 }
 
 /// Whether nothing is under way for an environment, nor has failed.

@@ -2,6 +2,7 @@
 
 use super::{
     record::{OperationKind, Step},
+    settings::Settings,
     state::Environment,
 };
 use crate::api::{Zone, sabotage::Sabotage};
@@ -66,6 +67,16 @@ pub(super) enum Part {
     ZoneStandby(Zone),
     /// The primary told whom to wait for; belongs to no step.
     Synchronize(Option<Zone>),
+    /// Everything of a deleted environment removed by a zone's node.
+    Delete {
+        there: bool,
+        zone: Zone,
+    },
+    /// The same by its compute.
+    Forget {
+        there: bool,
+        zone: Zone,
+    },
 }
 
 impl Part {
@@ -101,8 +112,15 @@ impl Part {
 }
 
 /// The parts of a step, as the environment stands.
-pub(super) fn of(environment: &Environment, kind: OperationKind, step: &Step) -> Vec<Part> {
+pub(super) fn of(environment: &Environment, settings: &Settings, kind: OperationKind, step: &Step) -> Vec<Part> {
     let mut parts = match step {
+        Step::Closing => vec![Part::Route, Part::Drain, Part::Fence],
+        // Neither region waits for the other: one of them may be away.
+        Step::Deleting => (Zone::all(settings.zones))
+            .flat_map(|zone| [false, true].map(|there| (there, zone)))
+            .filter(|(there, _)| !there || environment.given.kind.has_replica())
+            .flat_map(|(there, zone)| [Part::Delete { there, zone }, Part::Forget { there, zone }])
+            .collect(),
         Step::CreatingPrimary => vec![Part::Primary],
         Step::PreparingReplica => vec![Part::Prepare],
         Step::CreatingReplica => vec![Part::Replica, Part::Files],
@@ -140,6 +158,8 @@ pub(super) fn of(environment: &Environment, kind: OperationKind, step: &Step) ->
     match step {
         // Fenced and cut, it must be told to go on.
         Step::Undoing { .. } if environment.halted_ms.is_some() => parts.extend([Part::TakeBack, Part::Resume]),
+        // Of what has no replica the other region's node has never been allowed to grant.
+        Step::Closing if environment.given.kind.has_replica() => parts.push(Part::Stop),
         // Before the returning side gives up what it alone has: rows here may wait for it.
         Step::ReplicatingBack if !environment.dangling.is_empty() => parts.push(Part::RepairFiles),
         Step::Protecting { gaps } if !gaps.is_empty() => parts.push(Part::RepairFiles),

@@ -12,7 +12,7 @@ use super::{
     settings::drifted,
 };
 use crate::api::{
-    EnvironmentId,
+    EnvironmentId, Epoch,
     permit::{Grant, Holder, PermitReply, PermitRequest},
     sabotage::Sabotage,
 };
@@ -61,6 +61,16 @@ impl Given {
         self.peer_last.get(environment).map_or(own, |peer| own.max(*peer))
     }
 
+    /// Nothing is known of the environment any more.
+    pub(super) fn forget(&mut self, environment: &EnvironmentId) {
+        self.last.remove(environment);
+        self.writes.remove(environment);
+        self.peer_clear.remove(environment);
+        self.peer_last.remove(environment);
+        self.opened.remove(environment);
+        self.answered.remove(environment);
+    }
+
     /// When the other grantor's permits are over; `None` while it has not confirmed that it stopped.
     pub(super) fn peer_clear(&self, environment: &EnvironmentId) -> Option<u64> {
         self.peer_clear.get(environment).copied()
@@ -102,12 +112,14 @@ impl Core {
         let mut reply = PermitReply { grants: Vec::new(), refused: Vec::new(), stamp: self.stamp(turn.now_ms) };
         for (id, environment) in &self.state.environments {
             let seen = known.get(id).copied();
+            if environment.is_retired {
+                reply.refused.extend(superseded(id, environment.epoch, seen));
+                continue;
+            }
             let is_stale = self.settings.sabotage == Some(Sabotage::AcceptStaleEpoch) && environment.task.is_none();
             let is_seat = environment.active == request.region && environment.seat(&request.region) == request.zone;
             if !is_seat && !is_stale {
-                if seen.is_some_and(|seen| seen < environment.epoch) {
-                    reply.refused.push((id.clone(), environment.epoch));
-                }
+                reply.refused.extend(superseded(id, environment.epoch, seen));
                 continue;
             }
             // A holder that has seen a higher epoch than the register: this journal is not the newest. Grant nothing.
@@ -142,6 +154,10 @@ impl Core {
                 marks_revision: environment.marks_revision,
             });
         }
+        // Whoever comes back long after a deletion learns of it too.
+        for (id, last) in self.state.retired.iter().filter(|(id, _)| !self.state.environments.contains_key(*id)) {
+            reply.refused.extend(superseded(id, *last, known.get(id).copied()));
+        }
         turn.effects.push(Effect::Permits { ask, reply });
     }
 
@@ -154,4 +170,9 @@ impl Core {
         let own = self.given.last(environment) + self.settings.grant_lives_ms();
         self.given.peer_clear(environment).map(|peer| peer.max(own))
     }
+}
+
+/// What a holder is told that knows an epoch which is over.
+fn superseded(id: &EnvironmentId, epoch: Epoch, seen: Option<Epoch>) -> Option<(EnvironmentId, Epoch)> {
+    seen.filter(|seen| *seen < epoch).map(|_| (id.clone(), epoch))
 }

@@ -91,7 +91,7 @@ impl Core {
     pub(super) fn begin_step(&mut self, turn: &mut Turn, id: &EnvironmentId) {
         let Some(environment) = self.state.environments.get(id) else { return };
         let Some(task) = environment.task.clone() else { return };
-        let mut parts = parts::of(environment, task.kind, &task.step);
+        let mut parts = parts::of(environment, &self.settings, task.kind, &task.step);
         // What the other grantor's last permit may still do is forgotten with a restart: it is asked again.
         if task.kind.is_forced()
             && matches!(task.step, Step::Notifying { .. } | Step::Fencing)
@@ -233,6 +233,7 @@ impl Core {
             OperationKind::Convert => self.advance_convert(turn, id, &task),
             OperationKind::BackUp | OperationKind::Restore => self.advance_back_up(turn, id, &task),
             OperationKind::Copy => self.advance_copy(turn, id, &task),
+            OperationKind::Delete => self.advance_deletion(turn, id, &task),
             _ if task.step.is_return() => self.advance_return(turn, id, &task),
             OperationKind::UnplannedFailover | OperationKind::ZoneFailover => self.advance_failover(turn, id, &task),
             OperationKind::PlannedFailover | OperationKind::Failback => self.advance_planned(turn, id, &task),
@@ -269,6 +270,7 @@ impl Core {
             match self.state.environments.get(id)?.task.as_ref()?.step {
                 Step::Notifying { .. } => Some(progress.notice_due_ms),
                 Step::Fencing => self.fence_ends_ms(id),
+                Step::Closing => self.closes_ms(id),
                 _ => None,
             }
         });

@@ -22,7 +22,7 @@ pub enum Record {
         /// What it may deploy.
         tenant: Tenant,
     },
-    /// An environment exists from now on, at [`Epoch::FIRST`], active in its home.
+    /// An environment exists from now on, active in its home, at [`Epoch::FIRST`] or after the last epoch of one that had its name.
     Created(Box<NewEnvironment>),
     /// It is of another kind from now on.
     Converted {
@@ -96,6 +96,16 @@ pub enum Record {
         /// The zone that takes over within the region that was active before; `None`: the other region does.
         #[serde(default)]
         zone: Option<Zone>,
+    },
+    /// Compare-and-swap of the epoch register for the last time: under the new epoch nobody serves the environment, and none of
+    /// an older one may.
+    Retired {
+        /// The environment.
+        environment: EnvironmentId,
+        /// The epoch expected.
+        from: Epoch,
+        /// The epoch set.
+        to: Epoch,
     },
     /// Whose standby has all that is acknowledged from now on; `None`: nobody's may be taken to have it.
     Synchronous {
@@ -247,6 +257,8 @@ pub enum OperationKind {
     Restore,
     /// Puts a copy of a production environment in the place of what a sandbox holds.
     Copy,
+    /// Removes an environment from both regions.
+    Delete,
     /// Restores, of an environment that is served away from home, what can be restored there.
     SupportTicket,
     /// Switches environments to the other region, giving up the old side.
@@ -270,6 +282,7 @@ impl OperationKind {
             Self::BackUp => "back-up",
             Self::Restore => "restore",
             Self::Copy => "copy",
+            Self::Delete => "delete",
             Self::SupportTicket => "support-ticket",
             Self::UnplannedFailover => "failover",
             Self::ZoneFailover => "zone-failover",
@@ -395,6 +408,10 @@ pub enum Step {
         /// Why the conversion is given up.
         why: String,
     },
+    /// Delete: until nobody can be answered any more.
+    Closing,
+    /// Delete: whatever both regions have of it is removed.
+    Deleting,
 }
 
 impl Step {
@@ -432,6 +449,8 @@ impl Step {
             Self::PuttingIn => "putting-in",
             Self::Reopening { .. } => "reopening",
             Self::Withdrawing { .. } => "withdrawing",
+            Self::Closing => "closing",
+            Self::Deleting => "deleting",
         }
     }
 
@@ -462,7 +481,13 @@ impl Step {
     pub fn is_open(&self) -> bool {
         !matches!(
             self,
-            Self::CreatingPrimary | Self::CreatingReplica | Self::AllowingGrants | Self::Promoting | Self::Reconciling
+            Self::CreatingPrimary
+                | Self::CreatingReplica
+                | Self::AllowingGrants
+                | Self::Promoting
+                | Self::Reconciling
+                | Self::Closing
+                | Self::Deleting
         )
     }
 }

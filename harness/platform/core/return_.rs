@@ -32,8 +32,10 @@ const PAUSE_MS_MAX: u64 = 60_000;
 impl Core {
     /// Begins returns wherever one is due and nothing else is under way.
     pub(super) fn return_replicas(&mut self, turn: &mut Turn) {
-        // A conversion holds nobody's replica up: it may be waiting for a region to be undone in.
-        let is_idle = |task: &Task| task.stalled || matches!(task.kind, OperationKind::Return | OperationKind::Convert);
+        // A conversion holds nobody's replica up, nor does a deletion: it may be waiting for a region to be undone in, or removed from.
+        let is_idle = |task: &Task| {
+            task.stalled || matches!(task.kind, OperationKind::Return | OperationKind::Convert | OperationKind::Delete)
+        };
         let all_idle =
             self.state.environments.values().all(|environment| environment.task.as_ref().is_none_or(is_idle));
         if !self.settings.policy.automatic_return || !all_idle {

@@ -21,6 +21,8 @@ pub struct State {
     pub tenants: BTreeMap<String, Tenant>,
     /// Environments.
     pub environments: BTreeMap<EnvironmentId, Environment>,
+    /// The last epoch of each name whose environment was deleted: whoever deploys it again begins after it.
+    pub retired: BTreeMap<EnvironmentId, Epoch>,
     /// Operations.
     pub operations: BTreeMap<u64, Operation>,
     /// What is thought of each region.
@@ -80,6 +82,8 @@ pub struct Environment {
     pub clean: bool,
     /// The last switch was one within the region.
     pub is_zonal: bool,
+    /// It is being deleted: the register was switched for the last time.
+    pub is_retired: bool,
     /// When the last switch was completed, in milliseconds since the control plane's first start.
     pub switched_ms: Option<u64>,
     /// What the last return found on one side alone.
@@ -172,7 +176,8 @@ impl State {
                 self.tenants.insert(name.clone(), tenant.clone());
             }
             Record::Created(given) => {
-                self.environments.entry(given.id.clone()).or_insert_with(|| Environment::new((**given).clone()));
+                let epoch = self.retired.get(&given.id).map_or(Epoch::FIRST, |last| last.next());
+                self.environments.entry(given.id.clone()).or_insert_with(|| Environment::new((**given).clone(), epoch));
             }
             Record::Began { operation, kind, environments } => self.begin(*operation, *kind, environments),
             Record::Entered { environment, operation, step } => self.enter(environment, *operation, step),
@@ -195,6 +200,7 @@ impl State {
             | Record::Guard { environment, .. }
             | Record::Exposed { environment, .. }
             | Record::Switched { environment, .. }
+            | Record::Retired { environment, .. }
             | Record::Synchronous { environment, .. }
             | Record::Halted { environment, .. }
             | Record::Retried { environment }
@@ -247,6 +253,7 @@ impl State {
         entry.begun |= matches!(step, Step::Notifying { .. });
         environment.phase = match entry.kind {
             OperationKind::Deploy => EnvironmentPhase::Deploying,
+            OperationKind::Delete => EnvironmentPhase::Deleting,
             OperationKind::Convert | OperationKind::BackUp | OperationKind::Restore | OperationKind::Copy => {
                 EnvironmentPhase::Unprotected
             }
@@ -285,9 +292,15 @@ impl State {
                 Outcome::Failed => {}
             }
         }
-        // It changes nothing of how the environment is served.
-        if entry.kind == OperationKind::SupportTicket {
-            return;
+        match entry.kind {
+            // It changes nothing of how the environment is served.
+            OperationKind::SupportTicket => return,
+            OperationKind::Delete if outcome == Outcome::Completed => {
+                self.retired.insert(id.clone(), environment.epoch);
+                self.environments.remove(id);
+                return;
+            }
+            _ => {}
         }
         environment.why = why.cloned();
         match (outcome, entry.kind) {
@@ -324,9 +337,9 @@ impl State {
 }
 
 impl Environment {
-    fn new(given: NewEnvironment) -> Self {
+    fn new(given: NewEnvironment, epoch: Epoch) -> Self {
         Self {
-            epoch: Epoch::FIRST,
+            epoch,
             active: given.home.clone(),
             granting: true,
             peer_granting: false,
@@ -347,6 +360,7 @@ impl Environment {
             fork: None,
             clean: false,
             is_zonal: false,
+            is_retired: false,
             switched_ms: None,
             salvaged: None,
             features: Features::default(),
@@ -381,6 +395,19 @@ impl Environment {
                     Some(zone) => drop(self.seats.insert(active.clone(), *zone)),
                     None => self.features.ticket = None,
                 }
+            }
+            Record::Retired { from, to, .. } if *from == self.epoch && to > from => {
+                self.epoch = *to;
+                self.is_retired = true;
+                self.granting = false;
+                self.peer_granting = false;
+                self.peer_guard = None;
+                self.level = GuardLevel::Clear;
+                self.exposed = Exposed::No;
+                self.halted_ms = None;
+                self.protected = false;
+                self.fork = None;
+                self.synchronous = None;
             }
             Record::Synchronous { zone, .. } => self.synchronous = *zone,
             Record::Halted { since_ms, .. } => self.halted_ms = *since_ms,

@@ -42,6 +42,8 @@ impl Core {
         match (&task.step, task.kind) {
             // What is being undone is undone, however long it takes.
             (Step::Withdrawing { .. }, _) => {}
+            // So is what is deleted.
+            (_, OperationKind::Delete) => {}
             // What has begun to be put back is put back; and customers are let in again.
             (Step::PuttingBack { .. } | Step::PuttingIn | Step::Reopening { .. }, _) => {}
             (Step::Copying { .. }, _) => self.end_copy(turn, id, task.operation, why),

@@ -26,6 +26,7 @@ impl Core {
     pub fn environment_view(&self, id: &EnvironmentId) -> Option<EnvironmentView> {
         let environment = self.state.environments.get(id)?;
         let is_deployed = environment.phase != EnvironmentPhase::Deploying && !environment.deployment_failed();
+        let is_there = is_deployed && !environment.is_retired;
         Some(EnvironmentView {
             id: id.clone(),
             kind: environment.given.kind,
@@ -36,7 +37,7 @@ impl Core {
             phase: environment.phase,
             why: self.why(environment),
             dangling: environment.dangling.len() as u64,
-            endpoints: is_deployed.then(|| self.endpoints(environment)).flatten(),
+            endpoints: is_there.then(|| self.endpoints(environment)).flatten(),
         })
     }
 
@@ -44,6 +45,11 @@ impl Core {
     /// phase says of its replica.
     pub(super) fn why(&self, environment: &Environment) -> Option<String> {
         let region = &environment.active;
+        let mut regions = self.settings.regions.iter();
+        let lost = regions.find(|region| self.state.region(region) == RegionStatus::Declared);
+        if let Some(lost) = lost.filter(|_| environment.is_retired) {
+            return Some(format!("what region {lost} has of it is removed when it returns"));
+        }
         let is_lost = environment.task.is_none() && self.state.region(region) == RegionStatus::Declared;
         if is_lost {
             return Some(format!("it is not served: region {region} is declared lost"));

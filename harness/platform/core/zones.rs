@@ -51,6 +51,14 @@ impl Zones {
         self.claims.insert(key, (now_ms, claim.clone()));
     }
 
+    /// Nothing is known of the environment any more.
+    pub(super) fn forget(&mut self, id: &EnvironmentId) {
+        self.claims.retain(|(of, _, _), _| of != id);
+        self.told.remove(id);
+        self.unfollowed.remove(id);
+        self.next.remove(id);
+    }
+
     /// An attempt was undone.
     pub(super) fn pause(&mut self, id: &EnvironmentId, until_ms: u64) {
         self.next.insert(id.clone(), until_ms);

@@ -51,7 +51,7 @@ impl Routes {
             other => other?,
         };
         let senders: Vec<watch::Sender<Option<Route>>> = (0..slots).map(|_| watch::Sender::new(None)).collect();
-        for route in table.values() {
+        for route in table.values().filter(|route| !route.withdrawn) {
             if let Some(sender) = senders.get(usize::from(route.slot)) {
                 sender.send_replace(Some(route.clone()));
             }
@@ -59,7 +59,8 @@ impl Routes {
         Ok(Self { file, table: Mutex::new(table), slots: senders, sabotage })
     }
 
-    /// Takes a route: durably first, then the slot's doors follow it.
+    /// Takes a route: durably first, then the slot's doors follow it. One that is withdrawn is kept for its epoch alone, and takes its
+    /// slot from nobody else.
     ///
     /// # Errors
     /// [`RouteError`].
@@ -80,7 +81,11 @@ impl Routes {
         fresh.insert(route.environment.clone(), route.clone());
         files::write_json(&self.file, &fresh)?;
         *table = fresh;
-        sender.send_replace(Some(route));
+        if route.withdrawn {
+            sender.send_if_modified(|now| now.take_if(|now| now.environment == route.environment).is_some());
+        } else {
+            sender.send_replace(Some(route));
+        }
         Ok(())
     }
 
@@ -107,7 +112,33 @@ mod tests {
             slot: 1,
             region: region.parse().unwrap(),
             zone: Zone::FIRST,
+            withdrawn: false,
         }
+    }
+
+    #[test]
+    fn a_route_that_is_withdrawn_frees_its_slot_and_comes_back_under_a_later_epoch_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("routes.json");
+        let routes = Routes::open(file.clone(), 2, None).unwrap();
+        let watched = routes.watch(1).unwrap();
+        routes.take(route(1, "east")).unwrap();
+        let withdrawn = Route { withdrawn: true, ..route(2, "east") };
+        for _ in 0..2 {
+            routes.take(withdrawn.clone()).unwrap();
+            assert_eq!(*watched.borrow(), None);
+        }
+        assert!(matches!(routes.take(route(1, "east")), Err(RouteError::Old { .. })));
+        assert!(matches!(routes.take(route(2, "east")), Err(RouteError::Contradicts(_))));
+        // Another environment has the slot now; a repeat, and a restart, leave it there.
+        let other = Route { environment: "books".parse().unwrap(), ..route(1, "west") };
+        routes.take(other.clone()).unwrap();
+        routes.take(withdrawn).unwrap();
+        assert_eq!(*watched.borrow(), Some(other.clone()));
+        let routes = Routes::open(file, 2, None).unwrap();
+        assert_eq!(*routes.watch(1).unwrap().borrow(), Some(other));
+        routes.take(Route { slot: 0, ..route(3, "west") }).unwrap();
+        assert!(routes.watch(0).unwrap().borrow().is_some());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
 use crate::api::{EnvironmentId, node::Answer, sabotage::Sabotage};
 
 /// The node's folder of back-ups.
-const FOLDER: &str = "backups";
+pub(super) const FOLDER: &str = "backups";
 
 /// Copies rows and files. What was made of this back-up before a crash is made again.
 ///
@@ -21,9 +21,10 @@ const FOLDER: &str = "backups";
 /// [`CommandError`].
 pub async fn back_up(node: &Arc<Node>, environment: &EnvironmentId, number: u64) -> Result<Answer, CommandError> {
     let supervised = known(node, environment)?;
-    let spec = spec(node, environment)?;
     let cluster = supervised.cluster.lock().await;
     let _bucket = supervised.bucket.lock().await;
+    // Under the lock: it may have been deleted while this order waited for it.
+    let spec = spec(node, environment)?;
     let backup = Kept::of(node, FOLDER, environment, &spec, number);
     if backup.is_whole() {
         return Ok(Answer::Done);

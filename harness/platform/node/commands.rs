@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    back_up, copies, files, handover,
+    back_up, copies, delete, files, handover,
     postgres::{PostgresError, Session},
     preflight, replica, returning,
     shared::{Node, Supervised},
@@ -64,10 +64,7 @@ pub enum CommandError {
 /// [`CommandError`].
 pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, CommandError> {
     let Command { operation, environment, epoch, peer_zone, action } = command;
-    let seen = node.durable.record(&environment).epoch;
-    if epoch < seen {
-        return Err(CommandError::Old { asked: epoch, seen });
-    }
+    current(&node.durable.record(&environment), epoch)?;
     node.raise(&environment, epoch)?;
     node.durable.change(&environment, |record| record.peer_zone = peer_zone)?;
     match action {
@@ -81,6 +78,7 @@ pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, Comma
         Action::PrepareReplica(spec) => replica::prepare(node, &environment, operation, spec).await,
         Action::WithdrawReplica(spec) => replica::withdraw(node, &environment, operation, spec).await,
         Action::DropReplica(spec) => replica::drop_it(node, &environment, operation, &spec).await,
+        Action::Delete(spec) => delete::delete(node, &environment, epoch, operation, &spec).await,
         Action::ReplicateFiles(spec) => {
             let supervised = known(node, &environment)?;
             let _bucket = supervised.bucket.lock().await;
@@ -156,15 +154,19 @@ async fn create_primary(
     epoch: Epoch,
     spec: Spec,
 ) -> Result<Answer, CommandError> {
+    let supervised = node.supervise(environment, &spec);
+    let mut cluster = supervised.cluster.lock().await;
+    // Looked at under the lock: the environment may have been deleted while this order waited for it.
     let record = node.durable.record(environment);
+    current(&record, epoch)?;
     may_be_made(&record, &spec, record.owned() == Some(epoch))?;
     node.durable.change(environment, |record| {
         record.spec = Some(spec.clone());
         record.role = Role::Primary(epoch);
     })?;
-    let supervised = node.supervise(environment, &spec);
+    // Another environment may have had the name, in another slot.
+    cluster.place = node.place(environment, &spec);
     let sql = async {
-        let mut cluster = supervised.cluster.lock().await;
         cluster.create_primary().await?;
         let record = node.durable.record(environment);
         if record.owned() == Some(epoch) {
@@ -181,8 +183,17 @@ async fn create_primary(
         Ok(node.store.make_bucket(&spec).await?)
     };
     tokio::try_join!(sql, files)?;
+    drop(cluster);
     supervised.wake.notify_one();
     Ok(Answer::Done)
+}
+
+/// Whether no greater epoch has been seen than that of an order.
+pub(super) fn current(record: &Record, epoch: Epoch) -> Result<(), CommandError> {
+    match record.epoch > epoch {
+        true => Err(CommandError::Old { asked: epoch, seen: record.epoch }),
+        false => Ok(()),
+    }
 }
 
 /// A cluster is made once; the same order may be repeated, another one may not take its place.
@@ -257,9 +268,7 @@ async fn promote(node: &Arc<Node>, environment: &EnvironmentId, epoch: Epoch) ->
     if let Some(promotion) = done(&before) {
         return Ok(Answer::Promoted { timeline: promotion.timeline, fork_lsn: promotion.fork_lsn });
     }
-    if before.epoch > epoch {
-        return Err(CommandError::Old { asked: epoch, seen: before.epoch });
-    }
+    current(&before, epoch)?;
     cluster.place.synchronous = None;
     let promoted = cluster.promote().await?;
     node.durable.change(environment, |record| {

@@ -23,7 +23,7 @@ use crate::api::{
 };
 
 /// The node's folder of copies.
-const FOLDER: &str = "copies";
+pub(super) const FOLDER: &str = "copies";
 /// An object that is put into the copy's bucket to learn the store's own time.
 const NOW_KEY: &str = "now";
 
@@ -128,16 +128,8 @@ impl Source {
 
 /// Removes what copies that were given up have left.
 async fn forget_others(node: &Node, to: &EnvironmentId, spec: &Spec, number: u64) -> Result<(), CommandError> {
-    let entries = match std::fs::read_dir(node.config.data.join(FOLDER).join(to.as_str())) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    for entry in entries {
-        let other = entry?.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
-        if let Some(other) = other.filter(|other| *other < number) {
-            Kept::of(node, FOLDER, to, spec, other).remove(node).await?;
-        }
+    for other in Kept::all(node, FOLDER, to, spec)?.into_iter().filter(|other| other.number < number) {
+        other.remove(node).await?;
     }
     Ok(())
 }

@@ -31,6 +31,8 @@ pub const ROWS: &str = "rows.ndjson";
 pub const OBJECTS: &str = "objects.ndjson";
 
 const SUM: &str = "secured.json";
+/// What the name of a folder ends with while it is collected in.
+const PARTIAL: &str = ".partial";
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,11 +109,38 @@ impl Evidence {
         }
     }
 
+    /// Removes all of an environment's, whole or not.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn remove_all(data: &Path, environment: &EnvironmentId) -> io::Result<()> {
+        for (_, folder) in of(data, environment, true)? {
+            fs::remove_dir_all(folder)?;
+        }
+        Ok(())
+    }
+
     fn partial(&self) -> PathBuf {
         let mut name = self.folder.clone().into_os_string();
-        name.push(".partial");
+        name.push(PARTIAL);
         name.into()
     }
+}
+
+/// The folders of an environment's evidence with their epochs; those that were never finished too, if they are asked for.
+fn of(data: &Path, environment: &EnvironmentId, unfinished: bool) -> io::Result<Vec<(u64, PathBuf)>> {
+    let prefix = format!("{environment}-");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(data.join("evidence"))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let epoch = name.to_str().and_then(|name| name.strip_prefix(&prefix)).and_then(|rest| {
+            let whole = rest.strip_suffix(PARTIAL).filter(|_| unfinished).unwrap_or(rest);
+            whole.parse::<u64>().ok()
+        });
+        found.extend(epoch.map(|epoch| (epoch, entry.path())));
+    }
+    Ok(found)
 }
 
 /// What the environment's last evidence holds of rows and objects; `None` if there is none.
@@ -119,17 +148,9 @@ impl Evidence {
 /// # Errors
 /// The system's, or `InvalidData`.
 pub fn salvage(data: &Path, environment: &EnvironmentId) -> io::Result<Option<Salvage>> {
-    let prefix = format!("{environment}-");
-    let mut last: Option<(u64, PathBuf)> = None;
-    for entry in fs::read_dir(data.join("evidence"))? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let epoch = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.parse::<u64>().ok());
-        if let Some(epoch) = epoch.filter(|epoch| last.as_ref().is_none_or(|(last, _)| epoch > last)) {
-            last = Some((epoch, entry.path()));
-        }
-    }
-    let Some((_, folder)) = last else { return Ok(None) };
+    let Some((_, folder)) = of(data, environment, false)?.into_iter().max_by_key(|(epoch, _)| *epoch) else {
+        return Ok(None);
+    };
     let rows = lines::<SalvagedRow>(&folder.join(ROWS))?;
     let objects = lines::<SalvagedObject>(&folder.join(OBJECTS))?;
     Ok(Some(Salvage { folder: folder.display().to_string(), rows, objects }))
@@ -172,5 +193,11 @@ mod tests {
         let found = salvage(data.path(), &sales).unwrap().unwrap();
         assert_eq!(found.rows, [SalvagedRow { table: "public.t".to_owned(), row: serde_json::json!({"id": 10}) }]);
         assert!(found.folder.ends_with("sales-10") && found.objects.is_empty());
+        Evidence::of(data.path(), &sales, Epoch(13)).begin().unwrap();
+        Evidence::remove_all(data.path(), &sales).unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(data.path().join("evidence")).unwrap().map(|one| one.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["sales-1-11.partial", "sales-1-12"]);
     }
 }

@@ -10,6 +10,8 @@ use crate::{
 
 /// One of them.
 pub struct Kept {
+    /// The operation that it is of.
+    pub number: u64,
     /// Its own folder.
     folder: PathBuf,
     /// Its bucket.
@@ -20,7 +22,24 @@ impl Kept {
     /// What the environment's operation of this number keeps, in a folder of the node's.
     pub fn of(node: &Node, folder: &str, environment: &EnvironmentId, spec: &Spec, number: u64) -> Self {
         let folder = node.config.data.join(folder).join(environment.as_str()).join(number.to_string());
-        Self { folder, bucket: format!("{}-{number}", spec.bucket) }
+        Self { number, folder, bucket: format!("{}-{number}", spec.bucket) }
+    }
+
+    /// All of the environment's in a folder of the node's, whole or not.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn all(node: &Node, folder: &str, environment: &EnvironmentId, spec: &Spec) -> io::Result<Vec<Self>> {
+        let entries = match std::fs::read_dir(node.config.data.join(folder).join(environment.as_str())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            let number = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+            all.extend(number.map(|number| Self::of(node, folder, environment, spec, number)));
+        }
+        Ok(all)
     }
 
     /// Rows.

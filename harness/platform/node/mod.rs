@@ -9,6 +9,7 @@
 //! | [`back_up`] | back-ups of what has no replica, made and put back |
 //! | [`copies`] | copies of production, taken while it is served and put into a sandbox |
 //! | [`kept`] | where rows and files of a back-up, or of a copy, are |
+//! | [`delete`] | everything of an environment removed |
 //! | [`commands`] | control's commands, each idempotent |
 //! | [`replica`] | a replica made, and unmade |
 //! | [`preflight`] | whether a planned switch may begin |
@@ -30,6 +31,7 @@
 mod back_up;
 mod commands;
 mod copies;
+mod delete;
 mod evidence;
 mod files;
 mod grants;

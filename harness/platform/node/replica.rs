@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{
     commands::{CommandError, known, may_be_made},
+    postgres::Cluster,
     shared::Node,
     state::{Record, Role},
 };
@@ -33,8 +34,7 @@ pub async fn create(
         record.role = Role::Standby;
         record.replica_by = operation;
     })?;
-    cluster.place.spec = spec.clone();
-    cluster.place.follows = node.durable.record(environment).followed(&node.config.region, &node.config.peer);
+    cluster.place = node.place(environment, &spec);
     let sql = async { Ok::<(), CommandError>(cluster.create_replica().await?) };
     let files = async {
         let _bucket = supervised.bucket.lock().await;
@@ -102,12 +102,24 @@ pub async fn drop_it(
         record.granting = None;
         record.replica_by = operation;
     })?;
-    cluster.remove().await?;
     let _bucket = supervised.bucket.lock().await;
-    node.store.drop_bucket(&spec.bucket).await?;
-    node.durable.change(environment, |record| record.spec = None)?;
+    remove_stores(node, environment, &mut cluster, spec).await?;
     tracing::info!(%environment, "replica dropped");
     Ok(Answer::Done)
+}
+
+/// Removes a cluster that nobody starts any more, and its bucket with whoever may use it; that there are any is forgotten last. Both
+/// locks are held by whoever calls it.
+pub(super) async fn remove_stores(
+    node: &Node,
+    environment: &EnvironmentId,
+    cluster: &mut Cluster,
+    spec: &Spec,
+) -> Result<(), CommandError> {
+    cluster.remove().await?;
+    node.store.remove(spec).await?;
+    node.durable.change(environment, |record| record.spec = None)?;
+    Ok(())
 }
 
 /// Whether an order of this operation may still be done.

@@ -109,7 +109,8 @@ impl Node {
 
     /// The supervised cluster of an environment, made known if it is new.
     pub fn supervise(&self, environment: &EnvironmentId, spec: &Spec) -> Arc<Supervised> {
-        let record = self.durable.record(environment);
+        // Before the lock is had: who holds the state takes this lock after it.
+        let place = self.place(environment, spec);
         let mut supervised = locked(&self.supervised);
         let known = supervised.entry(environment.clone()).or_insert_with(|| {
             self.added.notify_one();
@@ -125,9 +126,6 @@ impl Node {
                 files_oldest_ms: 0,
                 after: None,
             };
-            let mut place = Place::new(&self.config, environment, spec);
-            place.follows = record.followed(&self.config.region, &self.config.peer);
-            place.synchronous = record.awaited();
             Arc::new(Supervised {
                 id: environment.clone(),
                 cluster: AsyncMutex::new(Cluster::new(place)),
@@ -138,6 +136,16 @@ impl Node {
             })
         });
         Arc::clone(known)
+    }
+
+    /// Where an environment's cluster is if it is made from this, and whom it follows as far as the node's record says.
+    pub fn place(&self, environment: &EnvironmentId, spec: &Spec) -> Place {
+        let record = self.durable.record(environment);
+        Place {
+            follows: record.followed(&self.config.region, &self.config.peer),
+            synchronous: record.awaited(),
+            ..Place::new(&self.config, environment, spec)
+        }
     }
 
     /// The supervised cluster of an environment that has one.

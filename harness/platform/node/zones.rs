@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    commands::{CommandError, known},
-    postgres::{Cluster, PostgresError, Source, end_left, newest_timeline},
+    commands::{CommandError, current, known},
+    postgres::{Cluster, Place, PostgresError, Source, end_left, newest_timeline},
     shared::Node,
     state::{Following, Role, Synchronous},
 };
@@ -41,18 +41,15 @@ pub async fn make_standby(
     if record.owned().is_some() {
         return Err(CommandError::NotNow("the primary is here".to_owned()));
     }
-    if record.epoch > epoch {
-        return Err(CommandError::Old { asked: epoch, seen: record.epoch });
-    }
+    current(&record, epoch)?;
     let following = Some(Following { zone, epoch });
     let is_there = record.role == Role::Standby && record.follows == following && cluster.place.exists();
     cluster.adopt();
     if is_there && cluster.is_running() && cluster.streams().await {
         return Ok(Answer::Done);
     }
-    cluster.place.spec = spec.clone();
-    cluster.place.follows = (node.config.region.clone(), zone);
-    cluster.place.synchronous = None;
+    let follows = (node.config.region.clone(), zone);
+    cluster.place = Place { follows, synchronous: None, ..node.place(environment, &spec) };
     let place = cluster.place.clone();
     // Before anything is removed: while the primary cannot be reached there is nothing to follow.
     let mut source = Source::open(&place, None).await?;

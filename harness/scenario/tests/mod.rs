@@ -376,6 +376,14 @@ fn a_back_up_is_of_what_has_no_replica_and_comes_after_the_last_write() {
 }
 
 #[test]
+fn what_is_judged_to_the_end_is_not_deleted() {
+    let step = "{ when: { phase: quiesced }, operate: { delete: { environment: sales } } }";
+    let file = beside_sales("{ id: test, kind: dataverse-sandbox }", step, "dataverse.nonproduction.backup");
+    let errors = read("x.yaml", &file).unwrap_err().render(false);
+    assert!(errors.contains("judged to the end") && errors.contains("geodrill delete"), "{errors}");
+}
+
+#[test]
 fn colour_comes_only_when_asked() {
     let errors = read("x.yaml", "geodrill: 2").unwrap_err();
     assert!(!errors.render(false).contains('\u{1b}'));

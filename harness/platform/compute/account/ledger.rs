@@ -33,7 +33,8 @@ const REWRITE_AFTER: u64 = 5_000;
 
 enum Job {
     Append(Epoch, Vec<Written>, oneshot::Sender<io::Result<()>>),
-    Rewrite,
+    /// Somebody may wait for it.
+    Rewrite(Option<oneshot::Sender<io::Result<()>>>),
 }
 
 /// An entry in memory.
@@ -83,8 +84,22 @@ impl Account {
     /// The system's: it may then not be in the account.
     pub async fn append(&self, epoch: Epoch, written: Vec<Written>) -> io::Result<()> {
         let (done, answer) = oneshot::channel();
+        self.ask(Job::Append(epoch, written, done), answer).await
+    }
+
+    /// Forgets every entry: none is in the file any more when this returns. Numbers go on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn clear(&self) -> io::Result<()> {
+        let (done, answer) = oneshot::channel();
+        locked(&self.unverified).entries.clear();
+        self.ask(Job::Rewrite(Some(done)), answer).await
+    }
+
+    async fn ask(&self, job: Job, answer: oneshot::Receiver<io::Result<()>>) -> io::Result<()> {
         let ended = || io::Error::other("the account's writer has ended");
-        self.jobs.send(Job::Append(epoch, written, done)).map_err(|_| ended())?;
+        self.jobs.send(job).map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 
@@ -133,7 +148,7 @@ impl Account {
         if unverified.stale >= REWRITE_AFTER {
             unverified.stale = 0;
             // The writer that has ended says so to whoever appends.
-            let _ = self.jobs.send(Job::Rewrite);
+            let _ = self.jobs.send(Job::Rewrite(None));
         }
     }
 }
@@ -143,11 +158,14 @@ fn write(mut file: AccountFile, queue: &mpsc::Receiver<Job>, unverified: &Mutex<
     while let Ok(first) = queue.recv() {
         let mut waiting = Vec::new();
         let mut fresh = Vec::new();
-        let mut rewrite = false;
+        let (mut rewrite, mut rewriters) = (false, Vec::new());
         let mut next = locked(unverified).next;
         for job in std::iter::once(first).chain(queue.try_iter().take(TOGETHER_MAX)) {
             match job {
-                Job::Rewrite => rewrite = true,
+                Job::Rewrite(waits) => {
+                    rewrite = true;
+                    rewriters.extend(waits);
+                }
                 Job::Append(epoch, written, done) => {
                     for Written { object_key, version_id, operation } in written {
                         fresh.push(Kept {
@@ -173,24 +191,31 @@ fn write(mut file: AccountFile, queue: &mpsc::Receiver<Job>, unverified: &Mutex<
             }
             Err(error) => tracing::error!(%error, "cannot append to the account"),
         }
-        for waits in waiting {
-            let told = match &done {
-                Ok(()) => Ok(()),
-                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
-            };
-            // Whoever waited may be gone; what was written stays.
-            let _ = waits.send(told);
-        }
+        tell(waiting, &done);
         if rewrite {
             let (kept, next) = {
                 let unverified = locked(unverified);
                 let kept: Vec<Kept> = unverified.entries.iter().map(|entry| entry.kept.clone()).collect();
                 (kept, unverified.next)
             };
-            if let Err(error) = file.rewrite(kept.iter(), next) {
+            let done = file.rewrite(kept.iter(), next);
+            if let Err(error) = &done {
                 tracing::warn!(%error, "cannot shorten the account");
             }
+            tell(rewriters, &done);
         }
+    }
+}
+
+/// Tells those who wait what became of it.
+fn tell(waiting: Vec<oneshot::Sender<io::Result<()>>>, done: &io::Result<()>) {
+    for waits in waiting {
+        let told = match done {
+            Ok(()) => Ok(()),
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        };
+        // Whoever waited may be gone; what was written stays.
+        let _ = waits.send(told);
     }
 }
 
@@ -233,6 +258,11 @@ impl Accounts {
         open.insert(environment.clone(), Arc::clone(&account));
         self.opened.notify_one();
         Ok(account)
+    }
+
+    /// An environment's account, if one was begun.
+    pub fn known(&self, environment: &EnvironmentId) -> Option<Arc<Account>> {
+        locked(&self.open).get(environment).cloned()
     }
 
     /// Every account.
@@ -288,5 +318,10 @@ mod tests {
         account.append(Epoch(2), written("new")).await.unwrap();
         let push = account.push(Epoch(2), 1);
         assert_eq!((push.kept_from, numbers(&push)), (201, vec![201]));
+        // Of an environment that is deleted nothing is left but the count.
+        account.clear().await.unwrap();
+        assert!(!account.is_pending());
+        let text = std::fs::read_to_string(folder.path().join("sales.ndjson")).unwrap();
+        assert!(text.lines().count() == 1 && text.contains("202"), "{text}");
     }
 }

@@ -41,7 +41,9 @@ pub async fn keep_copies(holder: Arc<Holder>) {
 
 async fn make_anew(holder: &Holder, environment: EnvironmentId, word: Word) {
     let made = match figures::compute(holder, &environment, word.epoch, &word).await {
-        Ok((begun, figures)) => holder.reports.keep_copy(&environment, begun, &figures),
+        Ok((begun, figures)) => {
+            holder.reports.keep_copy(&environment, begun, &figures, || holder.epoch(&environment) <= word.epoch)
+        }
         Err(why) => Err(why),
     };
     if let Err(why) = made {
@@ -54,7 +56,8 @@ impl Reports {
         self.copies.join(format!("{environment}.json"))
     }
 
-    /// Takes these figures for the reporting copy, whose snapshot was begun then.
+    /// Takes these figures for the reporting copy, whose snapshot was begun then, unless their epoch is over: the copy may have been
+    /// removed for good while they were computed.
     ///
     /// # Errors
     /// What stands in the way, as a person reads it.
@@ -63,9 +66,13 @@ impl Reports {
         environment: &EnvironmentId,
         begun: Instant,
         figures: &[AccountFigures],
+        is_current: impl Fn() -> bool,
     ) -> Result<(), String> {
         // The moment goes with the file: nobody may read the one of before with the other's age.
         let mut taken = locked(&self.taken);
+        if !is_current() {
+            return Err("the epoch of the figures is over".to_owned());
+        }
         files::write_json(&self.copy(environment), &figures).map_err(|error| format!("the reporting copy: {error}"))?;
         taken.insert(environment.clone(), begun);
         Ok(())

@@ -28,7 +28,8 @@ pub async fn provide(
         let (begun, figures) = figures::compute(holder, environment, epoch, &word).await.map_err(Refused::failed)?;
         tracing::info!(%environment, epoch = epoch.0, accounts = figures.len(), "figures are made");
         if has_copy {
-            reports.keep_copy(environment, begun, &figures).map_err(Refused::failed)?;
+            let is_current = || holder.epoch(environment) <= epoch;
+            reports.keep_copy(environment, begun, &figures, is_current).map_err(Refused::failed)?;
         }
     }
     if !has_copy {

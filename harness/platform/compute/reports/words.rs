@@ -87,6 +87,22 @@ impl Reports {
         late(&locked(&self.words), environment, word)
     }
 
+    /// Forgets the word on an environment that is deleted, and its reporting copy.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn forget(&self, environment: &EnvironmentId) -> io::Result<()> {
+        let mut words = locked(&self.words);
+        let mut fresh = words.clone();
+        if fresh.remove(environment).is_some() {
+            files::write_json(&self.file, &fresh)?;
+            *words = fresh;
+        }
+        drop(words);
+        locked(&self.kept).remove(environment);
+        self.remove_copy(environment)
+    }
+
     /// Takes a word: durably first.
     pub(super) fn take(&self, environment: &EnvironmentId, word: Word) -> Result<(), WordError> {
         let mut words = locked(&self.words);

@@ -294,6 +294,7 @@ async fn computes(
         compute::Action::Resume => ("resume", Answer::Done),
         compute::Action::Renew => ("renew", Answer::Done),
         compute::Action::Provide(_) => ("provide", Answer::Done),
+        compute::Action::Forget => ("forget", Answer::Done),
     };
     seen.computed.push((region.to_string(), name));
     Ok(Json(answer))

@@ -149,6 +149,36 @@ async fn what_has_no_replica_is_not_switched_until_it_is_converted() {
 }
 
 #[tokio::test]
+async fn what_is_deleted_is_led_to_no_more_removed_in_both_regions_and_unknown_then() {
+    let mut stage = Stage::new(MANUAL).await;
+    stage.deploy(&["sales"]).await;
+    let before = stage.seen.lock().unwrap().commands.len();
+    for (name, expected) in [("nobody", 404), ("UPPER", 404)] {
+        let refused = stage.api.delete::<OperationView>(&format!("/v1/environments/{name}"), WITHIN).await;
+        assert_eq!(status(refused), expected, "{name}");
+    }
+    let begun: OperationView = stage.api.delete("/v1/environments/sales", WITHIN).await.unwrap();
+    assert_eq!((begun.kind.as_str(), begun.state), ("delete", OperationState::Running));
+    assert_eq!(stage.end_of(begun.id).await.state, OperationState::Completed);
+    assert_eq!(status(stage.api.get::<EnvironmentView>("/v1/environments/sales", WITHIN).await), 404);
+    assert_eq!(status(stage.api.delete::<OperationView>("/v1/environments/sales", WITHIN).await), 404);
+    {
+        let seen = stage.seen.lock().unwrap();
+        let mut deleted: Vec<_> =
+            seen.commands[before..].iter().filter(|(_, what, _)| *what == "delete").cloned().collect();
+        deleted.sort();
+        let expected = ["east", "west"].map(|region| (region.to_owned(), "delete", Epoch(2)));
+        assert_eq!(deleted, expected);
+        let route = seen.routes.last().unwrap();
+        assert!(route.withdrawn && route.epoch == Epoch(2));
+    }
+    stage.deploy(&["sales"]).await;
+    let view: EnvironmentView = stage.api.get("/v1/environments/sales", WITHIN).await.unwrap();
+    assert_eq!((view.phase, view.epoch), (EnvironmentPhase::Protected, Epoch(3)));
+    stage.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_lost_region_is_failed_over_and_customers_are_told_before() {
     let mut stage = Stage::new(AUTOMATIC).await;
     stage.subscribe().await;

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use super::{
     chaos::{Chaos, Kill},
     guarding::expose,
-    questions::{convert, copy, keep, order, ticket},
+    questions::{convert, copy, delete, keep, order, ticket},
     world::{EAST, WEST, World, environment},
 };
 use crate::{
     api::{
-        EnvironmentId,
+        EnvironmentId, Epoch,
         control::{Scope, SwitchKind},
         environment::{EnvironmentKind, EnvironmentPhase},
         guard::{Guard, GuardLevel, GuardMode},
@@ -55,11 +55,19 @@ pub(super) enum Protocol {
     Copied,
     /// The region dies while production is read; production is failed over.
     CopyOvertaken,
+    /// Of production; then another one is deployed under its name.
+    Deleted,
+    /// Of an environment that has no replica.
+    DeletedAlone,
+    /// The other region dies over it, and comes back.
+    DeletedWhileLost,
+    /// The region that serves dies as soon as it is ordered, and comes back.
+    DeletedWithItsRegion,
     /// Features: gone with the failover, one of them restored by a support ticket, all back with the failback.
     Ticket,
 }
 
-pub(super) const ALL: [Protocol; 17] = [
+pub(super) const ALL: [Protocol; 21] = [
     Protocol::Deploy,
     Protocol::DeployAlone,
     Protocol::Converted,
@@ -76,6 +84,10 @@ pub(super) const ALL: [Protocol; 17] = [
     Protocol::Restored,
     Protocol::Copied,
     Protocol::CopyOvertaken,
+    Protocol::Deleted,
+    Protocol::DeletedAlone,
+    Protocol::DeletedWhileLost,
+    Protocol::DeletedWithItsRegion,
     Protocol::Ticket,
 ];
 
@@ -86,9 +98,12 @@ impl Protocol {
 
     fn kind(self) -> EnvironmentKind {
         match self {
-            Self::DeployAlone | Self::Converted | Self::NotConverted | Self::BackedUp | Self::Restored => {
-                EnvironmentKind::DataverseTeams
-            }
+            Self::DeployAlone
+            | Self::Converted
+            | Self::NotConverted
+            | Self::BackedUp
+            | Self::Restored
+            | Self::DeletedAlone => EnvironmentKind::DataverseTeams,
             Self::Ticket => EnvironmentKind::FinopsProduction,
             _ => EnvironmentKind::DataverseProduction,
         }
@@ -114,6 +129,8 @@ impl Protocol {
             Self::OldSideDies => Some(("handing-over", EAST)),
             Self::NotConverted => Some(("creating-replica", WEST)),
             Self::CopyOvertaken => Some(("copying", EAST)),
+            Self::DeletedWhileLost => Some(("deleting", WEST)),
+            Self::DeletedWithItsRegion => Some(("closing", EAST)),
             _ => None,
         };
         let chaos = Chaos { kills, delay_ms: 5, drift: true, stall_at, lose_at, ..Chaos::default() };
@@ -208,6 +225,23 @@ impl Protocol {
                 world.until("switched", |world| world.has_switched("sales"));
                 world.return_region(EAST);
             }
+            Self::Deleted => {
+                world.insist_on_deletion();
+                world.until("deleted", |world| world.has_told("environment.deleted"));
+                world.until("gone", |world| world.is_gone("sales").is_ok());
+                world.deploy_as(self.kind(), self.names());
+            }
+            Self::DeletedAlone => {
+                world.insist_on_deletion();
+                world.until("deleted", |world| world.has_told("environment.deleted"));
+            }
+            Self::DeletedWhileLost | Self::DeletedWithItsRegion => {
+                world.insist_on_deletion();
+                world.until("removed where it can be", |world| world.has_entered("deleting"));
+                world.run_until(world.now + 20_000, |_| false);
+                world.return_region(if self == Self::DeletedWhileLost { WEST } else { EAST });
+                world.until("deleted", |world| world.has_told("environment.deleted"));
+            }
             Self::Ticket => {
                 world.until("offered", |world| world.offers(EAST, "sales") == Some(Feature::ALL.to_vec()));
                 world.lose(EAST);
@@ -224,12 +258,18 @@ impl Protocol {
         let is_alone = matches!(self, Self::DeployAlone | Self::NotConverted | Self::BackedUp | Self::Restored);
         world.until("in order", |world| {
             let is_main = match is_alone {
+                _ if self.is_deleted() => world.is_gone("sales").is_ok(),
                 true => world.is_alone_in_order("sales", self.kind()),
                 false => world.is_in_order(self.names()),
             };
             is_main && (!self.has_sandbox() || world.is_alone_in_order("test", EnvironmentKind::DataverseSandbox))
         });
         world
+    }
+
+    /// Whether it ends with nothing.
+    fn is_deleted(self) -> bool {
+        matches!(self, Self::DeletedAlone | Self::DeletedWhileLost | Self::DeletedWithItsRegion)
     }
 
     /// Whether a sandbox called `test` stands beside.
@@ -243,7 +283,10 @@ impl Protocol {
         for ((id, operation, kind), (outcome, has_switched)) in &outcomes {
             let expected = match kind {
                 OperationKind::Deploy | OperationKind::Return => continue,
-                OperationKind::SupportTicket | OperationKind::BackUp | OperationKind::Restore => Outcome::Completed,
+                OperationKind::SupportTicket
+                | OperationKind::BackUp
+                | OperationKind::Restore
+                | OperationKind::Delete => Outcome::Completed,
                 OperationKind::Copy if self == Self::Copied => Outcome::Completed,
                 OperationKind::Convert if self == Self::Converted => Outcome::Completed,
                 _ if *has_switched => Outcome::Completed,
@@ -265,6 +308,15 @@ impl Protocol {
             Self::Copied => {
                 assert_eq!((switched, lost), (0, 0));
                 assert_eq!(world.is_copy_of("test", "sales"), Ok(()));
+            }
+            Self::Deleted => {
+                assert_eq!((switched, lost), (0, 0));
+                assert_eq!(world.has_begun_empty("sales"), Ok(()));
+                let environment = &world.core.as_ref().unwrap().state().environments[&environment("sales")];
+                assert_eq!(environment.epoch, Epoch(3), "one for each life, and one for its end");
+            }
+            Self::DeletedAlone | Self::DeletedWhileLost | Self::DeletedWithItsRegion => {
+                assert_eq!((switched, lost), (0, 0));
             }
             Self::Unplanned | Self::CopyOvertaken => assert_eq!(switched, 1),
             Self::Failback | Self::Ticket => assert_eq!(switched, 2),
@@ -358,6 +410,11 @@ impl World {
     /// As [`World::insist`], of a copy of `sales` into `test`.
     fn insist_on_copy(&mut self) {
         self.insist_until(|world| world.has_begun(OperationKind::Copy), |world| copy(world, "sales", "test").err());
+    }
+
+    /// As [`World::insist`], of the deletion of `sales`.
+    fn insist_on_deletion(&mut self) {
+        self.insist_until(|world| world.has_begun(OperationKind::Delete), |world| delete(world, "sales").err());
     }
 
     /// As [`World::insist`], of exposure.

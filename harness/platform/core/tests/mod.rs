@@ -4,6 +4,7 @@ mod cases;
 mod chaos;
 mod converting;
 mod crashes;
+mod deleting;
 mod exhaustive;
 mod features;
 mod guarded;

@@ -46,7 +46,13 @@ impl World {
         }
         let end = self.now + 120_000;
         let all = |world: &World| {
-            names.iter().all(|name| world.events(name).iter().any(|event| event.name == "environment.deployed"))
+            let is_deployed = |name: &&str| {
+                let mut events = world.events(name).into_iter().rev().map(|event| event.name);
+                // Of one that had the name before nothing counts.
+                events.find(|name| name == "environment.deployed" || name == "environment.deleted")
+                    == Some("environment.deployed".to_owned())
+            };
+            names.iter().all(is_deployed)
         };
         assert!(self.run_until(end, all), "deployed in time (seed {})", self.chaos.seed);
     }
@@ -158,6 +164,14 @@ pub fn copy(world: &mut World, from: &str, to: &str) -> Result<OrderAnswer, Refu
     let before = world.answers.len();
     let order = Copy { from: environment(from), to: environment(to) };
     world.step(Event::CopyOrdered { ask: AskId(u64::MAX), order });
+    let answers = world.answers.split_off(before);
+    answers.into_iter().next().unwrap_or_else(|| Err(Refused::not_now("no answer")))
+}
+
+/// Orders a deletion; a control plane that is killed by it answers nothing.
+pub fn delete(world: &mut World, name: &str) -> Result<OrderAnswer, Refused> {
+    let before = world.answers.len();
+    world.step(Event::DeletionOrdered { ask: AskId(u64::MAX), environment: environment(name) });
     let answers = world.answers.split_off(before);
     answers.into_iter().next().unwrap_or_else(|| Err(Refused::not_now("no answer")))
 }

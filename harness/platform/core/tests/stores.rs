@@ -97,6 +97,8 @@ pub(super) struct Customer {
     pub(super) longest_loss_ms: u64,
     pub(super) last_ack_ms: u64,
     next: u64,
+    /// Writes up to this one were deleted.
+    deleted: u64,
 }
 
 impl Customer {
@@ -130,7 +132,7 @@ impl World {
     /// Every 40 ms: replication, then one write by each customer.
     pub(super) fn write_as_customers(&mut self) {
         self.push(self.now + 40, Due::Write);
-        let routes: Vec<_> = self.routes.values().cloned().collect();
+        let routes: Vec<_> = self.routes.values().filter(|route| !route.withdrawn).cloned().collect();
         for route in routes {
             let id = &route.environment;
             (0..2).for_each(|index| self.stream(index, id));
@@ -241,6 +243,10 @@ impl World {
                     state.word = Some((command.epoch, command.operation, provision.features.clone()));
                     Ok(Answer::Done)
                 }
+                compute::Action::Forget => {
+                    state.word = None;
+                    Ok(Answer::Done)
+                }
                 compute::Action::Renew => {
                     takes = 2 * self.chaos.delay_ms + 1;
                     Ok(Answer::Done)
@@ -315,6 +321,10 @@ impl World {
             Action::TakeCopy { from, from_epoch, .. } => self.source_of_copy(index, from, *from_epoch),
             _ => None,
         };
+        if matches!(command.action, Action::Delete(_)) {
+            self.delete(index, command);
+            return Ok(Answer::Done);
+        }
         let stores = self.stores[index].entry(id.clone()).or_default();
         let is_old = command.operation < stores.order;
         let stopped = self.computes[index].get(id).and_then(|state| state.stopped);
@@ -471,6 +481,64 @@ impl World {
             _ => {}
         }
         Ok(Answer::Done)
+    }
+
+    /// A node removes everything. Nobody may be answered any more then.
+    fn delete(&mut self, index: usize, command: &Command) {
+        let id = &command.environment;
+        for who in [Who::Compute(0), Who::Compute(1)] {
+            let Some((epoch, until)) = self.held.get(&who).and_then(|held| held.get(id)) else { continue };
+            let is_served = self.clock(who) < until + self.settings.timers.cut_ms;
+            assert!(
+                !is_served || self.is_confirmed_shut(who, id, *epoch),
+                "at {} {id} is removed while {who:?} serves it (seed {})",
+                self.now,
+                self.chaos.seed
+            );
+        }
+        if let Some(customer) = self.customers.get_mut(id) {
+            customer.acked.clear();
+            customer.deleted = customer.next;
+        }
+        let stores = self.stores[index].entry(id.clone()).or_default();
+        let (replica_by, replaced_by) = (command.operation, command.operation);
+        *stores = Stores { seen: stores.seen, stopped: stores.stopped, replica_by, replaced_by, ..Stores::default() };
+    }
+
+    /// Whether nothing is left of an environment: nowhere stored, led to by nobody, offered by nobody.
+    pub fn is_gone(&self, name: &str) -> Result<(), String> {
+        let id: EnvironmentId = name.parse().unwrap();
+        if self.core.as_ref().is_none_or(|core| core.state().environments.contains_key(&id)) {
+            return Err("control has it still".to_owned());
+        }
+        if self.routes.get(&id).is_none_or(|route| !route.withdrawn) {
+            return Err("the edge leads there".to_owned());
+        }
+        for index in 0..2 {
+            let stores = self.stores[index].get(&id).cloned().unwrap_or_default();
+            let is_empty = stores.log.is_empty() && stores.files.is_empty();
+            let keeps = !stores.backups.is_empty() || !stores.copies.is_empty();
+            if stores.sql.is_some() || !is_empty || keeps || stores.allowed.is_some() {
+                return Err(format!("region {index} has something of it: {:?}", stores.sql));
+            }
+            if self.computes[index].get(&id).is_some_and(|state| state.word.is_some()) {
+                return Err(format!("region {index} offers something of it"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an environment has nothing of one that had its name before.
+    pub fn has_begun_empty(&self, name: &str) -> Result<(), String> {
+        let id: EnvironmentId = name.parse().unwrap();
+        let deleted = self.customers.get(&id).map_or(0, |customer| customer.deleted);
+        let all = self.stores.iter().filter_map(|stores| stores.get(&id));
+        let old = all.flat_map(|stores| stores.log.iter().chain(&stores.files)).find(|write| **write <= deleted);
+        match old {
+            Some(write) => Err(format!("write {write} is of the environment that was deleted")),
+            None if deleted == 0 => Err("nothing was deleted".to_owned()),
+            None => Ok(()),
+        }
     }
 
     /// Rows, files and what customers were told of an environment that is served here under this epoch.

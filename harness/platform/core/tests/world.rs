@@ -355,6 +355,14 @@ impl World {
                 let before = self.epochs.insert(environment.clone(), *to).unwrap_or(Epoch::FIRST);
                 assert_eq!((before, before.next()), (*from, *to), "the register grows by one");
             }
+            if let Record::Retired { environment, from, to } = record {
+                let before = self.epochs.insert(environment.clone(), *to).unwrap_or(Epoch::FIRST);
+                assert_eq!((before, before.next()), (*from, *to), "the register grows by one");
+            }
+            if let Record::Created(given) = record {
+                // Of an environment that had the name before.
+                self.epochs.entry(given.id.clone()).and_modify(|last| *last = last.next());
+            }
         }
         self.journal.extend(records);
     }

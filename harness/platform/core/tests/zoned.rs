@@ -18,7 +18,7 @@ use crate::{
         route::{EdgeReport, Route},
         sabotage::Sabotage,
     },
-    platform::core::{AskId, CallId, Core, Effect, Event, Record, Settings},
+    platform::core::{AskId, CallId, Core, Effect, Event, Record, Settings, Step},
 };
 
 /// Zones of each region.
@@ -454,6 +454,7 @@ impl Zoned {
                 node.stopped = Some((command.epoch, command.operation));
                 return Ok(Answer::Stopped { wait_ms: node.granted_until.saturating_sub(now).min(lives) });
             }
+            Action::Delete(_) => *node = Node { seen: node.seen, stopped: node.stopped, ..Node::default() },
             _ => drop(other),
         }
         Ok(Answer::Done)
@@ -576,6 +577,27 @@ fn a_lost_zone_loses_nothing_wherever_control_is_killed() {
     }
     println!("zones: {cases} cases, nothing lost");
     assert!(cases > 800);
+}
+
+/// One zone is away: what it has is removed when it is back.
+#[test]
+fn a_deletion_reaches_every_zone_of_both_regions() {
+    let mut world = Zoned::new(BTreeMap::new(), None);
+    world.settle();
+    world.kill_zone(3);
+    world.step(Event::DeletionOrdered { ask: AskId(u64::MAX), environment: sales() });
+    world.run(10_000);
+    assert!(world.state(|environment| environment.task.as_ref().is_some_and(|task| task.step == Step::Deleting)));
+    let is_gone = |world: &Zoned| world.nodes.values().filter(|node| node.is == Is::Nothing).count();
+    assert_eq!(is_gone(&world), 5);
+    world.return_zone(3);
+    world.until("deleted", |world| world.core.as_ref().is_some_and(|core| core.state().environments.is_empty()));
+    assert_eq!(is_gone(&world), 6);
+    let said = world
+        .journal
+        .iter()
+        .any(|record| matches!(record, Record::Event(event) if event.name == "environment.deleted"));
+    assert!(said);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Cluster, Place, PostgresError, SUPERUSER, Session,
+    Cluster, Place, PostgresError, SUPERUSER, Scratch, Session,
     cluster::Start,
     helper,
     rejoin::remove,
@@ -112,6 +112,19 @@ impl Cluster {
         helper::end_left(&self.place).await?;
         for folder in [self.place.data.with_extension("new"), self.place.data.clone()] {
             remove(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what stands beside the folder of a cluster that was removed: logs, the receiver's password, what was left of a copy of it.
+    ///
+    /// # Errors
+    /// [`PostgresError`].
+    pub async fn remove_notes(&self) -> Result<(), PostgresError> {
+        Scratch::clear(&self.place).await?;
+        let place = &self.place;
+        for path in [&place.data.with_extension("old"), &place.log, &place.scratch().log, &place.passfile] {
+            remove(path)?;
         }
         Ok(())
     }

@@ -51,6 +51,40 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Removes a user; that there is none is no error.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn remove_user(&self, user: &str) -> Result<(), StoreError> {
+        self.remove_by_name("remove a user", "admin/v3/remove-user", "accessKey", user).await
+    }
+
+    /// Removes a policy that no user has any more; that there is none is no error.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn remove_policy(&self, name: &str) -> Result<(), StoreError> {
+        self.remove_by_name("remove a policy", "admin/v3/remove-canned-policy", "name", name).await
+    }
+
+    async fn remove_by_name(
+        &self,
+        what: &'static str,
+        call: &str,
+        parameter: &'static str,
+        name: &str,
+    ) -> Result<(), StoreError> {
+        let name = name.to_owned();
+        let delete = self.own.delete_object().bucket(ADMIN).key(call).customize();
+        match delete.mutate_request(move |request| ask(request, &[(parameter, &name)])).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => Ok(()),
+            Err(error) => Err(StoreError::Call { what, why: classify(&error) }),
+        }
+    }
+}
+
 async fn user_status(own: &Client, user: &str) -> Result<Option<String>, StoreError> {
     let user = user.to_owned();
     let got = own

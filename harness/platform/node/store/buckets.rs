@@ -13,7 +13,7 @@ use super::{
     mc::{Call, OWN},
 };
 use crate::{
-    api::{environment::Login, node::Spec},
+    api::{Region, environment::Login, node::Spec},
     clients::{poll, s3::classify},
     os::files::write_private,
 };
@@ -62,10 +62,10 @@ impl Store {
     pub async fn make_bucket(&self, spec: &Spec) -> Result<(), StoreError> {
         let bucket = &spec.bucket;
         self.make_plain_bucket(bucket).await?;
-        let customers = self.make_user(&spec.credentials.s3, format!("{bucket}-app"), app_policy(bucket));
+        let customers = self.make_user(&spec.credentials.s3, customers_policy(bucket), app_policy(bucket));
         match spec.credentials.files_replication.get(&self.peer).filter(|_| spec.kind.has_replica()) {
             Some(source) => {
-                let name = format!("{bucket}-from-{}", self.peer);
+                let name = source_policy(bucket, &self.peer);
                 tokio::try_join!(customers, self.make_user(source, name, replication_policy(bucket)))?;
             }
             None => customers.await?,
@@ -76,6 +76,31 @@ impl Store {
             .send()
             .await
             .map_err(|error| StoreError::Call { what: "read the bucket with its own key", why: classify(&error) })?;
+        Ok(())
+    }
+
+    /// Removes the bucket, its rule, its users and what they may do; that there is none is no error. Users go first, so that nobody
+    /// writes into what is removed: neither a customer nor the other region.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn remove(&self, spec: &Spec) -> Result<(), StoreError> {
+        let bucket = &spec.bucket;
+        let source = spec.credentials.files_replication.get(&self.peer);
+        for login in [Some(&spec.credentials.s3), source].into_iter().flatten() {
+            self.remove_user(&login.user).await?;
+        }
+        // Nothing more is sent to the other region, whose bucket may be gone already.
+        self.rule_off(bucket).await?;
+        self.drop_bucket(bucket).await?;
+        for policy in [customers_policy(bucket), source_policy(bucket, &self.peer)] {
+            self.remove_policy(&policy).await?;
+            let file = self.mc.folder().join(format!("{policy}.json"));
+            match std::fs::remove_file(file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
         Ok(())
     }
 
@@ -128,6 +153,16 @@ impl Store {
             other => other.map(drop),
         }
     }
+}
+
+/// The name of what customers may do.
+fn customers_policy(bucket: &str) -> String {
+    format!("{bucket}-app")
+}
+
+/// The name of what the other region's store may do.
+fn source_policy(bucket: &str, source: &Region) -> String {
+    format!("{bucket}-from-{source}")
 }
 
 /// Everything in the bucket, nothing about it: versioning and replication are the platform's.

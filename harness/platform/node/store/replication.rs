@@ -104,7 +104,10 @@ impl Store {
     async fn has_rule(&self, bucket: &str) -> Result<bool, StoreError> {
         match self.own.get_bucket_replication().bucket(bucket).send().await {
             Ok(found) => Ok(found.replication_configuration().is_some_and(|config| !config.rules().is_empty())),
-            Err(error) if error.code() == Some("ReplicationConfigurationNotFoundError") => Ok(false),
+            // A bucket that is not there has none either.
+            Err(error) if matches!(error.code(), Some("ReplicationConfigurationNotFoundError" | "NoSuchBucket")) => {
+                Ok(false)
+            }
             Err(error) => Err(StoreError::Call { what: "read the replication rule", why: classify(&error) }),
         }
     }

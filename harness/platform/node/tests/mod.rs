@@ -3,6 +3,7 @@
 mod back;
 mod converted;
 mod copied;
+mod deleted;
 mod diverged;
 mod kept;
 mod late;
