@@ -31,6 +31,9 @@ const SERVING_PERIOD: Duration = Duration::from_millis(100);
 /// How long a server of the serving side that was started anew may take to be seen by the testbed: containers are looked into
 /// now and then. One that is down stays so.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
+/// The same of a store of several nodes one of which hangs: the others answer nobody until they have given it up, which MinIO's
+/// do after some twenty seconds.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// How often that is looked at.
 const SEEN_PERIOD: Duration = Duration::from_millis(50);
 
@@ -78,7 +81,8 @@ impl Observer {
             let stores = self.stores(environment, side).await;
             if stores.sql.is_some() && stores.files.is_some() { Ok(()) } else { Err("a store is down") }
         };
-        if let Err(error) = poll::until("the stores of the serving side", SEEN_WITHIN, SEEN_PERIOD, look).await {
+        let within = if self.testbed.zones() == 1 { SEEN_WITHIN } else { ANSWERED_WITHIN };
+        if let Err(error) = poll::until("the stores of the serving side", within, SEEN_PERIOD, look).await {
             // What is read says so too.
             tracing::debug!(%error, "a reading of what is down");
         }

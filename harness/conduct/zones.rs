@@ -117,9 +117,11 @@ impl Zones {
     fn begin(self: &Arc<Self>, event: String, environment: EnvironmentIndex, cause: RunTime, held: bool, mark: usize) {
         self.boundaries.begin();
         self.recorder().say(What::ZoneLost { event: event.clone(), environment, cause });
+        // Read here: the next step may be about to act before the task runs.
         let (zones, progress) = (Arc::clone(self), self.progress.subscribe());
+        let steps = progress.borrow().steps;
         tokio::spawn(async move {
-            zones.await_end(&event, environment, held, mark, progress).await;
+            zones.await_end(&event, environment, (!held).then_some(steps), mark, progress).await;
             // What begins from here on is another event's.
             zones.open().retain(|open| *open != environment);
             zones.observer.boundary(environment, &event).await;
@@ -127,21 +129,21 @@ impl Zones {
         });
     }
 
-    /// `held`: the seat was in the zone, so another one is to take over, whatever the next step.
+    /// `until_after`: the steps before this event, if the next one ends it; `None`: the seat was in the zone, so another one is to
+    /// take over, whatever the next step.
     async fn await_end(
         &self,
         event: &str,
         environment: EnvironmentIndex,
-        held: bool,
+        until_after: Option<u64>,
         mark: usize,
         mut progress: watch::Receiver<Progress>,
     ) {
         let id = &self.observer.plan.environments[usize::from(environment.0)].id;
-        let limit: Instant = deadline(if held { MOVED_WITHIN } else { EVER });
-        let began = progress.borrow().steps;
+        let limit: Instant = deadline(if until_after.is_none() { MOVED_WITHIN } else { EVER });
         let ended = self.recorder().until(limit, |events| is_over(&events[mark..], event, id).then_some(()));
         // An error would say that the sender is gone, which `self` keeps.
-        let passed = progress.wait_for(|now| now.is_over || (!held && now.steps > began));
+        let passed = progress.wait_for(|now| now.is_over || until_after.is_some_and(|began| now.steps > began));
         tokio::select! {
             _ = ended => {}
             _ = passed => {}
