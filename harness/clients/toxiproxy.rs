@@ -327,3 +327,24 @@ impl Toxiproxy {
 fn not_set(call: String, shown: &impl std::fmt::Debug) -> ToxiproxyError {
     ToxiproxyError::NotSet { call, shown: format!("{shown:?}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_proxy_listens_is_read_back_as_the_server_says_it() {
+        let at = |shown: &str, wanted: &str| ProxyState::new("p", shown, &Address::from(1), true).is_at(wanted);
+        assert!(at("127.0.0.1:80", "127.0.0.1:80") && at("[::]:80", "0.0.0.0:80"));
+        assert!(at("10.213.5.11:80", "in-east-2:80"));
+        for (shown, wanted) in [
+            ("127.0.0.1:80", "127.0.0.1:81"),
+            ("127.0.0.1:80", "127.0.0.2:80"),
+            ("127.0.0.1:80", "0.0.0.0:80"),
+            ("10.213.5.11:81", "in-east-2:80"),
+            ("10.213.5.11:80", "in-east-2"),
+        ] {
+            assert!(!at(shown, wanted), "{shown} is not {wanted}");
+        }
+    }
+}
