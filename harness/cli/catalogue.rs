@@ -39,7 +39,7 @@ pub(super) fn list(what: Option<Listed>, format: Format) -> String {
         let about = |name| match name {
             TestbedName::Native => "processes on loopback: real Postgres, MinIO and Toxiproxy",
             TestbedName::Compose => {
-                "the same as containers, by Docker Compose: a network a region, Toxiproxy the only bridge"
+                "the same as containers, by Docker Compose: a network a region or zone, Toxiproxy the only bridge"
             }
         };
         let all = TestbedName::ALL.map(|name| (name.to_string(), about(name).to_owned()));

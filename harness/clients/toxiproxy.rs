@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::{Ipv4Addr, SocketAddr},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -65,19 +66,20 @@ pub struct ProxyState {
 }
 
 impl ProxyState {
-    /// A proxy without toxics.
-    pub fn new(name: impl Into<String>, listen: SocketAddr, upstream: &Address, enabled: bool) -> Self {
+    /// A proxy without toxics, which listens at `ADDRESS:PORT` or `NAME:PORT`.
+    pub fn new(name: impl Into<String>, listen: impl fmt::Display, upstream: &Address, enabled: bool) -> Self {
         let (listen, upstream) = (listen.to_string(), upstream.to_string());
         Self { name: name.into(), listen, upstream, enabled, toxics: Vec::new() }
     }
 
-    /// Whether it listens there. Of "every address" the server speaks as IPv6 does.
+    /// Whether it listens there. Of "every address" the server speaks as IPv6 does, of a name by the address that it has.
     fn is_at(&self, listen: &str) -> bool {
-        let every = |text: &str| {
-            let address = text.parse::<SocketAddr>().ok().filter(|address| address.ip().is_unspecified());
-            address.map(|address| address.port())
-        };
-        self.listen == listen || (every(listen).is_some() && every(&self.listen) == every(listen))
+        let Ok(found) = self.listen.parse::<SocketAddr>() else { return self.listen == listen };
+        match listen.parse::<SocketAddr>() {
+            Ok(wanted) if wanted.ip().is_unspecified() => found.ip().is_unspecified() && found.port() == wanted.port(),
+            Ok(wanted) => found == wanted,
+            Err(_) => listen.parse::<Address>().is_ok_and(|named| named.port() == found.port()),
+        }
     }
 
     fn from_crate(pack: &ProxyPack) -> Self {
@@ -324,4 +326,25 @@ impl Toxiproxy {
 
 fn not_set(call: String, shown: &impl std::fmt::Debug) -> ToxiproxyError {
     ToxiproxyError::NotSet { call, shown: format!("{shown:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_proxy_listens_is_read_back_as_the_server_says_it() {
+        let at = |shown: &str, wanted: &str| ProxyState::new("p", shown, &Address::from(1), true).is_at(wanted);
+        assert!(at("127.0.0.1:80", "127.0.0.1:80") && at("[::]:80", "0.0.0.0:80"));
+        assert!(at("10.213.5.11:80", "in-east-2:80"));
+        for (shown, wanted) in [
+            ("127.0.0.1:80", "127.0.0.1:81"),
+            ("127.0.0.1:80", "127.0.0.2:80"),
+            ("127.0.0.1:80", "0.0.0.0:80"),
+            ("10.213.5.11:81", "in-east-2:80"),
+            ("10.213.5.11:80", "in-east-2"),
+        ] {
+            assert!(!at(shown, wanted), "{shown} is not {wanted}");
+        }
+    }
 }

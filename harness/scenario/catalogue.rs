@@ -21,8 +21,6 @@ pub struct Catalogue {
     pub testbed: TestbedName,
     /// The names that regions must have there, in either order; `None`: any.
     pub regions: Option<[&'static str; 2]>,
-    /// Whether regions can be divided into zones there.
-    pub zones: Availability,
     /// Every fault that scenarios may ever name, and whether this testbed has it.
     pub faults: Vec<FaultEntry>,
     /// Operations an operator may order.
@@ -65,9 +63,6 @@ pub enum Availability {
     Never(&'static str),
 }
 
-/// Why there are no zones on `compose`.
-const NO_ZONES: &str = "it has one host a service in each region; for now only `native` has zones";
-
 /// What a step can wait for besides the end of the one before it.
 pub const TRIGGERS: [(&str, &str); 7] = [
     ("at", "so long into the steady load, and not before"),
@@ -100,10 +95,6 @@ impl Catalogue {
             regions: match testbed {
                 TestbedName::Native => None,
                 TestbedName::Compose => Some(["east", "west"]),
-            },
-            zones: match testbed {
-                TestbedName::Native => Availability::Now,
-                TestbedName::Compose => Availability::Never(NO_ZONES),
             },
             faults: faults(testbed),
             operations: vec![
@@ -196,7 +187,6 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
         TestbedName::Native => (Never(NO_PACKETS), Never(NO_HOSTS), Never(SHARED_DISK), ONE_CLOCK),
         TestbedName::Compose => (Now, Now, Now, SHARED_CLOCK),
     };
-    let zones = if testbed == TestbedName::Native { Now } else { Never(NO_ZONES) };
     let later = |name, about| entry(name, about, &[] as &[&str], NotYet);
     vec![
         entry("region.outage", "every process of the region killed and every link cut, at once", &["region"], Now),
@@ -205,9 +195,9 @@ fn faults(testbed: TestbedName) -> Vec<FaultEntry> {
             "zone.outage",
             "every process of a zone killed and every link cut, at once; or all frozen",
             &["region", "zone", "how"],
-            zones,
+            Now,
         ),
-        entry("zone.isolate", "every link of a zone cut, its processes run on", &["region", "zone"], zones),
+        entry("zone.isolate", "every link of a zone cut, its processes run on", &["region", "zone"], Now),
         entry("link.partition", "a link that carries nothing", &["link", "mode", "direction"], Now),
         entry("link.flap", "a link that comes and goes", &["link", "period", "duty", "mode", "seed"], Now),
         entry("link.latency", "a link that is slow to answer", &["link", "latency", "jitter"], Now),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    catalogue::{Availability, Catalogue},
+    catalogue::Catalogue,
     diagnostic::Diagnostics,
     expect,
     fields::{Fields, Sink},
@@ -164,7 +164,7 @@ fn decode_regions(node: &Node, catalogue: &Catalogue, sink: &mut Sink<'_>) -> Op
     let primary = region("primary", "east", sink);
     let secondary = region("secondary", "west", sink);
     let zones = match fields.get("zones", sink) {
-        Some(node) => decode_zones(node, catalogue, sink),
+        Some(node) => decode_zones(node, sink),
         None => Some(ZONES[0]),
     };
     // What is wrong with the quotas hides nothing of the rest.
@@ -187,27 +187,15 @@ fn decode_regions(node: &Node, catalogue: &Catalogue, sink: &mut Sink<'_>) -> Op
 /// How many zones a region can have.
 pub(super) const ZONES: [u8; 2] = [1, 3];
 
-fn decode_zones(node: &Node, catalogue: &Catalogue, sink: &mut Sink<'_>) -> Option<u8> {
+fn decode_zones(node: &Node, sink: &mut Sink<'_>) -> Option<u8> {
     let count = scalars::count(node, 0..=u64::MAX, sink)?;
-    let Some(zones) = ZONES.into_iter().find(|zones| u64::from(*zones) == count) else {
+    let found = ZONES.into_iter().find(|zones| u64::from(*zones) == count);
+    if found.is_none() {
         let why = "of three zones two are left when one is lost, which is a majority; of two there is none";
         let message = format!("a region has one zone or three, not {count}");
         sink.error_with(&node.span, message, Some(why.to_owned()));
-        return None;
-    };
-    match catalogue.zones {
-        Availability::Now => Some(zones),
-        _ if zones == ZONES[0] => Some(zones),
-        Availability::NotYet => {
-            sink.error(&node.span, "zones are not yet available");
-            None
-        }
-        Availability::Never(reason) => {
-            let message = format!("the testbed {} has no zones", catalogue.testbed);
-            sink.error_with(&node.span, message, Some(reason.to_owned()));
-            None
-        }
     }
+    found
 }
 
 /// A region that bears the name of a site of the other one's, and that other one.

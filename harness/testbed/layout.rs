@@ -26,7 +26,7 @@ use crate::{
     },
     clients::toxiproxy::ProxyState,
     model::link::Link,
-    testbed::contract::ComputePorts,
+    testbed::contract::{ComputePorts, TestbedError},
 };
 
 /// What the roles are told besides where everything is: the same for all of them.
@@ -47,8 +47,8 @@ const FILE_TARGETS: usize = 2;
 /// Drives of a zone's store: of six in all, any four can be written to, so one zone may be lost.
 const DRIVES: usize = 2;
 
-/// Where the nodes of a store call one another, at their own ports: MinIO takes for its own what bears its port and is an
-/// address of this machine's, which all of 127.0.0.0/8 are, though it listens on 127.0.0.1 alone.
+/// Where the nodes of a store call one another on one machine, at their own ports: MinIO takes for its own what bears its port
+/// and is an address of this machine's, which all of 127.0.0.0/8 are, though it listens on 127.0.0.1 alone.
 const STORE_ALIAS: &str = "127.0.0.2";
 
 /// Sites beside the regions, and other folders of a run; no region may be named so.
@@ -152,7 +152,7 @@ pub(super) struct ProxyPlan {
 impl ProxyPlan {
     /// As Toxiproxy is told.
     pub fn state(&self, bind: IpAddr, enabled: bool) -> ProxyState {
-        ProxyState::new(&self.name, (bind, self.listen.port()).into(), &self.upstream, enabled)
+        ProxyState::new(&self.name, SocketAddr::new(bind, self.listen.port()), &self.upstream, enabled)
     }
 }
 
@@ -167,6 +167,14 @@ pub(super) struct Shared {
     pub listen: Address,
     /// The proxy of each one's link.
     pub ways: BTreeMap<Site, Address>,
+}
+
+impl Shared {
+    /// Where the links live that it leads to.
+    #[cfg(feature = "compose")]
+    pub fn group(&self) -> Group {
+        if self.to.region == self.callers { Group::Within(self.callers.clone()) } else { Group::Between }
+    }
 }
 
 /// A site's own services.
@@ -376,7 +384,7 @@ impl Layout {
                 let ways =
                     of_region.map(|site| (site.clone(), self.listen(&site.name(), &to.name(), "files"))).collect();
                 let listen = match self.own.get(to) {
-                    Some(own) if to.region == callers => Address::new(STORE_ALIAS, own.files.port()),
+                    Some(own) if to.region == callers => called_alike(&own.files),
                     _ => draw(&hosts::links(&Group::Between)),
                 };
                 self.shared.push(Shared { callers: callers.clone(), to: to.clone(), listen, ways });
@@ -433,6 +441,26 @@ impl Layout {
     /// Where a service with this address listens.
     fn bound(&self, address: &Address) -> SocketAddr {
         (self.bind, address.port()).into()
+    }
+
+    /// The sites of a region of ours.
+    ///
+    /// # Errors
+    /// [`TestbedError::Unusable`]: there is none of this name.
+    pub fn sites_of(&self, region: &Region) -> Result<Vec<Site>, TestbedError> {
+        if self.regions.contains(region) {
+            return Ok(Site::of(region, self.zones));
+        }
+        Err(TestbedError::Unusable(format!("there is no region {region}")))
+    }
+
+    /// The site of a zone of ours.
+    ///
+    /// # Errors
+    /// [`TestbedError::Unusable`]: there is none of this name, or number.
+    pub fn site_of(&self, region: &Region, zone: Zone) -> Result<Site, TestbedError> {
+        let found = self.sites_of(region)?.into_iter().find(|site| site.zone == zone);
+        found.ok_or_else(|| TestbedError::Unusable(format!("there is no zone {zone} in {region}")))
     }
 
     /// Every region's sites.
@@ -638,6 +666,12 @@ pub(super) mod hosts {
     pub fn links(group: &Group) -> String {
         format!("links-{}", group.name())
     }
+}
+
+/// Where the nodes of a store call the one at this address: a host's name can mean on each of them what it is to mean there.
+fn called_alike(files: &Address) -> Address {
+    let is_one_machine = *files == Address::from(files.port());
+    if is_one_machine { Address::new(STORE_ALIAS, files.port()) } else { files.clone() }
 }
 
 fn store_name(store: DoorStore) -> &'static str {

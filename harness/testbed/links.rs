@@ -22,7 +22,7 @@ use crate::{
     api::{Address, Region},
     clients::{
         poll,
-        toxiproxy::{Toxic, Toxiproxy, ToxiproxyError},
+        toxiproxy::{ProxyState, Toxic, Toxiproxy, ToxiproxyError},
     },
     model::{
         fault::{Direction, Mishap, PartitionMode},
@@ -53,6 +53,11 @@ pub(super) trait Servers: Send + Sync {
 
     /// How one ended, if it has.
     fn ended<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, Option<String>>;
+
+    /// What one has beside the links' proxies: always open, and never a fault's.
+    fn standing(&self, _: &Group) -> Vec<ProxyState> {
+        Vec::new()
+    }
 
     /// How the examiner gets at a proxy of a group.
     fn way(&self, group: &Group, listen: &Address) -> probe::Way;
@@ -186,7 +191,8 @@ impl Links {
         }
         // What is impeded opens only once its toxics are in place.
         let opens = |plan: &&ProxyPlan| !impeded.contains_key(&plan.link) && !self.is_cut(plan);
-        let states: Vec<_> = plans.iter().map(|plan| plan.state(self.bind, opens(&plan))).collect();
+        let of_links = plans.iter().map(|plan| plan.state(self.bind, opens(&plan)));
+        let states: Vec<_> = of_links.chain(self.host.standing(group)).collect();
         client.populate(&states, CALL).await.map_err(|error| error.to_string())?;
         for plan in &plans {
             let Some(how) = impeded.get(&plan.link) else { continue };

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use geodrill::{conduct::Drill, model::testbed::TestbedName};
+use geodrill::{
+    conduct::Drill,
+    model::{measure::EventKind, testbed::TestbedName},
+};
 
 use crate::{
     stage::{GONE_WITHIN, Stage},
@@ -206,28 +209,57 @@ fn executable(path: &Path, text: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("set");
 }
 
-/// A stack that is brought up by hand, as the README shows it.
-struct ByHand;
+/// A stack that is brought up by hand, as the README shows it, of these files.
+struct ByHand(&'static [&'static str]);
 
 impl ByHand {
-    fn compose(arguments: &[&str]) -> Output {
+    fn compose(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new("docker");
-        command.args(["compose", "--project-name", "geodrill-by-hand-test"]).args(arguments);
+        command.args(["compose", "--project-name", "geodrill-by-hand-test"]);
+        command.args(self.0.iter().flat_map(|file| ["--file", file])).args(arguments);
         // The roles run what was just compiled.
         command.env("GEODRILL_IMAGE", role_image()).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
         command.output().expect("docker is there")
     }
 
-    fn up() -> Self {
-        let up = Self::compose(&["up", "--detach", "--wait", "--wait-timeout", "120"]);
+    fn up(files: &'static [&'static str]) -> Self {
+        let stack = Self(files);
+        let up = stack.compose(&["up", "--detach", "--wait", "--wait-timeout", "240"]);
         assert!(up.status.success(), "{}", said(&up).1);
-        Self
+        stack
+    }
+
+    /// Whether something in a container can connect to an address.
+    fn connects(&self, from: &str, to: &str) -> bool {
+        let open = format!("exec 3<>/dev/tcp/{}", to.replace(':', "/"));
+        self.compose(&["exec", "-T", from, "timeout", "2", "bash", "-c", &open]).status.success()
+    }
+}
+
+/// What a statement answers in the environment of a stack by hand.
+fn psql(port: u16, statement: &str) -> Result<String, String> {
+    let url = format!("postgresql://auditor:for-trying-out-only@127.0.0.1:{port}/demo");
+    let ran = Command::new("psql").args([&url, "-XAtc", statement]).output().expect("psql is there");
+    let (code, told) = said(&ran);
+    if code == Some(0) { Ok(told.trim().to_owned()) } else { Err(told) }
+}
+
+#[track_caller]
+fn until(what: &str, look: &dyn Fn() -> Result<String, String>, wanted: &str) {
+    let began = Instant::now();
+    loop {
+        let seen = look();
+        if seen.as_deref() == Ok(wanted) {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}: {seen:?}");
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 
 impl Drop for ByHand {
     fn drop(&mut self) {
-        Self::compose(&["down", "--volumes", "--timeout", "5"]);
+        self.compose(&["down", "--volumes", "--timeout", "5"]);
     }
 }
 
@@ -250,24 +282,7 @@ pub fn from_packages(arguments: &[&OsStr]) -> Vec<(String, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stack_by_hand_carries_a_row_and_a_file_from_east_to_west_and_nothing_else_crosses() {
     let _turn = alone().await;
-    let _stack = ByHand::up();
-    let psql = |port: u16, statement: &str| {
-        let url = format!("postgresql://auditor:for-trying-out-only@127.0.0.1:{port}/demo");
-        let ran = Command::new("psql").args([&url, "-XAtc", statement]).output().expect("psql is there");
-        let (code, told) = said(&ran);
-        if code == Some(0) { Ok(told.trim().to_owned()) } else { Err(told) }
-    };
-    let until = |what: &str, look: &dyn Fn() -> Result<String, String>, wanted: &str| {
-        let began = Instant::now();
-        loop {
-            let seen = look();
-            if seen.as_deref() == Ok(wanted) {
-                return;
-            }
-            assert!(began.elapsed() < Duration::from_secs(60), "{what}: {seen:?}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    };
+    let stack = ByHand::up(&["docker-compose.yml"]);
     until("demo", &|| psql(21_071, "select pg_is_in_recovery()"), "t");
     psql(21_010, "create table hello (word text); insert into hello values ('from east')")
         .expect("east is the primary");
@@ -285,12 +300,32 @@ async fn a_stack_by_hand_carries_a_row_and_a_file_from_east_to_west_and_nothing_
     mc(&["cp", "--quiet", &file.path().display().to_string(), "east/demo-files/hello.txt"]).expect("put");
     until("the file", &|| mc(&["cat", "west/demo-files/hello.txt"]), "from east");
     // Nothing but Toxiproxy is in two networks.
-    let direct = "exec 3<>/dev/tcp/10.213.200.206/21071";
-    let crossed = ByHand::compose(&["exec", "-T", "east-node", "timeout", "2", "bash", "-c", direct]);
-    assert!(!crossed.status.success(), "east reaches west's Postgres past every link");
-    let linked = "exec 3<>/dev/tcp/links-between/21022";
-    let linked = ByHand::compose(&["exec", "-T", "west-node", "timeout", "2", "bash", "-c", linked]);
-    assert!(linked.status.success(), "{}", said(&linked).1);
+    assert!(!stack.connects("east-node", "10.213.200.206:21071"), "east reaches west's Postgres past every link");
+    assert!(stack.connects("west-node", "links-between:21022"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_stack_by_hand_with_zones_another_zone_serves_for_one_that_is_killed() {
+    let _turn = alone().await;
+    let stack = ByHand::up(&["docker-compose.yml", "docker-compose.zones.yml"]);
+    // Zone 1 of east, its zones 2 and 3, zone 1 of west.
+    let (one, two, three, west) = (21_010, 21_079, 21_087, 21_071);
+    let is_in_recovery = "select pg_is_in_recovery()";
+    for port in [two, three, west] {
+        until("demo", &|| psql(port, is_in_recovery), "t");
+    }
+    psql(one, "create table hello (word text); insert into hello values ('from zone 1')").expect("it is the primary");
+    // Nothing but Toxiproxy is in two zones' networks, and there the same name is everybody's own link.
+    assert!(!stack.connects("east-node", "10.213.201.13:21079"), "a zone reaches another's Postgres past every link");
+    assert!(stack.connects("east-node", "east-2-files:21076") && stack.connects("east-3-node", "east-2-files:21076"));
+    let names = "select application_name from pg_stat_replication where sync_state = 'sync'";
+    let synchronous = || psql(one, names).map(|name| name.starts_with("east.zone-").to_string());
+    until("a synchronous standby", &synchronous, "true");
+    let next = if psql(one, names).is_ok_and(|name| name == "east.zone-2") { two } else { three };
+    let killed = stack.compose(&["kill", "links-east", "east-node", "east-compute", "east-files"]);
+    assert!(killed.status.success(), "{}", said(&killed).1);
+    until("another zone", &|| psql(next, is_in_recovery), "f");
+    assert_eq!(psql(next, "select word from hello").as_deref(), Ok("from zone 1"));
 }
 
 /// Several stacks share no port, address or name.
@@ -354,6 +389,41 @@ async fn packets_networks_and_disks_of_containers_fail_provably_and_are_healed()
         assert!(!fault.unproven && fault.effective_s.is_some() && fault.healed_s.is_some(), "{fault:?}\n{told}");
     }
     finished.assert_held();
+    Ok(())
+}
+
+/// Every fault of a zone. What serves the environment is moved by the first; the others take zones that serve nothing.
+const ZONES: &str = r#"
+geodrill: 1
+name: container-zones
+about: The zone that serves dies and is back, one of the other region is cut off, another hangs.
+regions: { primary: east, secondary: west, zones: 3 }
+environments: [ { id: sales, kind: dataverse-production } ]
+workload: { rate: 5/s, writers: 2, warm_up: 1s, settle: 1s, min_acked: 5 }
+timeline:
+  - { id: killed, when: { at: 1s }, inject: { zone.outage: { region: east, zone: 1, how: kill } } }
+  - { id: moved, when: { event: zone.completed, environment: sales }, within: 60s, pause: 1s }
+  - { id: return, heal: killed, within: 90s }
+  - { id: cut, for: 2s, inject: { zone.isolate: { region: west, zone: 3 } } }
+  - { id: frozen, when: { step: cut, is: healed }, for: 2s, inject: { zone.outage: { region: west, zone: 2, how: freeze } } }
+  - { id: calm, when: { step: frozen, is: healed }, within: 60s, pause: 1s }
+expect: [ { guarantee: dataverse.zone.availability, environment: sales, step: killed } ]
+"#;
+
+/// Whether the drill is held is left open, as it is on native: what an upload left in a zone that died can spoil its reading.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_of_containers_is_killed_cut_off_and_frozen_provably_and_another_serves_for_it() -> anyhow::Result<()> {
+    let _turn = alone().await;
+    let given = Drill::from_text_on(TestbedName::Compose, "container-zones.yaml", ZONES, &std::env::temp_dir())?;
+    let finished = drill(given).run().await?;
+    let told = finished.human();
+    assert_eq!(finished.report.faults.len(), 3, "{told}");
+    for fault in &finished.report.faults {
+        println!("{}: {}\n  {}\n  {:?}", fault.step, fault.target, fault.proof, fault.healing);
+        assert!(!fault.unproven && fault.effective_s.is_some() && fault.healed_s.is_some(), "{fault:?}\n{told}");
+    }
+    let moved = finished.measures.events.iter().find(|event| event.kind == Some(EventKind::Zone));
+    assert!(moved.is_some_and(|event| !event.phases.is_empty()), "no other zone has served\n{told}");
     Ok(())
 }
 

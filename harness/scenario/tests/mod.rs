@@ -128,13 +128,12 @@ fn a_soak_tightens_no_bound_and_shortens_no_timer() {
 }
 
 #[test]
-fn three_zones_are_native_s_alone_for_now() {
+fn three_zones_are_to_be_had_on_every_testbed() {
     let text = with("regions: { zones: 3 }");
-    assert_eq!(read("x.yaml", &text).unwrap().regions.zones, 3);
-    let compose = Catalogue::of(TestbedName::Compose, promises());
-    let refused = parse("x.yaml", &text, Path::new("/scenarios"), &compose).unwrap_err().render(false);
-    assert!(refused.contains("the testbed compose has no zones") && refused.contains("only `native`"), "{refused}");
-    assert!(parse("x.yaml", &with("regions: { zones: 1 }"), Path::new("/scenarios"), &compose).is_ok());
+    for testbed in TestbedName::ALL {
+        let plan = parse("x.yaml", &text, Path::new("/scenarios"), &Catalogue::of(testbed, promises())).unwrap();
+        assert_eq!(plan.regions.zones, 3);
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The Toxiproxies as containers.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::BoxFuture;
 
 use super::{docker::Engine, packets::Packets, plan::Project};
 use crate::{
     api::Address,
+    clients::toxiproxy::ProxyState,
     testbed::{
         contract::TestbedError,
         layout::{Group, hosts},
@@ -21,12 +22,19 @@ pub(super) struct Toxiproxies {
     project: Project,
     dial: u16,
     packets: Arc<Packets>,
+    crossings: BTreeMap<Group, Vec<ProxyState>>,
 }
 
 impl Toxiproxies {
-    /// Those of a project, whose relay dials for us at this port.
-    pub fn new(engine: Engine, project: Project, dial: u16, packets: Arc<Packets>) -> Self {
-        Self { engine, project, dial, packets }
+    /// Those of a project, whose relay dials for us at this port, with what leads callers to their links ([`super::plan::crossings`]).
+    pub fn new(
+        engine: Engine,
+        project: Project,
+        dial: u16,
+        packets: Arc<Packets>,
+        crossings: BTreeMap<Group, Vec<ProxyState>>,
+    ) -> Self {
+        Self { engine, project, dial, packets, crossings }
     }
 
     fn container(&self, group: &Group) -> String {
@@ -54,6 +62,10 @@ impl Servers for Toxiproxies {
 
     fn ended<'a>(&'a self, group: &'a Group) -> BoxFuture<'a, Option<String>> {
         Box::pin(async move { self.engine.ended(&self.container(group)).await })
+    }
+
+    fn standing(&self, group: &Group) -> Vec<ProxyState> {
+        self.crossings.get(group).cloned().unwrap_or_default()
     }
 
     fn way(&self, group: &Group, listen: &Address) -> Way {

@@ -3,14 +3,15 @@
 //!
 //! | network | who is in it |
 //! |---|---|
-//! | `east`, `west` | the region's Postgres host (the node is its init), MinIO, compute |
+//! | `east`, `west` | the region's Postgres host (the node is its init), MinIO, compute; of a region with zones, the first one's |
+//! | `east-2`, `west-3`, ... | the same of another zone |
 //! | `witness` | control, edge |
 //! | `client` | the relay of notices |
 //!
-//! The four Toxiproxies alone are in several networks. Nothing of the machine is used but published ports, each under its
+//! The Toxiproxies alone are in several networks. Nothing of the machine is used but published ports, each under its
 //! own number on 127.0.0.1, and Docker's API; so the engine may be elsewhere than the runner, as it is on macOS and Windows.
 //!
-//! In a run's folder: `compose/` has `docker-compose.yml`, and what is mounted into the containers.
+//! In a run's folder: `compose/` has `docker-compose.yml` and what is laid over it, and what is mounted into the containers.
 //!
 //! Parts: [`engine`] finds the engine and the images, [`docker`] is one call each, [`plan`] says what is where and what is
 //! mounted, [`links`] runs the Toxiproxies, [`relay`] is the examiner's foothold in the networks, [`processes`] acts on

@@ -25,10 +25,10 @@ impl Compose {
             ("witness", "control") => Ok(hosts::CONTROL.to_owned()),
             ("edge", "edge") => Ok(hosts::EDGE.to_owned()),
             (site, service) => {
-                let region = self.layout.regions.iter().find(|region| region.as_str() == site).ok_or_else(unknown)?;
+                let site = self.layout.own.keys().find(|own| own.name() == site).ok_or_else(unknown)?;
                 match service {
-                    "postgres" => Ok(hosts::of(region, "node")),
-                    service if CONTAINERS.contains(&service) => Ok(hosts::of(region, service)),
+                    "postgres" => Ok(hosts::of(site, "node")),
+                    service if CONTAINERS.contains(&service) => Ok(hosts::of(site, service)),
                     _ => Err(unknown()),
                 }
             }
@@ -50,7 +50,8 @@ impl Compose {
         Ok(inside(&container, self.engine.ask(&container, &site, &ask).await?))
     }
 
-    /// Asks about those of these processes that are inside containers, a container at a time.
+    /// Asks about those of these processes that are inside containers, a container at a time. In one that is frozen nobody can be
+    /// asked: all that is in it is as it was, and stopped.
     async fn ask_inside(
         &self,
         processes: &[Process],
@@ -64,10 +65,12 @@ impl Compose {
         }
         let mut answers = Vec::new();
         for (container, pairs) in by_container {
-            let answer = match self.engine.running(container).await? {
-                Some(_) => self.engine.ask(container, "/", &ask(pairs.clone())).await?,
+            let answer = match (self.engine.running(container).await?, ask(pairs.clone())) {
+                (Some((_, ProcessState::Stopped)), Ask::States(pairs)) => Answer::States(vec![Some('T'); pairs.len()]),
+                (Some((_, ProcessState::Stopped)), Ask::Trees(pairs)) => Answer::Processes(pairs),
+                (Some(_), ask) => self.engine.ask(container, "/", &ask).await?,
                 // With its container everything in it has gone.
-                None => Answer::States(vec![None; pairs.len()]),
+                (None, _) => Answer::States(vec![None; pairs.len()]),
             };
             answers.push((container.clone(), pairs, answer));
         }
@@ -117,7 +120,17 @@ impl Compose {
             Deed::Stop => Signal::SIGSTOP,
             Deed::Continue => Signal::SIGCONT,
         };
-        for (container, _, answer) in self.ask_inside(roots, |pairs| Ask::Signal(pairs, signal as i32)).await? {
+        // What befalls a container befalls all that is in it.
+        let is_with_its_container = |process: &&Process| match process {
+            Process::Inside { container, .. } => {
+                roots.iter().any(|root| matches!(root, Process::Container { name, .. } if name == container))
+            }
+            _ => false,
+        };
+        let (with, alone): (Vec<&Process>, Vec<&Process>) = roots.iter().partition(is_with_its_container);
+        reached.extend(with.into_iter().cloned());
+        let alone: Vec<Process> = alone.into_iter().cloned().collect();
+        for (container, _, answer) in self.ask_inside(&alone, |pairs| Ask::Signal(pairs, signal as i32)).await? {
             reached.extend(inside(&container, answer));
         }
         Ok(reached)

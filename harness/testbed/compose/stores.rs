@@ -8,14 +8,17 @@ use std::{
 
 use super::docker;
 use crate::{
-    api::{EnvironmentId, Region, site::Inventory},
-    testbed::{layout::Service, probe, ready},
+    api::{EnvironmentId, site::Inventory},
+    testbed::{
+        layout::{Service, Site},
+        probe, ready,
+    },
 };
 
 /// Between two looks at the stores that run.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The stores of a region that run.
+/// The stores of a site that run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stores {
     /// Port of each cluster.
@@ -24,16 +27,16 @@ pub(super) struct Stores {
     pub files: bool,
 }
 
-/// Looks again and again which stores of a region run: at their own ports, since each question to the engine costs it a
+/// Looks again and again which stores of a site run: at their own ports, since each question to the engine costs it a
 /// process or two. It is asked for the site's inventory alone, which says whose cluster is at which port, and only until
 /// every slot is known.
-pub(super) async fn watch(watched: Watched, seen: Arc<Mutex<BTreeMap<Region, Stores>>>) {
+pub(super) async fn watch(watched: Watched, seen: Arc<Mutex<BTreeMap<Site, Stores>>>) {
     let mut known = BTreeMap::new();
     loop {
         if known.len() < watched.slots {
             match watched.engine.archive(&watched.node, &watched.inventory).await {
                 Ok(archive) => known = clusters(&archive),
-                Err(error) => tracing::debug!(region = %watched.region, %error, "its inventory was not read"),
+                Err(error) => tracing::debug!(site = %watched.site, %error, "its inventory was not read"),
             }
         }
         let files = ready::look(watched.files, ready::FILES).await.is_ok();
@@ -43,15 +46,15 @@ pub(super) async fn watch(watched: Watched, seen: Arc<Mutex<BTreeMap<Region, Sto
                 sql.insert(environment.clone(), *port);
             }
         }
-        seen.lock().unwrap_or_else(PoisonError::into_inner).insert(watched.region.clone(), Stores { sql, files });
+        seen.lock().unwrap_or_else(PoisonError::into_inner).insert(watched.site.clone(), Stores { sql, files });
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// A region whose stores are looked at.
+/// A site whose stores are looked at.
 pub(super) struct Watched {
     pub engine: docker::Engine,
-    pub region: Region,
+    pub site: Site,
     pub node: String,
     pub inventory: String,
     pub files: u16,

@@ -24,7 +24,7 @@ use super::{
     leftovers,
     links::Toxiproxies,
     packets::Packets,
-    plan::{Mounted, Project, REGIONS, Rows, secrets},
+    plan::{Mounted, Project, REGIONS, Rows, Size, compose_files, crossings, secrets},
     quotas, relay,
     stores::{self, Stores, Watched},
 };
@@ -72,7 +72,7 @@ const TOXIPROXY: &str = "/version";
 /// After which no answer is none, of something that is being killed.
 const ANSWER: Duration = Duration::from_millis(150);
 
-/// Services of a region, as a scenario names them, that are a container each. Its clusters live in the node's.
+/// Services of a site, as a scenario names them, that are a container each. Its clusters live in the node's.
 pub(super) const CONTAINERS: [&str; 3] = ["files", "node", "compute"];
 
 /// Both regions, the witness, the edge and every link, as containers. Dropped, it ends all of them.
@@ -95,8 +95,8 @@ pub struct Compose {
     stack: Mutex<Option<DockerCompose>>,
     guardian: Guardian,
     ledger: Arc<Ledger>,
-    /// What runs in each region, as it was seen last.
-    stores: Arc<Mutex<BTreeMap<Region, Stores>>>,
+    /// What runs in each site, as it was seen last.
+    stores: Arc<Mutex<BTreeMap<Site, Stores>>>,
     versions: Mutex<Vec<(String, String)>>,
     tasks: Mutex<Vec<AbortHandle>>,
     journal: OnceCell<PathBuf>,
@@ -130,18 +130,15 @@ impl Compose {
             let there = REGIONS.join(" and ");
             return Err(TestbedError::Unusable(format!("there is no region {region}: Compose has {there}")));
         }
-        if spec.zones != 1 {
-            return Err(TestbedError::Unusable("regions have no zones on Compose yet: `native` has them".to_owned()));
-        }
         let folder = spec.folder()?;
         private_folder(&folder).map_err(|error| said(&folder, error))?;
         let folder = folder.canonicalize().map_err(|error| said(&folder, error))?;
         let binary = role_binary(&spec.role_binary, &folder).await?;
         let locks = cache().join("ports");
-        let count = Rows::count(&spec.regions, spec.environments_max);
-        let (ports, first) = Ports::reserve_row(&locks, count).map_err(|error| said(&locks, error))?;
-        let rows = Rows::from(first, &spec.regions, spec.environments_max);
-        let layout = rows.layout(&spec.regions, spec.environments_max);
+        let size = Size { regions: spec.regions.clone(), zones: spec.zones, slots: spec.environments_max };
+        let (ports, first) = Ports::reserve_row(&locks, size.ports()).map_err(|error| said(&locks, error))?;
+        let rows = Rows::from(first, &size);
+        let layout = rows.layout();
         let (logs, mounted) = (folder.join("logs"), folder.join("compose"));
         for made in [&logs, &mounted] {
             private_folder(made).map_err(|error| said(made, error))?;
@@ -166,7 +163,8 @@ impl Compose {
         };
         let (engine, host) = (engine.docker.clone(), engine.host.clone());
         let packets = Arc::new(Packets::new(engine.clone(), project.clone()));
-        let proxies = Toxiproxies::new(engine.clone(), project.clone(), rows.dial(), Arc::clone(&packets));
+        let beside = crossings(&layout);
+        let proxies = Toxiproxies::new(engine.clone(), project.clone(), rows.dial(), Arc::clone(&packets), beside);
         let links = Links::new(&layout, Arc::new(proxies), Arc::clone(&ledger));
         let (stack, stores, versions, tasks, journal, is_over) = Default::default();
         let (small_disks, unplugged) = Default::default();
@@ -204,12 +202,12 @@ impl Compose {
         tracing::debug!(after = ?began.elapsed(), "images there");
         self.bring_up(&images).await?;
         tracing::debug!(after = ?began.elapsed(), "containers started");
-        quotas::set(&self.engine, &self.project, &self.spec.quotas).await?;
-        let stores = self.layout.regions.iter().map(|region| async move {
-            let host = hosts::of(region, "files");
-            self.await_container(&host).await
-        });
-        // Roles go on trying until their links are there.
+        for (region, milli) in &self.spec.quotas {
+            quotas::set(&self.engine, &self.project, &self.sites(region), *milli).await?;
+        }
+        let sites = self.layout.sites();
+        let stores = sites.iter().map(|site| self.await_store(site));
+        // Roles go on trying until their links are there, and so do the nodes of a divided store.
         let links = self.links.start();
         let (stores, links) = tokio::join!(try_join_all(stores), links);
         stores?;
@@ -218,13 +216,12 @@ impl Compose {
         try_join_all(self.roles().iter().map(|host| self.await_container(host))).await?;
         tracing::debug!(after = ?began.elapsed(), "roles ready");
         self.note_versions(&images).await?;
-        for region in &self.layout.regions {
-            let Some(own) = self.layout.own.get(&Site::whole(region)) else { continue };
+        for (site, own) in &self.layout.own {
             let watched = Watched {
                 engine: self.engine.clone(),
-                region: region.clone(),
-                node: self.project.container(&hosts::of(region, "node")),
-                inventory: format!("{}/{INVENTORY_FILE}", self.site(region.as_str())),
+                site: site.clone(),
+                node: self.project.container(&hosts::of(site, "node")),
+                inventory: format!("{}/{INVENTORY_FILE}", self.site(&site.name())),
                 files: own.files.port(),
                 slots: usize::from(self.spec.environments_max),
             };
@@ -236,7 +233,7 @@ impl Compose {
     async fn bring_up(&self, images: &BTreeMap<String, String>) -> Result<(), TestbedError> {
         let files = self.folder.join("compose");
         let root = &self.secrets.auditor_s3;
-        let mut parts = vec![files.join("docker-compose.yml")];
+        let mut parts: Vec<PathBuf> = compose_files(&self.layout).iter().map(|(name, _)| files.join(name)).collect();
         if let Some(overlay) = disks::overlay(&self.small_disks, self.spec.environments_max) {
             let path = files.join(disks::FILE);
             std::fs::write(&path, overlay)
@@ -266,14 +263,34 @@ impl Compose {
 
     /// Where each role has its container.
     fn roles(&self) -> Vec<String> {
-        let of_region = |region: &Region| [hosts::of(region, "node"), hosts::of(region, "compute")];
+        let of_site = |site: &Site| [hosts::of(site, "node"), hosts::of(site, "compute")];
         let all = [hosts::CONTROL, hosts::EDGE].map(str::to_owned).into_iter();
-        all.chain(self.layout.regions.iter().flat_map(of_region)).collect()
+        all.chain(self.layout.own.keys().flat_map(of_site)).collect()
+    }
+
+    /// Waits until the store of a site serves requests; where it is one of several nodes and enough of them run, until what they
+    /// are together takes writes.
+    async fn await_store(&self, site: &Site) -> Result<(), TestbedError> {
+        let host = hosts::of(site, "files");
+        self.await_container(&host).await?;
+        let mut running = 0;
+        for node in Site::of(&site.region, self.layout.zones) {
+            let container = self.project.container(&hosts::of(&node, "files"));
+            running += u8::from(self.engine.running(&container).await?.is_some());
+        }
+        if running < 2 || 2 * running <= self.layout.zones {
+            return Ok(());
+        }
+        self.await_answer(&host, self.sign(&host).0, ready::FILES_TOGETHER).await
     }
 
     /// Waits until the service of a container says that it is ready.
     async fn await_container(&self, host: &str) -> Result<(), TestbedError> {
         let (port, path) = self.sign(host);
+        self.await_answer(host, port, path).await
+    }
+
+    async fn await_answer(&self, host: &str, port: u16, path: &'static str) -> Result<(), TestbedError> {
         let container = self.project.container(host);
         let ready = || async {
             match ready::look(port, path).await {
@@ -297,7 +314,7 @@ impl Compose {
 
     /// Where a container's service gives a sign of life.
     fn sign(&self, host: &str) -> (u16, &'static str) {
-        let of_region = self.layout.own.iter().find_map(|(site, own)| {
+        let of_site = self.layout.own.iter().find_map(|(site, own)| {
             let service = host.strip_prefix(&site.name())?.strip_prefix('-')?;
             match service {
                 "files" => Some((own.files.port(), ready::FILES)),
@@ -311,7 +328,7 @@ impl Compose {
             return (api.port(), TOXIPROXY);
         }
         let other = if host == hosts::EDGE { &self.layout.edge } else { &self.layout.control };
-        of_region.unwrap_or((other.port(), ready::ROLE))
+        of_site.unwrap_or((other.port(), ready::ROLE))
     }
 
     async fn note_versions(&self, images: &BTreeMap<String, String>) -> Result<(), TestbedError> {
@@ -344,17 +361,18 @@ impl Compose {
         self.layout.site(site).display().to_string()
     }
 
-    /// Cuts a region's links and, if wanted, kills its containers: all calls are made at once.
-    async fn cut(&self, region: &Region, kills: bool) -> Result<(), TestbedError> {
-        self.known(region)?;
-        self.ledger
-            .note(&Entry::Cut { site: region.to_string(), killed: kills })
-            .map_err(|error| TestbedError::Failed(format!("write the undo ledger: {error}")))?;
-        let links = self.links.mark_cut(&[Site::whole(region)]);
+    /// Cuts the links of sites and, if wanted, kills their containers: all calls are made at once.
+    async fn cut(&self, sites: &[Site], kills: bool) -> Result<(), TestbedError> {
+        for site in sites {
+            self.ledger
+                .note(&Entry::Cut { site: site.name(), killed: kills })
+                .map_err(|error| TestbedError::Failed(format!("write the undo ledger: {error}")))?;
+        }
+        let links = self.links.mark_cut(sites);
         let mut victims: Vec<String> = links.iter().map(hosts::links).collect();
-        if kills {
-            victims.extend(CONTAINERS.map(|service| hosts::of(region, service)));
-            lock(&self.stores).insert(region.clone(), Stores::default());
+        for site in sites.iter().filter(|_| kills) {
+            victims.extend(CONTAINERS.map(|service| hosts::of(site, service)));
+            lock(&self.stores).insert(site.clone(), Stores::default());
         }
         // The links' are asked for first: what Toxiproxy holds of a region that is gone must not arrive any more.
         let mut kills = JoinSet::new();
@@ -380,10 +398,17 @@ impl Compose {
                 );
             }
         };
-        tokio::select! { () = dead => {} () = all => {} }
+        let killed = async {
+            tokio::select! { () = dead => {} () = all => {} }
+        };
+        let ((), closed) = tokio::join!(killed, self.links.close(sites));
         // Dropped, they would be given up.
         kills.detach_all();
-        if troubles.is_empty() { Ok(()) } else { Err(TestbedError::Failed(Vec::from_iter(troubles).join("; "))) }
+        match closed {
+            Err(error) if !troubles.is_empty() || !error.is_done() => troubles.insert(error.to_string()),
+            other => return other,
+        };
+        Err(TestbedError::Failed(Vec::from_iter(troubles).join("; ")))
     }
 
     /// Whether anything answers at the published ports of these hosts.
@@ -395,31 +420,26 @@ impl Compose {
         join_all(asked).await.into_iter().any(|answers| answers)
     }
 
-    fn known(&self, region: &Region) -> Result<(), TestbedError> {
-        if self.layout.regions.contains(region) {
-            return Ok(());
-        }
-        Err(TestbedError::Unusable(format!("there is no region {region}")))
-    }
-
-    async fn bring_back(&self, region: &Region) -> Result<(), TestbedError> {
-        self.known(region)?;
-        self.links.uncut(&[Site::whole(region)]).await?;
-        try_join_all(CONTAINERS.map(|service| {
-            let host = hosts::of(region, service);
-            async move { self.start_container(&host).await }
-        }))
-        .await?;
+    async fn bring_back(&self, sites: &[Site]) -> Result<(), TestbedError> {
+        self.links.uncut(sites).await?;
+        let all = sites.iter().flat_map(|site| CONTAINERS.map(|service| self.start_container(site, service)));
+        try_join_all(all).await?;
         Ok(())
     }
 
-    /// Starts a container that does not run, and waits until its service is ready.
-    async fn start_container(&self, host: &str) -> Result<(), TestbedError> {
+    /// Starts a site's container that does not run, and waits until its service is ready.
+    async fn start_container(&self, site: &Site, service: &str) -> Result<(), TestbedError> {
+        let host = hosts::of(site, service);
+        self.start_host(&host).await?;
+        if service == "files" { self.await_store(site).await } else { self.await_container(&host).await }
+    }
+
+    async fn start_host(&self, host: &str) -> Result<(), TestbedError> {
         let container = self.project.container(host);
-        if self.engine.running(&container).await?.is_none() {
-            self.engine.start(&container).await?;
+        match self.engine.running(&container).await? {
+            Some(_) => Ok(()),
+            None => self.engine.start(&container).await,
         }
-        self.await_container(host).await
     }
 
     async fn plug_host(&self, name: &ProcessName, is_in: bool) -> Result<(), TestbedError> {
@@ -439,15 +459,20 @@ impl Compose {
 
     async fn start_again(&self, name: &ProcessName) -> Result<(), TestbedError> {
         let host = self.host_of(name)?;
+        let site = self.layout.own.keys().find(|site| site.name() == name.site);
         if name.service != "postgres" {
-            return self.start_container(&host).await;
-        }
-        let wanted: BTreeSet<EnvironmentId> = match (&name.environment, name.site.parse::<Region>()) {
-            (Some(environment), _) => [environment.clone()].into(),
-            (None, Ok(region)) => {
-                lock(&self.stores).get(&region).map(|seen| seen.sql.keys().cloned().collect()).unwrap_or_default()
+            if let Some(site) = site {
+                return self.start_container(site, &name.service).await;
             }
-            (None, Err(_)) => BTreeSet::new(),
+            self.start_host(&host).await?;
+            return self.await_container(&host).await;
+        }
+        let wanted: BTreeSet<EnvironmentId> = match (&name.environment, site) {
+            (Some(environment), _) => [environment.clone()].into(),
+            (None, Some(site)) => {
+                lock(&self.stores).get(site).map(|seen| seen.sql.keys().cloned().collect()).unwrap_or_default()
+            }
+            (None, None) => BTreeSet::new(),
         };
         let back = || async {
             for environment in &wanted {
@@ -500,7 +525,7 @@ impl Compose {
 
     async fn keep_logs(&self) {
         let links = self.layout.groups.keys().map(hosts::links);
-        let stores = self.layout.regions.iter().map(|region| hosts::of(region, "files"));
+        let stores = self.layout.own.keys().map(|site| hosts::of(site, "files"));
         let all: Vec<String> = self.roles().into_iter().chain(links).chain(stores).collect();
         join_all(all.iter().map(|host| async move {
             let path = self.folder.join("logs").join(format!("{host}.log"));
@@ -594,14 +619,14 @@ impl Testbed for Compose {
         Box::pin(self.do_to(roots, deed))
     }
 
+    fn zones(&self) -> u8 {
+        self.layout.zones
+    }
+
     fn stores_in(&self, region: &Region, zone: Zone, environment: &EnvironmentId) -> StorePorts {
-        let seen = lock(&self.stores).get(region).cloned().unwrap_or_default();
-        let files = self
-            .layout
-            .own
-            .get(&Site { region: region.clone(), zone })
-            .map(|own| own.files.port())
-            .filter(|_| seen.files);
+        let site = Site { region: region.clone(), zone };
+        let seen = lock(&self.stores).get(&site).cloned().unwrap_or_default();
+        let files = self.layout.own.get(&site).map(|own| own.files.port()).filter(|_| seen.files);
         StorePorts { sql: seen.sql.get(environment).copied(), files }
     }
 
@@ -685,15 +710,27 @@ impl Testbed for Compose {
     }
 
     fn quota<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<QuotaSeen, TestbedError>> {
-        Box::pin(quotas::look(&self.engine, &self.project, region))
+        Box::pin(async move { quotas::look(&self.engine, &self.project, &self.sites(region)).await })
     }
 
     fn lose_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(self.cut(region, true))
+        Box::pin(async move { self.cut(&self.layout.sites_of(region)?, true).await })
     }
 
     fn return_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(self.bring_back(region))
+        Box::pin(async move { self.bring_back(&self.layout.sites_of(region)?).await })
+    }
+
+    fn lose_zone<'a>(&'a self, region: &'a Region, zone: Zone) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move { self.cut(&[self.layout.site_of(region, zone)?], true).await })
+    }
+
+    fn isolate_zone<'a>(&'a self, region: &'a Region, zone: Zone) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move { self.cut(&[self.layout.site_of(region, zone)?], false).await })
+    }
+
+    fn return_zone<'a>(&'a self, region: &'a Region, zone: Zone) -> BoxFuture<'a, Result<(), TestbedError>> {
+        Box::pin(async move { self.bring_back(&[self.layout.site_of(region, zone)?]).await })
     }
 
     fn restart<'a>(&'a self, name: &'a ProcessName) -> BoxFuture<'a, Result<(), TestbedError>> {
@@ -710,7 +747,11 @@ impl Testbed for Compose {
     }
 
     fn isolate<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(self.cut(region, false))
+        Box::pin(async move {
+            // What is one store must go on being one.
+            self.links.spare_within(region);
+            self.cut(&self.layout.sites_of(region)?, false).await
+        })
     }
 
     fn notices<'a>(&'a self, receiver: u16) -> BoxFuture<'a, Result<Address, TestbedError>> {

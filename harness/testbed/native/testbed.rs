@@ -349,20 +349,6 @@ impl Native {
         if troubles.is_empty() { Ok(()) } else { Err(TestbedError::Failed(troubles.join("; "))) }
     }
 
-    /// The sites of a region of ours.
-    fn sites_of(&self, region: &Region) -> Result<Vec<Site>, TestbedError> {
-        if self.layout.regions.contains(region) {
-            return Ok(Site::of(region, self.layout.zones));
-        }
-        Err(TestbedError::Unusable(format!("there is no region {region}")))
-    }
-
-    /// The site of a zone of ours.
-    fn site_of(&self, region: &Region, zone: Zone) -> Result<Site, TestbedError> {
-        let found = self.sites_of(region)?.into_iter().find(|site| site.zone == zone);
-        found.ok_or_else(|| TestbedError::Unusable(format!("there is no zone {zone} in {region}")))
-    }
-
     async fn bring_back(&self, sites: &[Site]) -> Result<(), TestbedError> {
         self.links.uncut(sites).await?;
         let site = |site: &Site| {
@@ -419,7 +405,7 @@ impl Native {
     /// Starts a cluster past its node, on the folder and with the settings that it had last.
     fn revive_postgres(&self, region: &Region, environment: &EnvironmentId) -> Result<Identity, TestbedError> {
         let failed = |why: String| TestbedError::Failed(format!("revive {environment} in {region}: {why}"));
-        let sites = self.sites_of(region)?;
+        let sites = self.layout.sites_of(region)?;
         let ran = sites.iter().find_map(|site| Some((site, self.sql_data_in(region, site.zone, environment)?)));
         let (site, data) = ran.ok_or_else(|| failed("it never ran there".to_owned()))?;
         let site = site.name();
@@ -698,23 +684,23 @@ impl Testbed for Native {
     }
 
     fn lose_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async move { self.cut(&self.sites_of(region)?, true).await })
+        Box::pin(async move { self.cut(&self.layout.sites_of(region)?, true).await })
     }
 
     fn return_region<'a>(&'a self, region: &'a Region) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async move { self.bring_back(&self.sites_of(region)?).await })
+        Box::pin(async move { self.bring_back(&self.layout.sites_of(region)?).await })
     }
 
     fn lose_zone<'a>(&'a self, region: &'a Region, zone: Zone) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async move { self.cut(&[self.site_of(region, zone)?], true).await })
+        Box::pin(async move { self.cut(&[self.layout.site_of(region, zone)?], true).await })
     }
 
     fn isolate_zone<'a>(&'a self, region: &'a Region, zone: Zone) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async move { self.cut(&[self.site_of(region, zone)?], false).await })
+        Box::pin(async move { self.cut(&[self.layout.site_of(region, zone)?], false).await })
     }
 
     fn return_zone<'a>(&'a self, region: &'a Region, zone: Zone) -> BoxFuture<'a, Result<(), TestbedError>> {
-        Box::pin(async move { self.bring_back(&[self.site_of(region, zone)?]).await })
+        Box::pin(async move { self.bring_back(&[self.layout.site_of(region, zone)?]).await })
     }
 
     fn restart<'a>(&'a self, name: &'a ProcessName) -> BoxFuture<'a, Result<(), TestbedError>> {
@@ -733,7 +719,7 @@ impl Testbed for Native {
         Box::pin(async move {
             // What is one store must go on being one.
             self.links.spare_within(region);
-            self.cut(&self.sites_of(region)?, false).await
+            self.cut(&self.layout.sites_of(region)?, false).await
         })
     }
 

@@ -78,7 +78,7 @@ impl Stage {
                 (0..2).map(move |n| {
                     ProxyState::new(
                         format!("{from}-{n}"),
-                        ([127, 0, 0, 1], free_port()).into(),
+                        std::net::SocketAddr::from(([127, 0, 0, 1], free_port())),
                         &Address::from(*to),
                         true,
                     )
