@@ -296,7 +296,7 @@ impl PlatformEvent {
 }
 
 /// The names of events, in the order in which they may come; scenarios may wait for any of them.
-pub const EVENT_NAMES: [&str; 61] = [
+pub const EVENT_NAMES: [&str; 62] = [
     "environment.deployed",
     "environment.converting",
     "environment.converted",
@@ -326,6 +326,7 @@ pub const EVENT_NAMES: [&str; 61] = [
     "zone.completed",
     "zone.aborted",
     "zone.synchronous",
+    "zone.whole",
     "failover.started",
     "failover.preflighted",
     "failover.notified",

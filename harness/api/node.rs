@@ -62,6 +62,9 @@ pub enum Action {
         /// Where the zone forked from the one before.
         fork: Fork,
     },
+    /// On either side, where its store is one of several nodes: every object of the bucket gets back those of its parts that a node
+    /// missed while it was away. Refused (409) while a node is away still. Done when none is missing.
+    CompleteFiles(Spec),
     /// Undoes [`Action::PrepareReplica`] and [`Action::ReplicateFiles`]: no rule, no slot, nothing is verified.
     WithdrawReplica(Spec),
     /// On the other side, undoes [`Action::CreateReplica`]: no cluster, no bucket, nothing may be granted. Refused (409) where
@@ -206,6 +209,7 @@ impl Action {
             Self::CreateReplica(_) => "create-replica",
             Self::MakeZoneStandby { .. } => "make-zone-standby",
             Self::Synchronize { .. } => "synchronize",
+            Self::CompleteFiles(_) => "complete-files",
             Self::FollowZone { .. } => "follow-zone",
             Self::PrepareReplica(_) => "prepare-replica",
             Self::WithdrawReplica(_) => "withdraw-replica",

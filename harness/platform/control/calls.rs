@@ -123,6 +123,8 @@ fn within(action: &Action) -> Duration {
         Action::AwaitLog { within_ms, .. } | Action::AwaitFiles { within_ms, .. } => {
             Duration::from_millis(within_ms.saturating_add(2_000))
         }
+        // It goes through every object.
+        Action::CompleteFiles(_) => Duration::from_secs(190),
         // Full listings of both stores: minutes where there are many objects.
         Action::PreflightPrimary | Action::PreflightStandby => Duration::from_secs(300),
         Action::FollowZone { .. } => Duration::from_secs(180),

@@ -81,6 +81,7 @@ pub(super) fn effect(
             let waits = settings.sabotage != Some(Sabotage::ZoneNotSynchronous);
             (active, Action::Synchronize { zone: zone.filter(|_| waits) })
         }
+        Part::CompleteFiles { there } => (if there { peer } else { active }, Action::CompleteFiles(spec(environment))),
         Part::TakeCopy => match step {
             Some(Step::Copying { source, epoch }) => {
                 let copy = environment.task.as_ref()?.operation;

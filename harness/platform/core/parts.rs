@@ -67,6 +67,10 @@ pub(super) enum Part {
     ZoneStandby(Zone),
     /// The primary told whom to wait for; belongs to no step.
     Synchronize(Option<Zone>),
+    /// What a store's node missed while its zone was away made up for; belongs to no step.
+    CompleteFiles {
+        there: bool,
+    },
     /// Everything of a deleted environment removed by a zone's node.
     Delete {
         there: bool,
@@ -106,7 +110,7 @@ impl Part {
 
     /// Belongs to no step.
     pub(super) fn is_background(self) -> bool {
-        let of_zones = matches!(self, Self::ZoneStandby(_) | Self::Synchronize(_));
+        let of_zones = matches!(self, Self::ZoneStandby(_) | Self::Synchronize(_) | Self::CompleteFiles { .. });
         of_zones || matches!(self, Self::Level | Self::Repair | Self::MendNode | Self::MendCompute | Self::Provide)
     }
 }

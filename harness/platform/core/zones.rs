@@ -7,7 +7,7 @@
 //! suspicion time and a grace; the fence is the same as between regions. Customers are told nothing: their endpoint stays, and
 //! so does their region.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     machine::{Core, Turn},
@@ -40,6 +40,8 @@ pub(super) struct Zones {
     told: BTreeMap<EnvironmentId, (Epoch, Option<Zone>)>,
     /// Since when the standby that is waited for has not followed.
     unfollowed: BTreeMap<EnvironmentId, u64>,
+    /// Where no object lacks a part, as far as is known: no zone has been missed since its store said so.
+    whole: BTreeSet<(EnvironmentId, Region)>,
     /// When a failover that was undone may be tried again.
     next: BTreeMap<EnvironmentId, u64>,
 }
@@ -83,6 +85,7 @@ impl Core {
         for id in &ids {
             self.keep_standbys(turn, id);
             self.keep_synchronous(turn, id);
+            self.keep_whole(turn, id);
         }
     }
 
@@ -95,6 +98,7 @@ impl Core {
                 match (missed, self.zones.missed.contains_key(&key)) {
                     (true, false) => {
                         self.zones.missed.insert(key, turn.now_ms);
+                        self.zones.whole.retain(|(_, whole)| *whole != region);
                         self.say_region(turn, "zone.suspected", &region, &format!("zone {zone} is missed"));
                     }
                     (false, true) => {
@@ -263,6 +267,41 @@ impl Core {
         self.record(turn, Record::Synchronous { environment: id.clone(), zone });
         let zone = zone.unwrap_or_default();
         self.say(turn, "zone.synchronous", id, format!("nothing is acknowledged that zone {zone} does not have"));
+    }
+
+    /// Has what the node of a lost zone missed made up for once it is back, in both regions: until then the loss of another zone would
+    /// take more parts of an object than it can do without.
+    fn keep_whole(&mut self, turn: &mut Turn, id: &EnvironmentId) {
+        let Some(environment) = self.state.environments.get(id).filter(|environment| may_be_kept(environment)) else {
+            return;
+        };
+        let suspect_ms = self.settings.timers.suspect_ms;
+        let due: Vec<Part> = (self.settings.regions.iter())
+            .filter(|region| !self.zones.whole.contains(&(id.clone(), (*region).clone())))
+            .filter(|region| {
+                let hears = |zone| self.ears.hears(turn.now_ms, (*region, zone), Holder::Node, suspect_ms);
+                Zone::all(self.settings.zones).all(hears)
+            })
+            .map(|region| Part::CompleteFiles { there: *region != environment.active })
+            .filter(|part| !self.is_asking(id, *part))
+            .filter(|part| self.repairs.get(&(id.clone(), *part)).copied().unwrap_or(0) <= turn.now_ms)
+            .collect();
+        for part in due {
+            self.repairs.insert((id.clone(), part), turn.now_ms + PAUSE_MS_MAX);
+            self.ask(turn, id, part, 0);
+        }
+    }
+
+    /// Takes that every object in a region has all its parts.
+    pub(super) fn end_complete(&mut self, turn: &mut Turn, id: &EnvironmentId, there: bool, is_ok: bool) {
+        let Some(environment) = self.state.environments.get(id).filter(|_| is_ok) else { return };
+        let region = if there { self.settings.peer(&environment.active) } else { Some(&environment.active) };
+        let Some(region) = region.cloned() else { return };
+        if Zone::all(self.settings.zones).any(|zone| self.zones.missed.contains_key(&(region.clone(), zone))) {
+            return;
+        }
+        self.zones.whole.insert((id.clone(), region.clone()));
+        self.say(turn, "zone.whole", id, format!("in {region} no object lacks a part: another zone may be lost"));
     }
 
     /// Whether the seat is one that the loss of its zone cannot take down, where zones are more than one.

@@ -93,6 +93,10 @@ pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, Comma
             node.store.replicate(&spec).await?;
             Ok(Answer::Done)
         }
+        Action::CompleteFiles(spec) => {
+            node.store.complete(&spec.bucket).await?;
+            Ok(Answer::Done)
+        }
         Action::AllowGranting { primary, guard } => {
             allow_granting(node, &environment, Granting { primary, epoch, operation, guard })
         }

@@ -36,6 +36,8 @@ pub(super) struct Call<'a> {
     pub input: Option<String>,
     /// Address and key pair of the other region's store, known as [`PEER`].
     pub peer: Option<(&'a Address, &'a Login)>,
+    /// Longest it may take, if that is more than any other.
+    pub within: Option<Duration>,
 }
 
 impl Mc {
@@ -79,9 +81,10 @@ impl Mc {
             }
             child.wait_with_output().await
         };
-        let output = match tokio::time::timeout(WITHIN, run).await {
+        let within = call.within.unwrap_or(WITHIN);
+        let output = match tokio::time::timeout(within, run).await {
             Ok(output) => output.map_err(|error| failed(error.to_string()))?,
-            Err(_) => return Err(failed(format!("no answer within {WITHIN:?}"))),
+            Err(_) => return Err(failed(format!("no answer within {within:?}"))),
         };
         let answers: Vec<Value> =
             serde_json::Deserializer::from_slice(&output.stdout).into_iter().map_while(Result::ok).collect();

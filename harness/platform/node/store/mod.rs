@@ -4,6 +4,7 @@
 
 mod admin;
 mod buckets;
+mod complete;
 mod error;
 mod handle;
 mod listing;

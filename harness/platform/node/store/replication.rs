@@ -64,7 +64,7 @@ impl Store {
                 "--disable-proxy",
             ];
             poll::until("the rule that replicates the bucket", RULE_WITHIN, Duration::from_millis(200), || async {
-                let call = Call { arguments: &arguments, input: None, peer: Some((target, login)) };
+                let call = Call { arguments: &arguments, peer: Some((target, login)), ..Call::default() };
                 match self.mc.run(call).await {
                     // A try before was cut off between its two halves; the rule is looked for, the target may stand.
                     Err(error) if !self.has_rule(bucket).await.unwrap_or(false) => Err(error),
