@@ -59,6 +59,7 @@ impl Zones {
         self.told.remove(id);
         self.unfollowed.remove(id);
         self.next.remove(id);
+        self.whole.retain(|(of, _)| of != id);
     }
 
     /// An attempt was undone.
