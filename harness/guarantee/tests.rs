@@ -345,8 +345,8 @@ fn the_other_region_takes_the_load_and_of_a_lost_regions_processors_nothing_foll
         let served = run.failover().served.as_mut().unwrap();
         (served.before.p99_s, served.after.p99_s) = (Some(0.1), Some(after_s));
     };
-    check(id, Held, |run| slower(run, 0.5));
-    check(id, Inconclusive, |run| slower(run, 0.6));
+    check(id, Held, |run| slower(run, 1.0));
+    check(id, Inconclusive, |run| slower(run, 1.1));
     check(id, Violated, |run| slower(run, 2.1));
 }
 
