@@ -410,7 +410,7 @@ timeline:
 expect: [ { guarantee: dataverse.zone.availability, environment: sales, step: killed } ]
 "#;
 
-/// Whether the drill is held is left open, as it is on native: what an upload left in a zone that died can spoil its reading.
+/// Whether the drill is held is left open: no drill of zones has been held on containers yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zone_of_containers_is_killed_cut_off_and_frozen_provably_and_another_serves_for_it() -> anyhow::Result<()> {
     let _turn = alone().await;

@@ -337,6 +337,19 @@ impl State {
 }
 
 impl Environment {
+    /// Another epoch: whatever was promised, granted or withheld under the one before is over.
+    fn raise(&mut self, to: Epoch) {
+        self.epoch = to;
+        self.peer_granting = false;
+        self.peer_guard = None;
+        self.level = GuardLevel::Clear;
+        self.exposed = Exposed::No;
+        self.halted_ms = None;
+        self.protected = false;
+        self.fork = None;
+        self.synchronous = None;
+    }
+
     fn new(given: NewEnvironment, epoch: Epoch) -> Self {
         Self {
             epoch,
@@ -377,18 +390,10 @@ impl Environment {
             Record::Guard { level, .. } => self.level = *level,
             Record::Exposed { exposed, .. } => self.exposed = *exposed,
             Record::Switched { from, to, active, clean, zone, .. } if *from == self.epoch && to > from => {
-                self.epoch = *to;
+                self.raise(*to);
                 self.active = active.clone();
                 self.granting = true;
-                self.peer_granting = false;
-                self.peer_guard = None;
-                self.level = GuardLevel::Clear;
-                self.exposed = Exposed::No;
-                self.halted_ms = None;
-                self.protected = false;
-                self.fork = None;
                 self.clean = *clean;
-                self.synchronous = None;
                 self.is_zonal = zone.is_some();
                 self.features.order = self.last_operation;
                 match zone {
@@ -397,17 +402,9 @@ impl Environment {
                 }
             }
             Record::Retired { from, to, .. } if *from == self.epoch && to > from => {
-                self.epoch = *to;
+                self.raise(*to);
                 self.is_retired = true;
                 self.granting = false;
-                self.peer_granting = false;
-                self.peer_guard = None;
-                self.level = GuardLevel::Clear;
-                self.exposed = Exposed::No;
-                self.halted_ms = None;
-                self.protected = false;
-                self.fork = None;
-                self.synchronous = None;
             }
             Record::Synchronous { zone, .. } => self.synchronous = *zone,
             Record::Halted { since_ms, .. } => self.halted_ms = *since_ms,

@@ -225,12 +225,18 @@ impl Core {
             .filter(|zone| *zone != seat && hears(*zone) && hears(seat))
             .filter(|zone| !self.stands(turn.now_ms, id, environment, *zone))
             .map(Part::ZoneStandby)
-            .filter(|part| !self.is_asking(id, *part))
-            .filter(|part| self.repairs.get(&(id.clone(), *part)).copied().unwrap_or(0) <= turn.now_ms)
             .collect();
-        for part in due {
-            self.repairs.insert((id.clone(), part), turn.now_ms + PAUSE_MS_MAX);
-            self.ask(turn, id, part, 0);
+        self.ask_again(turn, id, due);
+    }
+
+    /// Asks for those parts that are not being asked for and were not just now.
+    fn ask_again(&mut self, turn: &mut Turn, id: &EnvironmentId, parts: Vec<Part>) {
+        for part in parts {
+            let next_ms = self.repairs.get(&(id.clone(), part)).copied().unwrap_or(0);
+            if !self.is_asking(id, part) && next_ms <= turn.now_ms {
+                self.repairs.insert((id.clone(), part), turn.now_ms + PAUSE_MS_MAX);
+                self.ask(turn, id, part, 0);
+            }
         }
     }
 
@@ -284,13 +290,8 @@ impl Core {
                 Zone::all(self.settings.zones).all(hears)
             })
             .map(|region| Part::CompleteFiles { there: *region != environment.active })
-            .filter(|part| !self.is_asking(id, *part))
-            .filter(|part| self.repairs.get(&(id.clone(), *part)).copied().unwrap_or(0) <= turn.now_ms)
             .collect();
-        for part in due {
-            self.repairs.insert((id.clone(), part), turn.now_ms + PAUSE_MS_MAX);
-            self.ask(turn, id, part, 0);
-        }
+        self.ask_again(turn, id, due);
     }
 
     /// Takes that every object in a region has all its parts.

@@ -2,7 +2,7 @@
 
 use super::{
     chaos::{Chaos, Cut, Who},
-    questions::{convert, copy, credentials, delete, keep, operation_of, order, ticket},
+    questions::{began, convert, copy, credentials, delete, keep, operation_of, order, ticket},
     world::{EAST, WEST, World, environment, region},
 };
 use crate::{
@@ -28,14 +28,6 @@ fn deployed(chaos: Chaos, kind: EnvironmentKind) -> World {
     world.deploy_as(kind, &["sales"]);
     run(&mut world, 2_000);
     world
-}
-
-fn began(answer: Result<OrderAnswer, Refused>) -> u64 {
-    match answer {
-        Ok(OrderAnswer::Operation(view)) => view.id,
-        Ok(_) => panic!("not an operation"),
-        Err(refused) => panic!("{refused}"),
-    }
 }
 
 fn refusal(answer: Result<OrderAnswer, Refused>) -> (u16, String) {

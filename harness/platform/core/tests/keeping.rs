@@ -2,7 +2,7 @@
 
 use super::{
     chaos::{Chaos, Who},
-    questions::{convert, copy, credentials, keep, operation_of, order},
+    questions::{began, convert, copy, credentials, keep, operation_of, order},
     world::{EAST, World, environment, region},
 };
 use crate::{
@@ -24,14 +24,6 @@ fn deployed() -> World {
     world.deploy_as(EnvironmentKind::DataverseTeams, &["talk"]);
     run(&mut world, 2_000);
     world
-}
-
-fn began(answer: Result<OrderAnswer, Refused>) -> u64 {
-    match answer {
-        Ok(OrderAnswer::Operation(view)) => view.id,
-        Ok(_) => panic!("not an operation"),
-        Err(refused) => panic!("{refused}"),
-    }
 }
 
 fn state(world: &World, operation: u64) -> OperationState {

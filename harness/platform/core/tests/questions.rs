@@ -176,6 +176,15 @@ pub fn delete(world: &mut World, name: &str) -> Result<OrderAnswer, Refused> {
     answers.into_iter().next().unwrap_or_else(|| Err(Refused::not_now("no answer")))
 }
 
+/// The operation that an order which was taken has begun.
+pub fn began(answer: Result<OrderAnswer, Refused>) -> u64 {
+    match answer {
+        Ok(OrderAnswer::Operation(view)) => view.id,
+        Ok(_) => panic!("not an operation"),
+        Err(refused) => panic!("{refused}"),
+    }
+}
+
 /// An operation as the API shows it.
 pub fn operation_of(world: &World, operation: u64) -> OperationView {
     world.core.as_ref().unwrap().operation_view(operation).unwrap()

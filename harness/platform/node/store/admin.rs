@@ -2,6 +2,7 @@
 //! of `mc` takes some 0.4 s. Its calls are signed as S3's are, so they are sent as calls on a bucket named `minio`.
 
 use aws_sdk_s3::Client;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Store, StoreError};
@@ -86,18 +87,31 @@ impl Store {
 }
 
 async fn user_status(own: &Client, user: &str) -> Result<Option<String>, StoreError> {
-    let user = user.to_owned();
+    let answer: Value = read(own, "read a user's status", "admin/v3/user-info", &[("accessKey", user)]).await?;
+    Ok(answer["status"].as_str().map(str::to_owned))
+}
+
+/// What an admin call that changes nothing answers; `what` it is for is said where it fails.
+pub(super) async fn read<T: DeserializeOwned>(
+    own: &Client,
+    what: &'static str,
+    path: &str,
+    parameters: &[(&'static str, &str)],
+) -> Result<T, StoreError> {
+    let parameters: Vec<(&str, String)> = parameters.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     let got = own
         .get_object()
         .bucket(ADMIN)
-        .key("admin/v3/user-info")
+        .key(path)
         .customize()
-        .mutate_request(move |request| ask(request, &[("accessKey", &user)]))
+        .mutate_request(move |request| {
+            let parameters: Vec<(&str, &str)> = parameters.iter().map(|(name, value)| (*name, &**value)).collect();
+            ask(request, &parameters);
+        })
         .send()
         .await
-        .map_err(|error| StoreError::Call { what: "read a user's status", why: classify(&error) })?;
-    let broke = |error: String| StoreError::Order(format!("a user's status broke off: {error}"));
+        .map_err(|error| StoreError::Call { what, why: classify(&error) })?;
+    let broke = |error: String| StoreError::Order(format!("{what}: the answer broke off: {error}"));
     let text = got.body.collect().await.map_err(|error| broke(error.to_string()))?.into_bytes();
-    let answer: Value = serde_json::from_slice(&text).map_err(|error| broke(error.to_string()))?;
-    Ok(answer["status"].as_str().map(str::to_owned))
+    serde_json::from_slice(&text).map_err(|error| broke(error.to_string()))
 }

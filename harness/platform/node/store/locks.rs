@@ -12,7 +12,10 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Store, StoreError, admin::ADMIN};
+use super::{
+    Store, StoreError,
+    admin::{self, ADMIN},
+};
 use crate::clients::s3::{ask, classify};
 
 /// Between two looks: whoever lives has let go of a lock by then, or holds it himself.
@@ -70,20 +73,10 @@ impl Store {
 
     /// Locks of objects in a bucket that their owner does not hold itself, by their ids.
     async fn abandoned(&self, bucket: &str) -> Result<BTreeMap<String, String>, StoreError> {
-        let got = self
-            .own
-            .get_object()
-            .bucket(ADMIN)
-            .key("admin/v3/top/locks")
-            .customize()
-            .mutate_request(|request| ask(request, &[("count", COUNT), ("stale", "true")]))
-            .send()
-            .await
-            .map_err(|error| StoreError::Call { what: "list what is locked", why: classify(&error) })?;
-        let broke = |error: String| StoreError::Order(format!("the list of locks broke off: {error}"));
-        let text = got.body.collect().await.map_err(|error| broke(error.to_string()))?.into_bytes();
+        let parameters = [("count", COUNT), ("stale", "true")];
         // None are told as `null`.
-        let locks: Option<Vec<Lock>> = serde_json::from_slice(&text).map_err(|error| broke(error.to_string()))?;
+        let locks: Option<Vec<Lock>> =
+            admin::read(&self.own, "list what is locked", "admin/v3/top/locks", &parameters).await?;
         let locks = locks.unwrap_or_default().into_iter();
         Ok(locks.filter(|lock| is_abandoned(lock, bucket)).map(|lock| (lock.id, lock.resource)).collect())
     }
