@@ -463,6 +463,8 @@ pub struct Lag {
     pub p99_s: f64,
     /// Largest.
     pub max_s: f64,
+    /// What the largest would at least have been with a link as narrow as it was, had no write been held off.
+    pub unguarded_s: f64,
     /// Heartbeat period and poll period together.
     pub error_s: f64,
 }

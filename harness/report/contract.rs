@@ -437,6 +437,8 @@ pub struct LagRow {
     pub p99_s: f64,
     /// Largest.
     pub max_s: f64,
+    /// The dose: what the largest would at least have been with a link as narrow as it was, had no write been held off.
+    pub unguarded_s: f64,
     /// Error of each.
     pub error_s: f64,
 }

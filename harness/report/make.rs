@@ -98,6 +98,7 @@ impl Report {
                     p50_s: lag.p50_s,
                     p99_s: lag.p99_s,
                     max_s: lag.max_s,
+                    unguarded_s: lag.unguarded_s,
                     error_s: lag.error_s,
                 })
                 .collect(),

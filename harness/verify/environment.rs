@@ -119,6 +119,7 @@ pub(super) fn verify(
             }
         }
         measures.features.extend(told.periods());
+        measures.lags.extend(lag::statistics(input, environment, &load));
         before_end
     })
 }

@@ -6,7 +6,6 @@ use super::{
     claims,
     environment::{self, Owed},
     finals::Finals,
-    lag,
 };
 use crate::{
     ledger::{History, Readings},
@@ -60,7 +59,6 @@ pub fn verify(input: &Input<'_>, finals: impl FnOnce() -> Finals) -> Measures {
         let last = || finals.last(environment);
         let past = environment::verify(input, environment, owed.as_ref(), &last, &mut measures);
         judged.insert(environment, past);
-        measures.lags.extend(lag::statistics(input, environment));
         measures.claims.extend(claims::errors(input, environment));
     }
     measures

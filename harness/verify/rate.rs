@@ -22,17 +22,24 @@ pub(super) fn acked_before(acks: &[Ack], began: RunTime) -> u64 {
     acks[after..until].iter().filter(|ack| ack.is_write).count() as u64
 }
 
+/// Of the acknowledgements of the load: how many there were after one moment and until another.
+pub(super) fn acked(load: &[Ack], after: RunTime, until: RunTime) -> usize {
+    let place = |at: RunTime| load.partition_point(|ack| ack.at <= at);
+    place(until).saturating_sub(place(after))
+}
+
+/// Of the acknowledgements of the load: how many a second there were in the five seconds before this moment, or since the first
+/// if that is less; `None` if there were none.
+pub(super) fn before(load: &[Ack], began: RunTime) -> Option<f64> {
+    let from = RunTime(began.0.saturating_sub(RunTime::from_duration(BEFORE).0).max(load.first()?.at.0));
+    let (count, span) = (acked(load, from, began), began.since(from).as_secs_f64());
+    (count > 0 && span > 0.0).then(|| count as f64 / span)
+}
+
 /// Of the acknowledgements of the load: seconds from the first of the new side to the first window that has 95 % of the rate before.
 pub(super) fn back_to_rate(load: &[Ack], switch: &Switch) -> Option<f64> {
     let switched = switch.switched?;
-    let began = load.partition_point(|ack| ack.at <= switch.began);
-    let from = switch.began.0.saturating_sub(RunTime::from_duration(BEFORE).0).max(load.first()?.at.0);
-    let before = &load[load.partition_point(|ack| ack.at.0 < from)..began];
-    let span = switch.began.since(RunTime(from)).as_secs_f64();
-    if before.is_empty() || span <= 0.0 {
-        return None;
-    }
-    let needed = SHARE * before.len() as f64 / span * WINDOW.as_secs_f64();
+    let needed = SHARE * before(load, switch.began)? * WINDOW.as_secs_f64();
     let start = load.partition_point(|ack| ack.at < switched);
     let mut end = start;
     // A window may begin at the switch or at any acknowledgement after it.

@@ -5,11 +5,12 @@ use crate::model::{promise::Modality, verdict::Verdict};
 
 pub(super) fn rule(case: &Case<'_>) -> Ruling {
     let lags = case.evidence.measures.lags.iter().filter(|lag| lag.environment == case.index && lag.samples > 0);
-    let (mut samples, mut stores, mut largest) = (0, 0, 0.0_f64);
+    let (mut samples, mut stores, mut largest, mut dose) = (0, 0, 0.0_f64, 0.0_f64);
     for lag in lags {
         samples += lag.samples;
         stores += 1;
         largest = largest.max(lag.max_s);
+        dose = dose.max(lag.unguarded_s);
     }
     let tested = case.tested();
     // What is only typical is judged if the scenario sets a bound of its own, and told otherwise.
@@ -21,7 +22,7 @@ pub(super) fn rule(case: &Case<'_>) -> Ruling {
         Some(_) => Ruling::new(Verdict::Held),
         None => Ruling::new(Verdict::Reported),
     };
-    // Of a lag, what was measured is the dose itself.
-    let stressed = judged.map(|bound| largest > bound);
+    // A lag is kept by holding writes off, or not at all.
+    let stressed = judged.map(|bound| dose > bound);
     Ruling { stressed, ..ruling }.with_figures(judged.or(tested), largest).with_count(samples)
 }

@@ -360,3 +360,44 @@ fn lag_is_summed_up_while_a_replica_is_due_and_its_worst_before_a_fault_is_the_d
     assert_eq!(event(&measures, "failover-1").dose_s, Some(90.0));
     assert_eq!(event(&measures, "end").dose_s, None);
 }
+
+#[test]
+fn the_dose_of_a_lag_is_what_a_narrow_link_does_not_carry_for_as_long_as_it_is_narrow() {
+    let dose = |narrow: bool, lag_s: &dyn Fn(u64) -> f64| {
+        let mut world = World::new();
+        let link = "east -> west / sql".parse().unwrap();
+        let [from, until] = [ms(5_000), ms(25_000)];
+        // Ten a second; held off from 10 s to 25 s, though all there was is on the other side at 15 s.
+        for at in (100..30_000).step_by(100) {
+            world.now = at;
+            if !(10_000..25_000).contains(&at) {
+                world.write(1, OpKind::Create, &format!("k{at}"), false, Answer::Ok);
+            }
+            if at % 250 == 0 {
+                let (environment, sql_s) = (EnvironmentIndex(0), Some(lag_s(at)));
+                world.event(What::Lag { environment, sql_s, files_s: None, files_missing: None, due: true });
+            }
+        }
+        if narrow {
+            world.event(What::Fault(FaultRecord {
+                step: "narrow".into(),
+                fault: Fault::LinkBandwidth { link, rate_kib: 20 },
+                requested: from,
+                effective: Some(from),
+                proof: String::new(),
+                healed: Some(until),
+                healing: None,
+                unproven: false,
+            }));
+        }
+        world.finish().verify().lags[0].unguarded_s
+    };
+    // Five seconds' load were carried in ten: half of twenty, and a little less, since what is within the error is not counted.
+    let behind = |at| if (5_000..15_000).contains(&at) { (at - 5_000) as f64 / 2_000.0 } else { 0.0 };
+    assert!((7.5..=10.0).contains(&dose(true, &behind)), "{}", dose(true, &behind));
+    assert!((dose(false, &behind) - 4.9).abs() < 0.3, "no more than it was: {}", dose(false, &behind));
+    assert!(dose(true, &|_| 0.0) < 1e-9, "never behind, so it carried all there was");
+    // Half of what was carried was still on its way at the end.
+    let backlog = |at| if (5_000..25_000).contains(&at) { (at - 5_000) as f64 * 0.75 / 1_000.0 } else { 0.0 };
+    assert!((14.0..=15.1).contains(&dose(true, &backlog)), "{}", dose(true, &backlog));
+}
