@@ -212,7 +212,8 @@ impl Observer {
     ) -> Reading<FilesSnapshot> {
         let Some(port) = self.stores(environment, side).await.files else { return Reading::Down };
         let bucket = &self.endpoints[usize::from(environment.0)].bucket;
-        let read = read::read_files(port, bucket, &self.testbed.auditor().s3, WITHIN, bodies).await;
+        let readers = if self.testbed.zones() == 1 { read::READERS } else { read::READERS_OF_NODES };
+        let read = read::read_files(port, bucket, &self.testbed.auditor().s3, WITHIN, readers, bodies).await;
         if let Ok(FilesRead { withheld: Some(withheld), .. }) = &read {
             let (versions, waited_s) = (withheld.versions, withheld.waited.as_secs_f64());
             self.recorder.say(What::Withheld { environment, side, versions, waited_s });

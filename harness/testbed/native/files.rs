@@ -59,6 +59,9 @@ pub(super) fn start(program: &Path, site: &Path, log: &Path, port: u16, root: &L
         Drives::Spread { all, own } => {
             arguments.extend(all.into_iter().map(OsString::from));
             variables.push(("MINIO_ROOTDISK_THRESHOLD_SIZE", "1B".to_owned()));
+            // A read waits for every drive, and is told nothing by those of a node that hangs: 30 s of waiting, each time,
+            // unless the reader has given up before.
+            variables.push(("MINIO_DRIVE_MAX_TIMEOUT", "2s".to_owned()));
             variables.push(("_MINIO_SERVER_LOCAL", own.to_string()));
         }
     }

@@ -28,8 +28,12 @@ use crate::{
     workload::schedule::object::sha256,
 };
 
-/// Bodies read at once.
-const READERS: usize = 16;
+/// Bodies read at once: few, since whoever is served meanwhile is measured.
+pub const READERS: usize = 16;
+
+/// The same of a store of several nodes. While one of them hangs, each body takes as long as its drives are waited for: two
+/// seconds, in which the store does nothing.
+pub const READERS_OF_NODES: usize = 64;
 
 /// Tries of one request of the examiner's own before its failure counts: it is no client's operation, and what it reads
 /// must not look lost because the store was busy.
@@ -81,7 +85,7 @@ impl Bodies {
 }
 
 /// Reads the bucket of the store at `127.0.0.1:port`, bodies that are not among those `read` before, and adds them to
-/// these; `marked` is left empty. A bucket that is not there holds nothing. `within` bounds each page of the listing; how
+/// these; `marked` is left empty. `readers`: how many bodies at once. A bucket that is not there holds nothing. `within` bounds each page of the listing; how
 /// long the whole takes is a matter of the bucket's size, and of what the store withholds, for which there is a bound of
 /// some minutes.
 ///
@@ -92,6 +96,7 @@ pub async fn read_files(
     bucket: &str,
     auditor: &Login,
     within: Duration,
+    readers: usize,
     bodies: &mut Bodies,
 ) -> Result<FilesRead, String> {
     let client = s3::client(port, auditor, within.min(REQUEST_WITHIN));
@@ -107,7 +112,7 @@ pub async fn read_files(
     while !unread.is_empty() {
         let mut withheld = Vec::new();
         let mut why = String::new();
-        let mut reading = stream::iter(unread).map(|listed| read(&client, bucket, listed)).buffer_unordered(READERS);
+        let mut reading = stream::iter(unread).map(|listed| read(&client, bucket, listed)).buffer_unordered(readers);
         while let Some((listed, read)) = reading.next().await {
             match read {
                 Ok(content) => {

@@ -57,12 +57,16 @@ pub async fn start(servers: &Servers, workload: Workload) -> (Load, Arc<Books>, 
 async fn agree(servers: &Servers, books: &Books) {
     let sql = read::read_sql(servers.sql_port, "sales", &auditor(), WITHIN).await.unwrap();
     let mut bodies = read::Bodies::default();
-    let mut files =
-        read::read_files(servers.files_port, "sales", &auditor(), WITHIN, &mut bodies).await.unwrap().snapshot;
+    let mut files = read::read_files(servers.files_port, "sales", &auditor(), WITHIN, read::READERS, &mut bodies)
+        .await
+        .unwrap()
+        .snapshot;
     books.agree(&sql, Some(&files));
     // Once more, from what was read.
-    let mut again =
-        read::read_files(servers.files_port, "sales", &auditor(), WITHIN, &mut bodies).await.unwrap().snapshot;
+    let mut again = read::read_files(servers.files_port, "sales", &auditor(), WITHIN, read::READERS, &mut bodies)
+        .await
+        .unwrap()
+        .snapshot;
     for files in [&mut files, &mut again] {
         files.versions.sort_by(|a, b| a.version_id.cmp(&b.version_id));
     }
@@ -113,7 +117,15 @@ async fn stores_without_table_or_bucket_are_read_as_empty() {
     let servers = Servers::start(true).await;
     let sql = read::read_sql(servers.sql_port, "sales", &auditor(), WITHIN).await;
     assert_eq!(sql, Ok(SqlSnapshot::default()));
-    let files = read::read_files(servers.files_port, "nowhere", &auditor(), WITHIN, &mut read::Bodies::default()).await;
+    let files = read::read_files(
+        servers.files_port,
+        "nowhere",
+        &auditor(),
+        WITHIN,
+        read::READERS,
+        &mut read::Bodies::default(),
+    )
+    .await;
     assert_eq!(files.map(|read| read.snapshot), Ok(FilesSnapshot::default()));
     let nobody = read::read_sql(free_port(), "sales", &auditor(), WITHIN).await;
     assert!(nobody.is_err_and(|why| why.contains("refused")));
