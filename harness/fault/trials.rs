@@ -51,8 +51,13 @@ pub(super) fn mute(before: &Trials) -> String {
 }
 
 /// Repeats an observation until it proves what it should, for [`SETTLE`] at most.
-pub(super) async fn settle<F: Future<Output = Proof>>(mut look: impl FnMut() -> F) -> Proof {
-    let deadline = Instant::now() + SETTLE;
+pub(super) async fn settle<F: Future<Output = Proof>>(look: impl FnMut() -> F) -> Proof {
+    settle_within(SETTLE, look).await
+}
+
+/// The same within a time of the caller's.
+pub(super) async fn settle_within<F: Future<Output = Proof>>(within: Duration, mut look: impl FnMut() -> F) -> Proof {
+    let deadline = Instant::now() + within;
     loop {
         match look().await {
             Err(_) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -64,7 +69,17 @@ pub(super) async fn settle<F: Future<Output = Proof>>(mut look: impl FnMut() -> 
 /// Observes that a link carries again: every proxy that answered before does so now, or has nothing behind it any more,
 /// or is cut since a region is lost.
 pub(super) async fn carries_again(testbed: &dyn Testbed, link: &Link, before: &Trials) -> Proof {
-    settle(|| async {
+    carries_again_within(SETTLE, testbed, link, before).await
+}
+
+/// The same within a time of the caller's.
+pub(super) async fn carries_again_within(
+    within: Duration,
+    testbed: &dyn Testbed,
+    link: &Link,
+    before: &Trials,
+) -> Proof {
+    settle_within(within, || async {
         let now = try_link(testbed, link, ANSWER).await?;
         judge_carrying(before, &now)
     })

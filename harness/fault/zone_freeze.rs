@@ -1,19 +1,24 @@
 //! `zone.outage` by a freeze: every process of a zone stopped where it is, as a machine that hangs. Nothing is closed: whoever
 //! calls is connected by the kernel and hears nothing, and what arrives meanwhile is read when it is healed. The nodes of a
-//! file store go on without a frozen one only once they have given it up: MinIO takes about 20 s.
+//! file store go on without a frozen one only once they have given its drives up.
+
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use super::{
     breakage::{Breakage, Proof},
     part::{Part, try_all},
-    trials::{Trials, answered, carries_again, count, named, settle, states},
+    trials::{Trials, answered, carries_again_within, count, named, settle, states},
 };
 use crate::{
     api::{Region, Zone},
     model::link::Link,
     testbed::{Deed, LinkTrial, Process, ProcessState, Testbed, TestbedError},
 };
+
+/// How long what wakes may take until it answers again: permits, connections and locks of its have run out meanwhile.
+const AWAKE: Duration = Duration::from_secs(30);
 
 /// How often what was forked in the instant of the stop is looked for.
 const ROUNDS: usize = 10;
@@ -106,7 +111,7 @@ impl Breakage for ZoneFreeze {
             })
             .await?;
             for (link, before) in &self.before {
-                carries_again(testbed, link, before).await.map_err(|why| format!("{link}: {why}"))?;
+                carries_again_within(AWAKE, testbed, link, before).await.map_err(|why| format!("{link}: {why}"))?;
             }
             Ok(format!("{} go on, and what answered before answers", count(self.stopped.len())))
         })
