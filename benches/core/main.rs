@@ -3,7 +3,7 @@
 //! A drill is what a scenario makes of the simulated world, from an empty journal on: an environment is deployed in the
 //! east, the east is lost, the platform notices and fails over by itself, the east returns and is put in step, an operator
 //! orders the failback, and it ends when the east serves again, protected, under the third epoch. Each drill has a seed of
-//! its own, which decides latencies, phases and how clocks drift. All of it runs on one thread.
+//! its own, which decides latencies, phases and how clocks drift. One runs on one thread; at the end as many run at once as there are processors.
 
 use std::{hint::black_box, time::Duration};
 
@@ -139,6 +139,30 @@ fn main() {
         format!("{:.0} µs", median(&seconds) * 1e6),
         grouped(1.0 / median(&seconds)),
     ]);
-    table("The platform's pure core, one thread, medians", ["what", "takes", "a second"], rows);
+
+    // As many worlds at once as there are processors: they share nothing.
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+    let mut seconds = Vec::new();
+    criterion.bench_function("core/drills", |bencher| {
+        bencher.iter_custom(|times| {
+            let began = std::time::Instant::now();
+            std::thread::scope(|scope| {
+                for thread in 0..threads {
+                    let first = seed + thread * times;
+                    scope.spawn(move || (first..first + times).for_each(|seed| drop(black_box(drill(seed)))));
+                }
+            });
+            seed += threads * times;
+            let took = began.elapsed();
+            seconds.push(took.as_secs_f64() / (times * threads) as f64);
+            took
+        });
+    });
+    rows.push([
+        format!("the same on {threads} threads at once"),
+        format!("{:.0} µs", median(&seconds) * 1e6),
+        grouped(1.0 / median(&seconds)),
+    ]);
+    table("The platform's pure core, medians, one thread unless said", ["what", "takes", "a second"], rows);
     criterion.final_summary();
 }

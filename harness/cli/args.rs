@@ -260,6 +260,8 @@ pub(super) struct Compare {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Up {
+    #[command(flatten)]
+    pub(super) on: On,
     /// The two regions; the first is home to every environment.
     #[arg(long, value_delimiter = ',', default_value = "east,west")]
     pub(super) regions: Vec<String>,

@@ -18,7 +18,6 @@ use crate::{
         front::Front,
         talk::{Blame, Said},
     },
-    model::testbed::TestbedName,
     os::files,
     report::{self, Report, Style},
 };
@@ -38,17 +37,23 @@ pub(super) async fn up(arguments: Up) -> Exit {
         complain("two regions are needed, such as `--regions east,west`");
         return Exit::Invalid;
     }
-    let folder = fresh_folder();
-    let plan =
-        match lab::plan_for(&arguments.regions, arguments.zones, &environments, arguments.load.as_deref(), &folder) {
-            Ok(plan) => plan,
-            Err(mistakes) => {
-                progress::raw(&mistakes.render(colour(&io::stderr())));
-                return Exit::Invalid;
-            }
-        };
+    let (folder, testbed) = (fresh_folder(), arguments.on.testbed);
+    let plan = match lab::plan_for(
+        testbed,
+        &arguments.regions,
+        arguments.zones,
+        &environments,
+        arguments.load.as_deref(),
+        &folder,
+    ) {
+        Ok(plan) => plan,
+        Err(mistakes) => {
+            progress::raw(&mistakes.render(colour(&io::stderr())));
+            return Exit::Invalid;
+        }
+    };
     let task = Task::Up { plan: Box::new(plan), load: arguments.load.is_some() };
-    let (exit, lab) = stand(HostConfig { name: arguments.name, folder, task }, "lab").await;
+    let (exit, lab) = stand(HostConfig { name: arguments.name, folder, testbed, task }, "lab").await;
     match lab {
         Some(lab) => exit.and(print(&how_to_enter(&lab))),
         None => exit,
@@ -61,10 +66,6 @@ pub(super) async fn run_and_keep(arguments: Run) -> Exit {
         complain("`--keep` leaves one run standing: name one scenario");
         return Exit::Invalid;
     };
-    if arguments.on.testbed != TestbedName::Native {
-        complain(&format!("a lab stands on the testbed native alone, and not yet on {}", arguments.on.testbed));
-        return Exit::Invalid;
-    }
     let task = match task(name, &arguments) {
         Ok(task) => task,
         Err(why) => {
@@ -73,7 +74,7 @@ pub(super) async fn run_and_keep(arguments: Run) -> Exit {
         }
     };
     let folder = fresh_folder();
-    let config = HostConfig { name: lab::file::run_id(&folder), folder, task };
+    let config = HostConfig { name: lab::file::run_id(&folder), folder, testbed: arguments.on.testbed, task };
     let title = name.rsplit('/').next().unwrap_or(name).trim_end_matches(".yaml").to_owned();
     let (exit, lab) = stand(config, &title).await;
     let Some(lab) = lab else { return exit };
@@ -105,7 +106,7 @@ fn task(name: &str, arguments: &Run) -> Result<Task, String> {
     };
     if !is_path {
         // Every mistake is told before anything is started.
-        drop(Drill::shipped_on(TestbedName::Native, name).map_err(|error| error.to_string())?);
+        drop(Drill::shipped_on(arguments.on.testbed, name).map_err(|error| error.to_string())?);
         let (name, text, commands_in) = (name.to_owned(), String::new(), None);
         return Ok(Task::Drill { name, text, commands_in, seed: arguments.seed, out });
     }
@@ -118,7 +119,7 @@ fn task(name: &str, arguments: &Run) -> Result<Task, String> {
     let file = file.canonicalize().map_err(said)?;
     let folder = file.parent().map_or_else(|| PathBuf::from("/"), PathBuf::from);
     let name = file.display().to_string();
-    drop(Drill::from_text_on(TestbedName::Native, &name, &text, &folder).map_err(|error| error.to_string())?);
+    drop(Drill::from_text_on(arguments.on.testbed, &name, &text, &folder).map_err(|error| error.to_string())?);
     Ok(Task::Drill { name, text, commands_in: Some(folder), seed: arguments.seed, out })
 }
 

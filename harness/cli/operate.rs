@@ -32,7 +32,7 @@ pub(super) async fn inject(arguments: Inject) -> Exit {
         Err(exit) => return exit,
     };
     let environments: Vec<EnvironmentId> = lab.environments.iter().map(|environment| environment.id.clone()).collect();
-    let fault = match lab::fault_from_text(&arguments.fault, &lab.regions, lab.zones, &environments) {
+    let fault = match lab::fault_from_text(lab.testbed, &arguments.fault, &lab.regions, lab.zones, &environments) {
         Ok(fault) => fault,
         Err(mistakes) => {
             progress::raw(&mistakes.render(colour(&io::stderr())));

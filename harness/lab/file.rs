@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{EnvironmentId, Region, Zone, environment::Endpoints},
+    model::testbed::TestbedName,
     os::process::Identity,
 };
 
@@ -29,6 +30,9 @@ pub struct LabFile {
     pub pid: i32,
     /// Start time of its host, as in [`Identity`].
     pub start_ticks: u64,
+    /// What it stands on.
+    #[serde(default)]
+    pub testbed: TestbedName,
     /// The regions; the first is every environment's home.
     pub regions: [Region; 2],
     /// Zones of each.
@@ -40,9 +44,10 @@ pub struct LabFile {
     pub control_port: u16,
     /// Token of the control API.
     pub control_token: String,
-    /// Folder of the Postgres programs, `psql` among them.
+    /// Folder of the Postgres programs, `psql` among them. Empty: wherever the shell finds them, since a testbed in containers
+    /// needs none of this machine's.
     pub postgres_bin: PathBuf,
-    /// MinIO's client.
+    /// MinIO's client, or its name.
     pub mc: PathBuf,
 }
 

@@ -123,6 +123,7 @@ fn choose(all: Vec<Found>, name: Option<&str>) -> Result<LabFile, FindError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::testbed::TestbedName;
 
     fn lab(name: &str, run: &str) -> Box<LabFile> {
         Box::new(LabFile {
@@ -131,6 +132,7 @@ mod tests {
             started: String::new(),
             pid: 1,
             start_ticks: 1,
+            testbed: TestbedName::Native,
             regions: ["east", "west"].map(|name| name.parse().unwrap()),
             zones: 1,
             environments: Vec::new(),

@@ -1,6 +1,13 @@
 //! The host of a lab: stands it up, serves the commands, ends it.
 
-use std::{fs, io, io::Read, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    io::Read,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use nix::unistd::setsid;
 use tokio::{
@@ -21,6 +28,7 @@ use super::{
 };
 use crate::{
     conduct::folder::{self, Layout},
+    model::testbed::TestbedName,
     os::{files, hold, process::Identity},
     testbed::{Testbed, setup},
 };
@@ -45,16 +53,16 @@ pub async fn run(config: HostConfig, say: impl Fn(&Said) + Send + 'static) -> Re
             say(&said);
         }
     });
-    let HostConfig { name, folder, task } = config;
+    let HostConfig { name, folder, testbed, task } = config;
     // Held to the end, so that nobody takes the folder of a living lab for a finished one.
     let _held = hold::hold(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let started = jiff::Timestamp::now().to_string();
     let asked = asked_to_end().map_err(|error| error.to_string())?;
     let gone = starter_gone().map_err(|error| error.to_string())?;
     let interrupted = Interrupt { any_of: [asked.clone(), gone] };
-    let stood = stand(task, &folder, tell.clone(), interrupted).await;
+    let stood = stand(task, testbed, &folder, tell.clone(), interrupted).await;
     let serving = match stood {
-        Ok(stood) => Serving::begin(name, started, &folder, stood).await,
+        Ok(stood) => Serving::begin(name, started, testbed, &folder, stood).await,
         Err(failed) => Err(failed),
     };
     let serving = match serving {
@@ -121,7 +129,13 @@ struct Serving {
 }
 
 impl Serving {
-    async fn begin(name: String, started: String, folder: &Path, stood: Stood) -> Result<Self, Failed> {
+    async fn begin(
+        name: String,
+        started: String,
+        on: TestbedName,
+        folder: &Path,
+        stood: Stood,
+    ) -> Result<Self, Failed> {
         let failed = |why: String| Failed { why, blame: Blame::Ours };
         let Stood { testbed, regions, environments, lost, load } = stood;
         let faults = Faults::new(Arc::clone(&testbed));
@@ -136,7 +150,12 @@ impl Serving {
         };
         let me = i32::try_from(std::process::id()).ok().and_then(Identity::of);
         let me = me.ok_or_else(|| failed("no /proc to read our own start time from".to_owned()))?;
-        let programs = setup::ensure(&|_: &str| (), setup::SetupMode::Never).await?;
+        let (postgres_bin, mc) = match setup::ensure(&|_: &str| (), setup::SetupMode::Never).await {
+            Ok(programs) => (programs.postgres_bin, programs.mc),
+            // Containers have their own, and whoever enters may have some too.
+            Err(_) if on != TestbedName::Native => (PathBuf::new(), "mc".into()),
+            Err(error) => return Err(error.into()),
+        };
         let control = testbed.control();
         let lab = LabFile {
             name,
@@ -144,13 +163,14 @@ impl Serving {
             started,
             pid: me.pid,
             start_ticks: me.start_ticks,
+            testbed: on,
             regions,
             zones: testbed.zones(),
             environments,
             control_port: control.port,
             control_token: control.token,
-            postgres_bin: programs.postgres_bin,
-            mc: programs.mc,
+            postgres_bin,
+            mc,
         };
         let written = || -> io::Result<UnixListener> {
             enter::write(&lab, testbed.as_ref())?;

@@ -23,6 +23,8 @@ pub struct HostConfig {
     pub name: String,
     /// The folder of its run.
     pub folder: PathBuf,
+    /// What it stands on.
+    pub testbed: TestbedName,
     /// What is to stand.
     pub task: Task,
 }
@@ -58,6 +60,7 @@ pub enum Task {
 /// # Errors
 /// Every mistake, each with its place in the text that the answers were put into.
 pub fn plan_for(
+    testbed: TestbedName,
     regions: &[String],
     zones: u8,
     environments: &[(String, String)],
@@ -76,7 +79,7 @@ pub fn plan_for(
         text.push_str(&format!("workload: {{ rate: {rate} }}\n"));
     }
     text.push_str(REST);
-    parse("up", &text, folder)
+    parse(testbed, "up", &text, folder)
 }
 
 /// A fault as scenarios write it: `region.outage: {region: east}`, with or without braces around it.
@@ -84,6 +87,7 @@ pub fn plan_for(
 /// # Errors
 /// Every mistake, each with its place.
 pub fn fault_from_text(
+    testbed: TestbedName,
     text: &str,
     regions: &[Region; 2],
     zones: u8,
@@ -99,7 +103,7 @@ pub fn fault_from_text(
         file.push_str(&format!("  - {{ id: {id}, kind: dataverse-production }}\n"));
     }
     file.push_str(&format!("timeline:\n  - inject: {text}\n{EXPECT}"));
-    let plan = parse("inject", &file, Path::new("/"))?;
+    let plan = parse(testbed, "inject", &file, Path::new("/"))?;
     match plan.timeline.into_iter().next().map(|step| step.action) {
         Some(Action::Inject(fault)) => Ok(fault),
         // The text above has one step, which injects.
@@ -110,8 +114,8 @@ pub fn fault_from_text(
 const EXPECT: &str = "expect: [ { measure: loss.operations, at_most: 0 } ]\n";
 const REST: &str = "timeline: [ { pause: 1s } ]\nexpect: [ { measure: loss.operations, at_most: 0 } ]\n";
 
-fn parse(name: &str, text: &str, folder: &Path) -> Result<Plan, Diagnostics> {
-    scenario::parse(name, text, folder, &Catalogue::of(TestbedName::Native, guarantee::promises()))
+fn parse(testbed: TestbedName, name: &str, text: &str, folder: &Path) -> Result<Plan, Diagnostics> {
+    scenario::parse(name, text, folder, &Catalogue::of(testbed, guarantee::promises()))
 }
 
 #[cfg(test)]
@@ -120,7 +124,7 @@ mod tests {
 
     fn fault(text: &str) -> Result<String, String> {
         let regions = ["east", "west"].map(|name| name.parse().unwrap());
-        fault_from_text(text, &regions, 1, &["sales".parse().unwrap()])
+        fault_from_text(TestbedName::Native, text, &regions, 1, &["sales".parse().unwrap()])
             .map(|fault| fault.to_string())
             .map_err(|errors| errors.render(false))
     }
@@ -152,8 +156,15 @@ mod tests {
     fn a_lab_is_checked_like_a_scenario() {
         let of_zones = |zones: u8, environment: (&str, &str), rate: Option<&str>| {
             let environments = [(environment.0.to_owned(), environment.1.to_owned())];
-            plan_for(&["here".to_owned(), "there".to_owned()], zones, &environments, rate, Path::new("/"))
-                .map_err(|errors| errors.render(false))
+            plan_for(
+                TestbedName::Native,
+                &["here".to_owned(), "there".to_owned()],
+                zones,
+                &environments,
+                rate,
+                Path::new("/"),
+            )
+            .map_err(|errors| errors.render(false))
         };
         let plan = |environment, rate| of_zones(1, environment, rate);
         let good = plan(("sales", "finops-production"), Some("20/s")).unwrap();

@@ -103,6 +103,7 @@ pub(super) async fn raised(mut flag: watch::Receiver<bool>) {
 /// Why it could not be done; what had been started is then ended.
 pub(super) async fn stand(
     task: Task,
+    testbed: TestbedName,
     folder: &Path,
     say: mpsc::UnboundedSender<Said>,
     interrupt: Interrupt,
@@ -110,14 +111,14 @@ pub(super) async fn stand(
     match task {
         Task::Up { plan, .. } if plan.platform.sabotage().is_some() => Err(Failed::sabotaged()),
         Task::Up { plan, load } => tokio::select! {
-            stood = up(*plan, load, folder, say) => stood,
+            stood = up(*plan, load, testbed, folder, say) => stood,
             // What was coming up is dropped, and everything of it is killed.
             () = interrupt.raised() => Err(DrillError::Interrupted.into()),
         },
         Task::Drill { name, text, commands_in, seed, out } => {
             let drill = match commands_in {
-                Some(commands_in) => Drill::from_text_on(TestbedName::Native, &name, &text, &commands_in)?,
-                None => Drill::shipped_on(TestbedName::Native, &name)?,
+                Some(commands_in) => Drill::from_text_on(testbed, &name, &text, &commands_in)?,
+                None => Drill::shipped_on(testbed, &name)?,
             };
             if drill.plan().platform.sabotage().is_some() {
                 return Err(Failed::sabotaged());
@@ -129,9 +130,15 @@ pub(super) async fn stand(
     }
 }
 
-async fn up(plan: Plan, load: bool, folder: &Path, say: mpsc::UnboundedSender<Said>) -> Result<Stood, Failed> {
+async fn up(
+    plan: Plan,
+    load: bool,
+    on: TestbedName,
+    folder: &Path,
+    say: mpsc::UnboundedSender<Said>,
+) -> Result<Stood, Failed> {
     let line = |text: &str| say.send(Said::Line(text.to_owned())).unwrap_or_default();
-    let equipped = Equipped::find(TestbedName::Native, &line, SetupMode::Auto).await?;
+    let equipped = Equipped::find(on, &line, SetupMode::Auto).await?;
     line("starting two regions");
     let Platform::Reference { timers, policy, sabotage } = plan.platform.clone();
     let regions = [plan.regions.primary.clone(), plan.regions.secondary.clone()];

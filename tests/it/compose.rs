@@ -83,6 +83,38 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lab_of_containers_is_entered_broken_switched_and_ended() {
+    let _turn = alone().await;
+    let stage = Stage::set().await;
+    let said = stage.expect(0, &["up", "--testbed", "compose", "--name", "boxes", "--load", "10/s"]);
+    let enter = said.lines().find_map(|line| line.trim().strip_prefix("sales rows")).expect("how to enter");
+    let ask = |what: &str| {
+        let line = format!("{} -Atc '{what}'", enter.trim());
+        let output = Command::new("sh").args(["-c", &line]).output().expect("a shell");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned()
+    };
+    assert_eq!(ask("SELECT count(*) > 0 FROM geodrill_data"), "t");
+    let seen = stage.expect(0, &["status"]);
+    for wanted in ["boxes", "sales", "east:", "west:", "load: 10/s"] {
+        assert!(seen.contains(wanted), "no {wanted} in:\n{seen}");
+    }
+    // What a container can do and a process cannot is allowed here.
+    let injected = stage.expect(0, &["inject", "network.disconnect: {process: \"west / compute\"}", "--for", "1s"]);
+    assert!(injected.contains("fault-1"), "{injected}");
+    let lost = stage.expect(0, &["inject", "region.outage: {region: east}"]);
+    assert!(lost.contains("region.outage east"), "{lost}");
+    let since = Instant::now();
+    while ask("SELECT 1") != "1" {
+        assert!(since.elapsed() < Duration::from_secs(60), "nobody answers after the failover");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let down = stage.expect(0, &["down"]);
+    assert!(down.contains("lab boxes is ended"), "{down}");
+    assert_eq!(things(&stage), Vec::<String>::new());
+    assert!(stage.standing().is_empty() && stage.processes().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_sigkill_no_container_network_or_volume_is_left() {
     let _turn = alone().await;
     let kills = number("GEODRILL_KILLS").unwrap_or(2);
