@@ -95,7 +95,7 @@ async fn a_lab_of_containers_is_entered_broken_switched_and_ended() {
     };
     assert_eq!(ask("SELECT count(*) > 0 FROM geodrill_data"), "t");
     let seen = stage.expect(0, &["status"]);
-    for wanted in ["boxes", "sales", "east:", "west:", "load: 10/s"] {
+    for wanted in ["boxes", "sales", "region east", "region west", "load: 10/s"] {
         assert!(seen.contains(wanted), "no {wanted} in:\n{seen}");
     }
     // What a container can do and a process cannot is allowed here.
