@@ -135,7 +135,10 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // After a test that failed.
+        // After a test that failed. Containers are no processes of ours, and whoever could end them would be killed below.
+        if !self.standing().is_empty() {
+            let _ = self.command().args(["down", "--all"]).output();
+        }
         for (pid, _) in self.processes() {
             if let Some(process) = Identity::of(pid) {
                 let _ = process.signal(Signal::SIGKILL);
