@@ -3,7 +3,8 @@
 //! A drill is what a scenario makes of the simulated world, from an empty journal on: an environment is deployed in the
 //! east, the east is lost, the platform notices and fails over by itself, the east returns and is put in step, an operator
 //! orders the failback, and it ends when the east serves again, protected, under the third epoch. Each drill has a seed of
-//! its own, which decides latencies, phases and how clocks drift. One runs on one thread; at the end as many run at once as there are processors.
+//! its own, which decides latencies, phases and how clocks drift. One runs on one thread; at the end as many run at once as
+//! there are processors.
 
 use std::{hint::black_box, time::Duration};
 

@@ -48,9 +48,9 @@ fn samples(input: &Input<'_>, environment: EnvironmentIndex, store: Store) -> Ve
     input.events.iter().filter_map(of).collect()
 }
 
-/// How far the other side would have been behind at the end of a narrow link, had no write been held off: the largest of them. A
-/// link that carries two thirds of what was written before falls a third of the time behind, for as long as it is narrow. What
-/// it carries was measured while the other side was behind, since then it had something to carry all the time.
+/// How far the other side would have been behind at the end of a narrow link, had no write been held off: the largest of
+/// them. A link that carries two thirds of what was written before falls a third of the time behind, for as long as it is
+/// narrow. What it carries was measured while the other side was behind, since then it had something to carry all the time.
 fn unguarded(input: &Input<'_>, samples: &[(RunTime, Option<f64>)], error_s: f64, load: &[Ack]) -> f64 {
     let narrow =
         last_faults(input.events).into_iter().filter(|record| matches!(record.fault, Fault::LinkBandwidth { .. }));
@@ -63,7 +63,7 @@ fn unguarded(input: &Input<'_>, samples: &[(RunTime, Option<f64>)], error_s: f64
         let (last, lag_s) = within.last()?;
         let carried = RunTime(last.0.saturating_sub(RunTime::from_duration(Duration::from_secs_f64(*lag_s)).0));
         let written = rate::before(load, from)? * busy_s;
-        let share = rate::acked(load, from, carried) as f64 / written;
+        let share = rate::between(load, from, carried).len() as f64 / written;
         (written > 0.0).then(|| until.since(from).as_secs_f64() * (1.0 - share))
     });
     behind.fold(0.0, f64::max)

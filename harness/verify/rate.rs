@@ -16,23 +16,22 @@ const SHARE: f64 = 0.95;
 
 /// Writes acknowledged in the five seconds before this moment.
 pub(super) fn acked_before(acks: &[Ack], began: RunTime) -> u64 {
-    let from = began.0.saturating_sub(RunTime::from_duration(BEFORE).0);
-    let after = acks.partition_point(|ack| ack.at.0 < from);
-    let until = acks.partition_point(|ack| ack.at <= began);
-    acks[after..until].iter().filter(|ack| ack.is_write).count() as u64
+    let from = RunTime(began.0.saturating_sub(RunTime::from_duration(BEFORE).0));
+    between(acks, from, began).iter().filter(|ack| ack.is_write).count() as u64
 }
 
-/// Of the acknowledgements of the load: how many there were after one moment and until another.
-pub(super) fn acked(load: &[Ack], after: RunTime, until: RunTime) -> usize {
-    let place = |at: RunTime| load.partition_point(|ack| ack.at <= at);
-    place(until).saturating_sub(place(after))
+/// The acknowledgements from one moment until another, both included.
+pub(super) fn between(acks: &[Ack], from: RunTime, until: RunTime) -> &[Ack] {
+    let first = acks.partition_point(|ack| ack.at < from);
+    let end = acks.partition_point(|ack| ack.at <= until);
+    &acks[first..end.max(first)]
 }
 
-/// Of the acknowledgements of the load: how many a second there were in the five seconds before this moment, or since the first
-/// if that is less; `None` if there were none.
+/// Of the acknowledgements of the load: how many a second there were in the five seconds before this moment, or since the
+/// first if that is less; `None` if there were none.
 pub(super) fn before(load: &[Ack], began: RunTime) -> Option<f64> {
     let from = RunTime(began.0.saturating_sub(RunTime::from_duration(BEFORE).0).max(load.first()?.at.0));
-    let (count, span) = (acked(load, from, began), began.since(from).as_secs_f64());
+    let (count, span) = (between(load, from, began).len(), began.since(from).as_secs_f64());
     (count > 0 && span > 0.0).then(|| count as f64 / span)
 }
 

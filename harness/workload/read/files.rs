@@ -85,9 +85,9 @@ impl Bodies {
 }
 
 /// Reads the bucket of the store at `127.0.0.1:port`, bodies that are not among those `read` before, and adds them to
-/// these; `marked` is left empty. `readers`: how many bodies at once. A bucket that is not there holds nothing. `within` bounds each page of the listing; how
-/// long the whole takes is a matter of the bucket's size, and of what the store withholds, for which there is a bound of
-/// some minutes.
+/// these; `marked` is left empty. `readers`: how many bodies at once. A bucket that is not there holds nothing. `within`
+/// bounds each page of the listing; how long the whole takes is a matter of the bucket's size, and of what the store
+/// withholds, for which there is a bound of some minutes.
 ///
 /// # Errors
 /// Why it could not be read whole.
