@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 
 use super::{
     chaos::{Chaos, Cut, Kill, Who},
@@ -176,7 +176,11 @@ fn check(chaos: Chaos, guard: GuardMode) {
 
 #[test]
 fn whatever_happens_one_region_serves_under_one_epoch_and_nothing_is_left_half_done() {
-    let config = ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
+    // The same cases every time, for below it is asserted how much they cover; `PROPTEST_RNG_SEED` draws others.
+    let mut config = ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
+    if config.rng_seed == RngSeed::Random {
+        config.rng_seed = RngSeed::Fixed(1);
+    }
     let guard = || prop_oneof![Just(GuardMode::Observe), Just(GuardMode::Enforce)];
     proptest!(config, |(chaos in chaos(), guard in guard())| check(chaos, guard));
     let [cases, switched, aborted, whole, converted, not_converted, restored] =
