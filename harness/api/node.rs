@@ -65,6 +65,10 @@ pub enum Action {
     /// On either side, where its store is one of several nodes: every object of the bucket gets back those of its parts that a node
     /// missed while it was away. Refused (409) while a node is away still. Done when none is missing.
     CompleteFiles(Spec),
+    /// On every node that is heard, on either side, while another's zone is missed: if the store of several nodes makes its callers
+    /// wait for one that does not answer, those that can be reached start anew, and do without it. Done when it answers in time,
+    /// at once where it did so anyway.
+    RenewFiles(Spec),
     /// Undoes [`Action::PrepareReplica`] and [`Action::ReplicateFiles`]: no rule, no slot, nothing is verified.
     WithdrawReplica(Spec),
     /// On the other side, undoes [`Action::CreateReplica`]: no cluster, no bucket, nothing may be granted. Refused (409) where
@@ -210,6 +214,7 @@ impl Action {
             Self::MakeZoneStandby { .. } => "make-zone-standby",
             Self::Synchronize { .. } => "synchronize",
             Self::CompleteFiles(_) => "complete-files",
+            Self::RenewFiles(_) => "renew-files",
             Self::FollowZone { .. } => "follow-zone",
             Self::PrepareReplica(_) => "prepare-replica",
             Self::WithdrawReplica(_) => "withdraw-replica",

@@ -9,7 +9,7 @@ use std::{
 
 use super::{recorder::Recorder, seats};
 use crate::{
-    api::{Region, environment::Endpoints},
+    api::{Region, Zone, environment::Endpoints},
     clients::poll,
     ledger,
     model::{
@@ -73,6 +73,21 @@ impl Observer {
         let place = usize::from(environment.0);
         let id = &self.plan.environments[place].id;
         seats::stores(self.testbed.as_ref(), self.region(side), id, &self.endpoints[place]).await
+    }
+
+    /// Where the file store of a side is to be read; waited for where its nodes run and are not together yet. `None`: it is down.
+    async fn files(&self, environment: EnvironmentIndex, side: Side) -> Option<u16> {
+        let (testbed, region) = (self.testbed.as_ref(), self.region(side));
+        let id = &self.plan.environments[usize::from(environment.0)].id;
+        let looked = self.stores(environment, side).await.files;
+        if looked.is_some()
+            || !Zone::all(testbed.zones()).any(|zone| testbed.stores_in(region, zone, id).files.is_some())
+        {
+            return looked;
+        }
+        let look =
+            || async { self.stores(environment, side).await.files.ok_or("none of its nodes can read all of it") };
+        poll::until("the file store", ANSWERED_WITHIN, SEEN_PERIOD, look).await.ok()
     }
 
     /// Waits until both stores of a side are there to be read, or it is clear that they are not.
@@ -210,7 +225,7 @@ impl Observer {
         side: Side,
         bodies: &mut Bodies,
     ) -> Reading<FilesSnapshot> {
-        let Some(port) = self.stores(environment, side).await.files else { return Reading::Down };
+        let Some(port) = self.files(environment, side).await else { return Reading::Down };
         let bucket = &self.endpoints[usize::from(environment.0)].bucket;
         let readers = if self.testbed.zones() == 1 { read::READERS } else { read::READERS_OF_NODES };
         let read = read::read_files(port, bucket, &self.testbed.auditor().s3, WITHIN, readers, bodies).await;

@@ -70,8 +70,7 @@ pub(super) async fn stores(
     if testbed.zones() == 1 {
         return testbed.stores(region, id);
     }
-    let (said, answering) =
-        tokio::join!(ask_all(testbed, region, id, endpoints), answering(testbed, region, id, endpoints));
+    let (said, answering) = tokio::join!(ask_all(testbed, region, id, endpoints), answering(testbed, region, id));
     ports(&said, &answering)
 }
 
@@ -133,19 +132,10 @@ async fn ask(zone: Zone, target: &Target) -> Result<Says, String> {
 }
 
 /// The nodes of a region's file store that answer for the whole, in the order of their zones.
-async fn answering(
-    testbed: &dyn Testbed,
-    region: &Region,
-    id: &EnvironmentId,
-    endpoints: &Endpoints,
-) -> Vec<(Zone, u16)> {
-    let (s3, bucket) = (testbed.auditor().s3, &endpoints.bucket);
+async fn answering(testbed: &dyn Testbed, region: &Region, id: &EnvironmentId) -> Vec<(Zone, u16)> {
     let running = Zone::all(testbed.zones())
         .filter_map(|zone| testbed.stores_in(region, zone, id).files.map(|port| (zone, port)));
-    let asked = running.map(|(zone, port)| {
-        let s3 = s3.clone();
-        async move { read::has_bucket(port, bucket, &s3, ANSWER).await.ok().map(|_| (zone, port)) }
-    });
+    let asked = running.map(|(zone, port)| async move { read::has_quorum(port, ANSWER).await.then_some((zone, port)) });
     join_all(asked).await.into_iter().flatten().collect()
 }
 
@@ -197,8 +187,7 @@ impl Seats {
             (&self.plan.environments[place].id, &self.endpoints[place], self.plan.regions.of(side));
         let began = recorder.clock().now();
         let testbed = self.testbed.as_ref();
-        let (said, answering) =
-            tokio::join!(ask_all(testbed, region, id, endpoints), answering(testbed, region, id, endpoints));
+        let (said, answering) = tokio::join!(ask_all(testbed, region, id, endpoints), answering(testbed, region, id));
         let ports = ports(&said, &answering);
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert((environment, side), ports);
         for what in watched.saw(&said, began) {

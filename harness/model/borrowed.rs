@@ -77,6 +77,7 @@ impl ObjectVersion {
                 Content::Body { token: token.as_ref().map(Seen::borrowed), sha256: &**sha256, bytes: *bytes }
             }
             Content::Unreadable(why) => Content::Unreadable(&**why),
+            Content::Withheld(why) => Content::Withheld(&**why),
         };
         ObjectVersion { object_key: &self.object_key, version_id: &self.version_id, content }
     }

@@ -174,4 +174,7 @@ pub enum Content<S = Box<str>> {
     },
     /// Listed, but the store cannot give it back whole.
     Unreadable(S),
+    /// Listed by a store of several nodes, which says for as long as it is asked that too many of its parts are out of reach: it may
+    /// be there, or have been left half written.
+    Withheld(S),
 }

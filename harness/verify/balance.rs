@@ -81,7 +81,9 @@ impl Second {
             Part::Data(rows) => rows.iter().for_each(|row| self.row(&row.token, 1)),
             Part::Legs(legs) => legs.iter().for_each(|leg| self.row(&leg.token, 2)),
             Part::Versions(versions) => {
-                let bodies = versions.iter().filter(|version| version.content != Content::DeleteMarker);
+                let is_there =
+                    |content: &Content<&str>| !matches!(content, Content::DeleteMarker | Content::Withheld(_));
+                let bodies = versions.iter().filter(|version| is_there(&version.content));
                 self.bodies.extend(bodies.map(|version| hash(version.object_key)));
             }
             Part::Accounts(_) | Part::Marked(_) => {}

@@ -183,7 +183,13 @@ impl Subject<'_, '_> {
         last: &dyn Fn() -> Final,
         measures: &mut Measures,
     ) {
-        let Gathered { read, rows: sorted, versions, mut second, first } = gathered;
+        let Gathered { mut read, rows: sorted, mut versions, mut second, first } = gathered;
+        let withheld =
+            versions.as_ref().map_or(0, |seen| fate_files::withheld(self.writes, seen, &past.files, read.view));
+        if withheld > 0 {
+            read.versions = Err(format!("{withheld} acknowledged versions were not handed out"));
+            versions = None;
+        }
         let mut findings = Findings { environment: self.environment, event: &switch.id, into: &mut measures.findings };
         let (mut rows, mut files, beside) = std::thread::scope(|scope| {
             // The second pass of the books is counted beside the first.

@@ -41,6 +41,18 @@ pub(super) fn judge(
     fates
 }
 
+/// How many of the objects that must be there are not seen to be, and were withheld: of these nobody knows.
+pub(super) fn withheld(writes: &Writes<'_>, versions: &Versions, past: &[Past], view: View) -> usize {
+    let ops = (0u32..).zip(writes.ops.iter().zip(past));
+    let unknown = ops.filter(|(number, (op, past))| {
+        op.file
+            && versions.is_withheld(*number)
+            && !versions.is_present(*number)
+            && matches!(standing(op, **past, view, false), Standing::Required(_))
+    });
+    unknown.count()
+}
+
 /// A version that is not the pinned one is a copy beyond the first, also where the pinned one is gone.
 fn count(fates: &mut Fates, versions: &Versions, number: u32) {
     let there = u64::from(versions.is_present(number));

@@ -51,7 +51,7 @@ impl Print {
                     let body = match content {
                         Content::Body { token, sha256, bytes } => Some((token, sha256, bytes)),
                         // Why one could not be read may be told in other words each time.
-                        Content::DeleteMarker | Content::Unreadable(_) => None,
+                        Content::DeleteMarker | Content::Unreadable(_) | Content::Withheld(_) => None,
                     };
                     let is_marker = *content == Content::DeleteMarker;
                     let held = hash((object_key, version_id, is_marker, body.map(|(_, sha256, _)| sha256)));

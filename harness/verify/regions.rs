@@ -97,7 +97,9 @@ fn each(side: &Found<'_>, take: &mut dyn FnMut(Thing<'_>)) -> Result<(), String>
             take(match &version.content {
                 Content::DeleteMarker => Thing::Marker(version.object_key, version.version_id),
                 Content::Body { sha256, .. } => Thing::Version(version.object_key, version.version_id, Some(sha256)),
-                Content::Unreadable(_) => Thing::Version(version.object_key, version.version_id, None),
+                Content::Unreadable(_) | Content::Withheld(_) => {
+                    Thing::Version(version.object_key, version.version_id, None)
+                }
             });
         }),
         Part::Marked(_) => {}

@@ -20,6 +20,8 @@ const FITS: u8 = 2;
 const READABLE: u8 = 4;
 /// The object has a delete marker.
 const MARKED: u8 = 8;
+/// A version of it is listed and was not handed out.
+const WITHHELD: u8 = 16;
 
 /// Rows' references to objects that cannot be read, with whether the platform says so.
 pub(super) type Dangling = Vec<(ObjectReference, bool)>;
@@ -68,6 +70,9 @@ impl Versions {
             match (writes.object(version.object_key, guess), &version.content) {
                 (Some(number), Content::DeleteMarker) => self.flags[number as usize] |= MARKED,
                 (None, Content::DeleteMarker) => _ = self.strange_markers.insert(version.object_key.into()),
+                // Nobody knows whether it is there.
+                (Some(number), Content::Withheld(_)) => self.flags[number as usize] |= WITHHELD,
+                (None, Content::Withheld(_)) => {}
                 (Some(number), _) => self.body(writes, rows, number, version),
                 (None, _) => self.foreign.push((version.object_key.into(), version.version_id.into())),
             }
@@ -112,6 +117,11 @@ impl Versions {
 
     pub fn is_present(&self, number: u32) -> bool {
         self.flags[number as usize] & PRESENT != 0
+    }
+
+    /// Of this write's object something is listed that the store did not hand out.
+    pub fn is_withheld(&self, number: u32) -> bool {
+        self.flags[number as usize] & WITHHELD != 0
     }
 
     pub fn fits(&self, number: u32) -> bool {

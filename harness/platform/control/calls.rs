@@ -123,6 +123,7 @@ fn within(action: &Action) -> Duration {
         Action::AwaitLog { within_ms, .. } | Action::AwaitFiles { within_ms, .. } => {
             Duration::from_millis(within_ms.saturating_add(2_000))
         }
+        Action::RenewFiles(_) => Duration::from_secs(30),
         // It goes through every object.
         Action::CompleteFiles(_) => Duration::from_secs(190),
         // Full listings of both stores: minutes where there are many objects.

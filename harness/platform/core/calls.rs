@@ -82,6 +82,7 @@ pub(super) fn effect(
             (active, Action::Synchronize { zone: zone.filter(|_| waits) })
         }
         Part::CompleteFiles { there } => (if there { peer } else { active }, Action::CompleteFiles(spec(environment))),
+        Part::RenewFiles { there, .. } => (if there { peer } else { active }, Action::RenewFiles(spec(environment))),
         Part::TakeCopy => match step {
             Some(Step::Copying { source, epoch }) => {
                 let copy = environment.task.as_ref()?.operation;
@@ -103,7 +104,7 @@ pub(super) fn effect(
         }
     };
     let zone = match part {
-        Part::ZoneStandby(zone) | Part::Delete { zone, .. } => zone,
+        Part::ZoneStandby(zone) | Part::Delete { zone, .. } | Part::RenewFiles { zone, .. } => zone,
         _ => environment.seat(region),
     };
     let command = Command {

@@ -71,6 +71,11 @@ pub(super) enum Part {
     CompleteFiles {
         there: bool,
     },
+    /// A store's nodes started anew by a zone's if the store waits for the one of a zone that is missed; belongs to no step.
+    RenewFiles {
+        there: bool,
+        zone: Zone,
+    },
     /// Everything of a deleted environment removed by a zone's node.
     Delete {
         there: bool,
@@ -110,7 +115,10 @@ impl Part {
 
     /// Belongs to no step.
     pub(super) fn is_background(self) -> bool {
-        let of_zones = matches!(self, Self::ZoneStandby(_) | Self::Synchronize(_) | Self::CompleteFiles { .. });
+        let of_zones = matches!(
+            self,
+            Self::ZoneStandby(_) | Self::Synchronize(_) | Self::CompleteFiles { .. } | Self::RenewFiles { .. }
+        );
         of_zones || matches!(self, Self::Level | Self::Repair | Self::MendNode | Self::MendCompute | Self::Provide)
     }
 }

@@ -154,7 +154,7 @@ impl Core {
         match part {
             Part::Level => return,
             Part::Provide => return self.end_provide(turn, &id, result.is_ok()),
-            Part::ZoneStandby(_) => return,
+            Part::ZoneStandby(_) | Part::RenewFiles { .. } => return,
             Part::CompleteFiles { there } => return self.end_complete(turn, &id, there, result.is_ok()),
             Part::Synchronize(zone) => return self.end_synchronize(turn, &id, zone, result.is_ok()),
             _ if part.is_background() => return self.end_repair(turn, &id, part, result.is_ok()),

@@ -29,6 +29,9 @@ const GRACE_MS: u64 = 500;
 /// How long the standby that is waited for may be missed before another is waited for.
 const UNFOLLOWED_MS: u64 = 500;
 
+/// How often a store is tried while one of its zones is missed.
+const ANSWERS_PERIOD_MS: u64 = 3_000;
+
 /// What is known of the zones. Volatile.
 #[derive(Default)]
 pub(super) struct Zones {
@@ -87,6 +90,7 @@ impl Core {
             self.keep_standbys(turn, id);
             self.keep_synchronous(turn, id);
             self.keep_whole(turn, id);
+            self.keep_answering(turn, id);
         }
     }
 
@@ -226,15 +230,15 @@ impl Core {
             .filter(|zone| !self.stands(turn.now_ms, id, environment, *zone))
             .map(Part::ZoneStandby)
             .collect();
-        self.ask_again(turn, id, due);
+        self.ask_again(turn, id, due, PAUSE_MS_MAX);
     }
 
     /// Asks for those parts that are not being asked for and were not just now.
-    fn ask_again(&mut self, turn: &mut Turn, id: &EnvironmentId, parts: Vec<Part>) {
+    fn ask_again(&mut self, turn: &mut Turn, id: &EnvironmentId, parts: Vec<Part>, pause_ms: u64) {
         for part in parts {
             let next_ms = self.repairs.get(&(id.clone(), part)).copied().unwrap_or(0);
             if !self.is_asking(id, part) && next_ms <= turn.now_ms {
-                self.repairs.insert((id.clone(), part), turn.now_ms + PAUSE_MS_MAX);
+                self.repairs.insert((id.clone(), part), turn.now_ms + pause_ms);
                 self.ask(turn, id, part, 0);
             }
         }
@@ -291,7 +295,32 @@ impl Core {
             })
             .map(|region| Part::CompleteFiles { there: *region != environment.active })
             .collect();
-        self.ask_again(turn, id, due);
+        self.ask_again(turn, id, due, PAUSE_MS_MAX);
+    }
+
+    /// Sees to it, while a zone is missed, that the store of its region does without that zone's node: every node that is heard is
+    /// told, all at once, and again for as long as the zone is missed, since it may hang only later.
+    fn keep_answering(&mut self, turn: &mut Turn, id: &EnvironmentId) {
+        let Some(environment) = self.state.environments.get(id).filter(|environment| !environment.is_retired) else {
+            return;
+        };
+        let suspect_ms = self.settings.timers.suspect_ms;
+        let mut due = Vec::new();
+        for region in &self.settings.regions {
+            let is_missed = |zone| {
+                let since = self.zones.missed.get(&(region.clone(), zone));
+                since.is_some_and(|since| turn.now_ms.saturating_sub(*since) >= GRACE_MS)
+            };
+            let hears = |zone| self.ears.hears(turn.now_ms, (region, zone), Holder::Node, suspect_ms);
+            if !Zone::all(self.settings.zones).any(is_missed) {
+                continue;
+            }
+            let there = *region != environment.active;
+            due.extend(
+                Zone::all(self.settings.zones).filter(|zone| hears(*zone)).map(|zone| Part::RenewFiles { there, zone }),
+            );
+        }
+        self.ask_again(turn, id, due, ANSWERS_PERIOD_MS);
     }
 
     /// Takes that every object in a region has all its parts.

@@ -97,6 +97,10 @@ pub async fn execute(node: &Arc<Node>, command: Command) -> Result<Answer, Comma
             node.store.complete(&spec.bucket).await?;
             Ok(Answer::Done)
         }
+        Action::RenewFiles(spec) => {
+            node.store.renew(&spec.bucket).await?;
+            Ok(Answer::Done)
+        }
         Action::AllowGranting { primary, guard } => {
             allow_granting(node, &environment, Granting { primary, epoch, operation, guard })
         }

@@ -301,6 +301,40 @@ fn a_body_that_cannot_be_read_is_corrupt_and_dangling() {
     );
 }
 
+/// Makes the store withhold the versions that hold what a stream wrote.
+fn withhold(versions: &mut FilesSnapshot, stream: u32) {
+    let is_its = |content: &Content| matches!(content, Content::Body { token: Some(Seen::Token(token)), .. } if token.stream == stream);
+    let its: Vec<_> = versions.versions.iter_mut().filter(|version| is_its(&version.content)).collect();
+    assert!(!its.is_empty());
+    for version in its {
+        version.content = Content::Withheld("503 SlowDownRead".into());
+    }
+}
+
+#[test]
+fn what_was_acknowledged_and_is_withheld_is_not_known() {
+    let (_, mut run) = healthy();
+    run.tamper(|_, versions| withhold(versions, 2));
+    let measures = run.verify();
+    let end = event(&measures, "end");
+    assert_eq!(end.unobserved.as_deref(), Some("objects: 1 acknowledged versions were not handed out"));
+    assert_eq!(end.lost, []);
+    assert!(measures.findings.iter().all(|finding| finding.id == Integrity::Books), "{:?}", measures.findings);
+}
+
+#[test]
+fn what_was_refused_and_is_withheld_is_nothing() {
+    check(
+        |_, _, versions| withhold(versions, 4),
+        |_, measures| {
+            let files = event(measures, "end").files;
+            assert_eq!((files.acked, files.intact, files.fail_present, files.fail_absent), (2, 2, 0, 1));
+            assert_eq!(event(measures, "end").unobserved, None);
+            assert_eq!(measures.findings, []);
+        },
+    );
+}
+
 #[test]
 fn an_altered_hash_in_a_row_is_corrupt() {
     check(

@@ -18,6 +18,7 @@ use crate::{
     api::{control::OWN_PREFIX, environment::Login},
     clients::{
         error::chain,
+        http::Http,
         s3::{self, unproxied},
     },
     model::{
@@ -49,6 +50,16 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 /// that it held on the others: MinIO drops those that have not been refreshed for a minute, and looks for them once a minute;
 /// until then nobody is given what was being written, or noted as replicated, through that node.
 const PATIENCE: Duration = Duration::from_secs(150);
+
+/// How long a few are waited for of which it says that their parts are out of reach, as of what was being written through a node
+/// that is cut off.
+const PATIENCE_WITH_FEW: Duration = Duration::from_secs(30);
+
+/// So many.
+const FEW: usize = 8;
+
+/// The code by which it says so.
+const OUT_OF_REACH: &str = "SlowDownRead";
 
 /// Between two rounds of what the store said nothing of.
 const ROUND: Duration = Duration::from_secs(1);
@@ -133,6 +144,10 @@ pub async fn read_files(
             && !unread.is_empty()
         {
             *count = (*count).max(unread.len() as u64);
+            if since.elapsed() >= PATIENCE_WITH_FEW && unread.len() <= FEW && why.contains(OUT_OF_REACH) {
+                versions.extend(unread.iter().map(|listed| listed.version(Content::Withheld(why.as_str().into()))));
+                break;
+            }
             if since.elapsed() >= PATIENCE {
                 return Err(format!("{} versions were not handed out for {PATIENCE:?}: {why}", unread.len()));
             }
@@ -185,6 +200,12 @@ pub async fn has_bucket(port: u16, bucket: &str, auditor: &Login, within: Durati
         Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => Ok(false),
         Err(error) => Err(chain(&error)),
     }
+}
+
+/// Whether a node of a store of several can read what is in the store: a node that is cut off from the others answers calls that
+/// need none of them, and nothing else.
+pub async fn has_quorum(port: u16, within: Duration) -> bool {
+    Http::local(port, "").get::<()>("/minio/health/cluster/read", within).await.is_ok()
 }
 
 /// A version as it is listed.

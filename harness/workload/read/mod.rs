@@ -8,6 +8,8 @@ pub mod files;
 pub mod marked;
 pub mod sql;
 
-pub use files::{Bodies, FilesRead, READERS, READERS_OF_NODES, has_bucket, list_files, read_files, replicates};
+pub use files::{
+    Bodies, FilesRead, READERS, READERS_OF_NODES, has_bucket, has_quorum, list_files, read_files, replicates,
+};
 pub use marked::marked;
 pub use sql::read_sql;

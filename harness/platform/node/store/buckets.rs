@@ -36,6 +36,14 @@ impl Store {
             }
         })
         .await?;
+        self.version(bucket).await
+    }
+
+    /// Has every write of a bucket make a version; writes the bucket's settings, also where it does so already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn version(&self, bucket: &str) -> Result<(), StoreError> {
         let versioned = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
         let turned = self.own.put_bucket_versioning().bucket(bucket).versioning_configuration(versioned).send().await;
         turned.map(drop).map_err(|error| StoreError::Call { what: "turn versioning on", why: classify(&error) })

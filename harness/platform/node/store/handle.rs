@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::mc::Mc;
 use crate::{
@@ -22,6 +23,8 @@ pub struct Store {
     pub(super) at: Address,
     pub(super) targets: Vec<Address>,
     pub(super) mc: Mc,
+    /// When its nodes were last told to start anew.
+    pub(super) renewed: Mutex<Option<Instant>>,
     pub(super) sabotage: Option<Sabotage>,
 }
 
@@ -35,6 +38,7 @@ impl Store {
             at: config.files.clone(),
             targets: config.files_targets.clone(),
             mc: Mc::new(config),
+            renewed: Mutex::default(),
             sabotage: config.sabotage,
         }
     }

@@ -11,6 +11,7 @@ mod listing;
 mod locks;
 mod mc;
 mod references;
+mod renew;
 mod replication;
 
 pub use error::StoreError;
