@@ -76,6 +76,8 @@ struct Zoned {
     held: Held,
     route: Option<Route>,
     acknowledged: BTreeSet<u64>,
+    /// When a node was told to see that the store does without one that is silent.
+    renewals: BTreeMap<Site, Vec<u64>>,
     /// Written, and waiting for a standby.
     waiting: Vec<u64>,
     last: u64,
@@ -118,6 +120,7 @@ impl Zoned {
             held: Held::new(),
             route: None,
             acknowledged: BTreeSet::new(),
+            renewals: BTreeMap::new(),
             waiting: Vec::new(),
             last: 0,
             due: BTreeMap::new(),
@@ -409,6 +412,7 @@ impl Zoned {
         let live = source.map(|source| (source, self.nodes[&source].is, self.nodes[&source].log.clone()));
         let node = self.nodes.get_mut(&site).unwrap();
         match &command.action {
+            Action::RenewFiles(_) => self.renewals.entry(site).or_default().push(now),
             Action::CreatePrimary(_) => node.is = Is::Primary(command.epoch),
             Action::Promote => {
                 node.is = Is::Primary(command.epoch);
@@ -619,6 +623,27 @@ fn a_platform_that_is_broken_so_loses_what_was_acknowledged() {
     waits.kill_zone(1);
     waits.until("moved", |world| world.has_told("zone.completed"));
     assert!(waits.lost > 0);
+}
+
+#[test]
+fn while_a_zone_is_missed_every_node_that_is_heard_sees_to_the_store() {
+    let mut world = Zoned::new(BTreeMap::new(), None);
+    world.settle();
+    assert_eq!(world.renewals, BTreeMap::new());
+    let began = world.now;
+    world.kill_zone(3);
+    world.run(10_000);
+    let told: Vec<(Site, Vec<u64>)> = std::mem::take(&mut world.renewals).into_iter().collect();
+    // Nobody in the other region, and both at once: each has the other start anew.
+    let [(one, first), (two, second)] = &*told else { panic!("{told:?}") };
+    assert_eq!((*one, *two), ((0, Zone::FIRST), (0, Zone::all(ZONES).nth(1).unwrap())));
+    assert_eq!(first, second);
+    assert!(first.len() > 1 && first[0] - began < 3_000, "{told:?}");
+    world.return_zone(3);
+    world.run(3_000);
+    world.renewals.clear();
+    world.run(10_000);
+    assert_eq!(world.renewals, BTreeMap::new());
 }
 
 #[test]
