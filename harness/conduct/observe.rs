@@ -34,6 +34,8 @@ const SEEN_WITHIN: Duration = Duration::from_secs(2);
 /// The same of a store of several nodes one of which hangs: the others answer nobody until they have given it up, which MinIO's
 /// do after some twenty seconds.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+/// How long the nodes of such a store may take to start anew.
+const STARTED_WITHIN: Duration = Duration::from_secs(10);
 /// How often that is looked at.
 const SEEN_PERIOD: Duration = Duration::from_millis(50);
 
@@ -75,16 +77,18 @@ impl Observer {
         seats::stores(self.testbed.as_ref(), self.region(side), id, &self.endpoints[place]).await
     }
 
-    /// Where the file store of a side is to be read; waited for where its nodes run and are not together yet. `None`: it is down.
+    /// Where the file store of a side is to be read. One of several nodes is waited for: while they start anew none of them runs, and
+    /// then they are not together yet. `None`: it is down.
     async fn files(&self, environment: EnvironmentIndex, side: Side) -> Option<u16> {
-        let (testbed, region) = (self.testbed.as_ref(), self.region(side));
-        let id = &self.plan.environments[usize::from(environment.0)].id;
         let looked = self.stores(environment, side).await.files;
-        if looked.is_some()
-            || !Zone::all(testbed.zones()).any(|zone| testbed.stores_in(region, zone, id).files.is_some())
-        {
+        let (testbed, region) = (self.testbed.as_ref(), self.region(side));
+        if looked.is_some() || testbed.zones() == 1 {
             return looked;
         }
+        let id = &self.plan.environments[usize::from(environment.0)].id;
+        let runs = || Zone::all(testbed.zones()).any(|zone| testbed.stores_in(region, zone, id).files.is_some());
+        let is_seen = || async { runs().then_some(()).ok_or("none of its nodes runs") };
+        poll::until("a node of the file store", STARTED_WITHIN, SEEN_PERIOD, is_seen).await.ok()?;
         let look =
             || async { self.stores(environment, side).await.files.ok_or("none of its nodes can read all of it") };
         poll::until("the file store", ANSWERED_WITHIN, SEEN_PERIOD, look).await.ok()
