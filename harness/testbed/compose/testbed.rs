@@ -421,6 +421,10 @@ impl Compose {
     }
 
     async fn bring_back(&self, sites: &[Site]) -> Result<(), TestbedError> {
+        // The machines are there before the ways to them: a call to an address at which nobody is takes the kernel seconds to give up,
+        // one to a server that does not listen yet is refused.
+        let hosts = sites.iter().flat_map(|site| CONTAINERS.map(|service| hosts::of(site, service)));
+        try_join_all(hosts.map(|host| async move { self.start_host(&host).await })).await?;
         self.links.uncut(sites).await?;
         let all = sites.iter().flat_map(|site| CONTAINERS.map(|service| self.start_container(site, service)));
         try_join_all(all).await?;
