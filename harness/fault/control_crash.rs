@@ -3,17 +3,23 @@
 //! The moment ("as its journal enters this step") is waited for by whoever injects it, who alone knows since when; this does
 //! the deed at once.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
 use super::{
     breakage::{Breakage, Proof},
     process_kill::ProcessKill,
-    trials::{ANSWER, settle, try_link},
+    trials::{ANSWER, settle_within, try_link},
 };
 use crate::{
     model::{link::Link, process::ProcessName},
     testbed::{LinkTrial, Testbed, TestbedError},
 };
+
+/// How long it may take to answer over its link once it runs: everybody comes back to it at once, and where it is a machine of its own
+/// that was away, those who called meanwhile have yet to learn that it is there again.
+const BACK: Duration = Duration::from_secs(30);
 
 pub(super) struct ControlCrash {
     kill: ProcessKill,
@@ -47,7 +53,7 @@ impl Breakage for ControlCrash {
         Box::pin(async move {
             let runs = self.kill.prove_healed(testbed).await?;
             let link = Link::new("client", "witness", "control");
-            settle(|| async {
+            settle_within(BACK, || async {
                 let trials = try_link(testbed, &link, ANSWER).await?;
                 match trials.iter().find(|(_, trial)| !matches!(trial, LinkTrial::Answered(_) | LinkTrial::Cut)) {
                     Some((proxy, trial)) => Err(format!("{proxy}: {trial:?}")),
