@@ -442,7 +442,7 @@ timeline:
 expect: [ { guarantee: dataverse.zone.availability, environment: sales, step: killed } ]
 "#;
 
-/// Whether the drill is held is left open: a frozen zone's store keeps files waiting for longer than their bound.
+/// Whether the drill is held is left open: on few processors the examiner is held up, and what it then measured proves nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zone_of_containers_is_killed_cut_off_and_frozen_provably_and_another_serves_for_it() -> anyhow::Result<()> {
     let _turn = alone().await;
