@@ -49,7 +49,7 @@ sabotages! {
     SkipLogGate "skip-log-gate": "a planned switch does not wait for the other side to have the log's end",
         caught by "dataverse.planned.loss";
     IgnoreFileBacklog "ignore-file-backlog": "a planned switch does not wait for the files to have arrived",
-        caught by "dataverse.planned.loss";
+        caught by "dataverse.failback.loss";
     SkipReconcile "skip-reconcile": "after an unplanned failover rows without their object are not marked",
         caught by "integrity.dangling-unmarked";
     CopyWithoutVersionId "copy-without-version-id": "files that are late are put anew, under another version id",
@@ -67,7 +67,7 @@ sabotages! {
     ActBeforeJournalling "act-before-journalling": "control acts at once on what it has decided, and journals it six seconds later",
         caught by "dataverse.planned.switched";
     NoticeAfterSwitch "notice-after-switch": "customers are told of a switch only after it",
-        caught by "dataverse.planned.notice";
+        caught by "dataverse.unplanned.notice";
     NoNotice "no-notice": "customers are not told of a switch",
         caught by "dataverse.planned.notice";
     ReturnWithoutResync "return-without-resync": "what a region missed while it was lost is not brought to its store",
@@ -83,7 +83,7 @@ sabotages! {
     GuardIgnoresFiles "guard-ignores-files": "the data-loss guard takes every file for arrived",
         caught by "dataverse.unplanned.loss";
     SwitchInWordsOnly "switch-in-words-only": "a planned switch is announced as completed and not done",
-        caught by "dataverse.planned.switched";
+        caught by "dataverse.failback.switched";
     SlowSwitch "slow-switch": "a planned switch dawdles for twelve seconds after its promotion",
         caught by "dataverse.planned.interruption";
     KeepOldRoute "keep-old-route": "the edge acknowledges new routes and does not follow them",
@@ -112,6 +112,10 @@ sabotages! {
         caught by "dataverse.nonproduction.backup";
     CopyWithoutFiles "copy-without-files": "a copy of production into a sandbox brings rows and leaves files as they are",
         caught by "finops.nonproduction.data-movement";
+    ForgetNonProduction "forget-non-production": "non-production is not served any more once production has been switched, nor after its failback",
+        caught by "dataverse.failback.restored";
+    FailBackUnfit "fail-back-unfit": "a failback is made whatever is missing in the home region",
+        caught by "dataverse.failback.condition";
     FrailSecondary "frail-secondary": "away from home computes take a long time over every write",
         caught by "dataverse.compute.both-regions";
     ZoneNotSynchronous "zone-not-synchronous": "writes are acknowledged before the standby that takes over for a lost zone has them",

@@ -150,6 +150,35 @@ fn traffic_goes_back_only_to_a_region_that_was_seen_in_step() {
 }
 
 #[test]
+fn traffic_does_not_go_back_to_a_region_that_is_half_healthy() {
+    let id = "dataverse.failback.condition";
+    let stopped = |process: &str, began: f64, healed: f64| {
+        let process = process.parse().unwrap();
+        move |run: &mut Run| {
+            let record = FaultRecord {
+                step: "half".to_owned(),
+                fault: Fault::ProcessKill { process },
+                requested: at(began),
+                effective: Some(at(began)),
+                proof: "gone".to_owned(),
+                healed: Some(at(healed)),
+                healing: Some("answers".to_owned()),
+                unproven: false,
+            };
+            run.happened(began, What::Fault(record));
+        }
+    };
+    check(SwitchKind::Failback, id, Violated, stopped("east / files", 5.0, 18.0));
+    check(SwitchKind::Failback, id, Violated, stopped("east-3 / node", 5.0, 18.0));
+    check(SwitchKind::Failback, id, Held, stopped("east / files", 5.0, 9.0));
+    check(SwitchKind::Failback, id, Held, stopped("west / files", 5.0, 18.0));
+    // Ordered at 10 s: it could not have been known.
+    check(SwitchKind::Failback, id, Held, stopped("east / files", 11.0, 18.0));
+    // Its node starts it again.
+    check(SwitchKind::Failback, id, Held, stopped("east / postgres / sales", 5.0, 18.0));
+}
+
+#[test]
 fn restored_is_a_replica_that_was_seen_and_regions_that_are_equal() {
     let id = "dataverse.failback.restored";
     check(SwitchKind::Failback, id, Held, |_| {});

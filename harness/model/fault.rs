@@ -355,6 +355,19 @@ impl Fault {
         }
     }
 
+    /// Whether a region is less than fully operational while it lasts: lost, or without one of its zones, stores or roles. A database
+    /// is not meant: its node starts it again.
+    pub fn impairs(&self, region: &Region) -> bool {
+        match self {
+            Self::RegionOutage { region: of } | Self::RegionIsolate { region: of } => of == region,
+            Self::ZoneOutage { region: of, .. } | Self::ZoneIsolate { region: of, .. } => of == region,
+            Self::ProcessKill { process } | Self::ProcessPause { process } => {
+                process.environment.is_none() && Zone::all(u8::MAX).any(|zone| zone.site(region) == process.site)
+            }
+            _ => false,
+        }
+    }
+
     /// The zone that it takes from its clients, if it takes one alone.
     pub fn lost_zone(&self) -> Option<(&Region, Zone)> {
         match self {

@@ -5,7 +5,7 @@ use geodrill::{
     model::claim::{ClaimError, Claimant},
 };
 
-use crate::support::{alone, drill};
+use crate::{support::drill, turn::alone};
 
 /// Both links between the stores carry nothing for three seconds, and then all that was held back.
 const HELD_BACK: &str = r#"

@@ -15,7 +15,8 @@ use geodrill::{
 
 use crate::{
     stage::{GONE_WITHIN, Stage},
-    support::{alone, drill, program},
+    support::{drill, program},
+    turn::alone,
 };
 
 const SCENARIO: &str = r#"

@@ -8,10 +8,7 @@ use geodrill::{
     model::operation::Side,
 };
 
-use crate::{
-    share::share,
-    support::{beside, drill},
-};
+use crate::{share::share, support::drill, turn::beside};
 
 async fn held(text: &str) -> anyhow::Result<Finished> {
     Ok(drill(Drill::from_text("conversion.yaml", text, &std::env::temp_dir())?).run().await?.assert_held())

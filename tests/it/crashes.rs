@@ -9,10 +9,7 @@ use geodrill::{
     model::operation::{EnvironmentIndex, Side},
 };
 
-use crate::{
-    share::share,
-    support::{beside, drill},
-};
+use crate::{share::share, support::drill, turn::beside};
 
 /// A standby that stops receiving before the log is handed over: the switch can but be given up.
 const STALLED: &str = r#"

@@ -17,7 +17,10 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::support::{alone, drill, program};
+use crate::{
+    support::{drill, program},
+    turn::alone,
+};
 
 /// Processes whose command line names this folder.
 fn processes_of(folder: &Path) -> Vec<String> {

@@ -15,7 +15,8 @@ use nix::{sys::signal::Signal, unistd::Pid};
 use crate::{
     compose::{from_packages, said},
     stage::Stage,
-    support::{alone, program},
+    support::program,
+    turn::alone,
 };
 
 const SCENARIO: &str = r#"

@@ -3,7 +3,7 @@
 
 use geodrill::conduct::Drill;
 
-use crate::support::{beside, drill};
+use crate::{support::drill, turn::beside};
 
 const SCENARIO: &str = r#"
 geodrill: 1

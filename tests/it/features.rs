@@ -6,11 +6,7 @@ use geodrill::{
     model::{feature::FeaturePeriod, operation::Side},
 };
 
-use crate::{
-    lab::status,
-    stage::Stage,
-    support::{beside, drill},
-};
+use crate::{lab::status, stage::Stage, support::drill, turn::beside};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn features_are_gone_in_the_secondary_one_comes_by_ticket_and_all_are_back_at_home() -> anyhow::Result<()> {

@@ -18,7 +18,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::support::{beside, drill};
+use crate::{support::drill, turn::beside};
 
 async fn held(name: &str, text: &str) -> anyhow::Result<Finished> {
     let _turn = beside().await;

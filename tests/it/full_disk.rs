@@ -6,7 +6,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
-use crate::support::{beside, geodrill};
+use crate::{support::geodrill, turn::beside};
 
 /// A mounted file system; unmounted when dropped.
 struct Small {

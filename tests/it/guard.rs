@@ -12,7 +12,7 @@ use geodrill::{
     },
 };
 
-use crate::support::{alone, drill};
+use crate::{support::drill, turn::alone};
 
 /// Operations a second that are offered.
 const RATE: f64 = 50.0;

@@ -16,7 +16,8 @@ use nix::{
 
 use crate::{
     stage::{Stage, mode},
-    support::{beside, geodrill},
+    support::geodrill,
+    turn::beside,
 };
 
 fn lab(stage: &Stage) -> LabFile {

@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     stage::{GONE_WITHIN, Stage, listening, port_blocks},
-    support::alone,
+    turn::alone,
 };
 
 /// A run with everything in it that could be left: a command of the scenario's own, a lost region, a switch.

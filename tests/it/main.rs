@@ -32,4 +32,5 @@ mod stage;
 mod support;
 mod tampering;
 mod trials;
+mod turn;
 mod webhooks;

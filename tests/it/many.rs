@@ -4,7 +4,10 @@
 
 use geodrill::{conduct::Drill, model::SwitchKind};
 
-use crate::support::{alone, drill, longest, there_and_back};
+use crate::{
+    support::{drill, longest, there_and_back},
+    turn::alone,
+};
 
 const OBJECTS: u32 = 2_000;
 /// Switches of each kind, with the objects and without.

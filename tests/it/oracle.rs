@@ -22,7 +22,7 @@ use geodrill::{
 };
 use sqlx::{Connection, PgConnection, Row, postgres::PgConnectOptions};
 
-use crate::support::{alone, drill};
+use crate::{support::drill, turn::alone};
 
 const SCENARIO: &str = r#"
 geodrill: 1

@@ -5,7 +5,7 @@ use geodrill::{
     model::operation::{EnvironmentIndex, Side},
 };
 
-use crate::support::{alone, drill};
+use crate::{support::drill, turn::alone};
 
 const ORDERED: &str = r#"
 geodrill: 1

@@ -6,7 +6,7 @@ use geodrill::{
     model::operation::{EnvironmentIndex, Side},
 };
 
-use crate::support::{beside, drill};
+use crate::{support::drill, turn::beside};
 
 const SCENARIO: &str = r#"
 geodrill: 1

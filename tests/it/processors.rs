@@ -18,10 +18,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{
-    stage::Stage,
-    support::{alone, drill},
-};
+use crate::{stage::Stage, support::drill, turn::alone};
 
 const CARRIES: &str = "dataverse.compute.both-regions";
 

@@ -9,7 +9,7 @@ use geodrill::{
     },
 };
 
-use crate::support::{beside, drill};
+use crate::{support::drill, turn::beside};
 
 async fn held(name: &str, text: &str) -> anyhow::Result<Finished> {
     let _turn = beside().await;

@@ -7,7 +7,10 @@ use std::fmt::Write;
 
 use geodrill::{conduct::Drill, model::SwitchKind};
 
-use crate::support::{alone, drill, longest, there_and_back};
+use crate::{
+    support::{drill, longest, there_and_back},
+    turn::alone,
+};
 
 /// Planned switchover by hand on the real stack, without a platform: median, seconds (`floors.md` of the design).
 const FLOOR_S: f64 = 0.054;

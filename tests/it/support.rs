@@ -1,10 +1,9 @@
 //! What the tests share.
 
-use std::{fmt::Write, path::PathBuf, sync::OnceLock};
+use std::{fmt::Write, path::PathBuf};
 
 use assert_cmd::Command;
 use geodrill::{conduct::Drill, model::measure::EventMeasures};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The program under test.
 pub fn program() -> PathBuf {
@@ -21,27 +20,6 @@ pub fn geodrill() -> Command {
 /// A drill whose roles are the program under test.
 pub fn drill(drill: Drill) -> Drill {
     drill.role_binary(program())
-}
-
-/// One drill and no other: side by side on few processors they hold one another up, and what hangs on a second is then not
-/// what it would be.
-pub async fn alone() -> SemaphorePermit<'static> {
-    turns(processors()).await
-}
-
-/// As many drills at a time as there are processors: for those of which nothing is asserted that hangs on a second.
-pub async fn beside() -> SemaphorePermit<'static> {
-    turns(1).await
-}
-
-async fn turns(count: u32) -> SemaphorePermit<'static> {
-    static TURNS: OnceLock<Semaphore> = OnceLock::new();
-    let turns = TURNS.get_or_init(|| Semaphore::new(usize::try_from(processors()).expect("a few")));
-    turns.acquire_many(count).await.expect("it is never closed")
-}
-
-fn processors() -> u32 {
-    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
 }
 
 /// A program of `examples/`. `cargo test` builds them before any test runs; a narrower call does not, and it is built here.

@@ -13,7 +13,8 @@ use geodrill::{
 
 use crate::{
     share::share,
-    support::{beside, drill, example},
+    support::{drill, example},
+    turn::beside,
 };
 
 /// Whether the last event's counts are as they must be; the second argument says how many of a kind were altered.

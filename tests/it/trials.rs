@@ -27,10 +27,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{
-    stage::Stage,
-    support::{alone, drill},
-};
+use crate::{stage::Stage, support::drill, turn::alone};
 
 /// Two faults, each at a moment of its own in every trial.
 const SHORT: &str = r#"geodrill: 1

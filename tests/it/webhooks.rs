@@ -10,7 +10,7 @@ use geodrill::{
     },
 };
 
-use crate::support::{alone, drill};
+use crate::{support::drill, turn::alone};
 
 /// What a switch may take longer than one with a receiver that is well: the platform's first attempt has 0.2 s, and no two
 /// failovers on a shared machine take the same time.

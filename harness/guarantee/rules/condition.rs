@@ -1,4 +1,4 @@
-//! `*.failback.condition`: traffic goes back only once the home region is online and in step.
+//! `*.failback.condition`: traffic goes back only once the home region is online, fully operational and in step.
 
 use super::{Case, Ruling};
 use crate::model::{event::What, verdict::Verdict};
@@ -11,8 +11,10 @@ pub(super) fn rule(case: &Case<'_>) -> Ruling {
     let Some(home) = event.to else { return Ruling::inconclusive("no switch") };
     let region = case.evidence.region(home);
     let broken = case.evidence.faults().into_iter().find(|fault| {
-        fault.fault.lost_region() == Some(region)
-            && fault.effective.is_some_and(|effective| effective <= switched)
+        // What breaks in the midst of it could not have been known. Of a region that is lost, nothing may be opened there.
+        let until = if fault.fault.lost_region() == Some(region) { switched } else { event.began };
+        fault.fault.impairs(region)
+            && fault.effective.is_some_and(|effective| effective <= until)
             && fault.healed.is_none_or(|healed| healed > switched)
     });
     if let Some(fault) = broken {

@@ -245,6 +245,9 @@ impl Core {
         if kind == SwitchKind::Unplanned {
             return self.check_ready(now_ms, id, environment, target);
         }
+        if kind == SwitchKind::Failback && self.settings.sabotage == Some(Sabotage::FailBackUnfit) {
+            return Ok(());
+        }
         for region in [target, &environment.active] {
             if let Some(why) = self.unfit(now_ms, region) {
                 return Err(Refused::not_now(format!("region {region} is not fit for a switch of `{id}`: {why}")));

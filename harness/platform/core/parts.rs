@@ -108,7 +108,10 @@ impl Part {
             Some(Sabotage::SkipReconcile) => self == Self::Reconcile,
             Some(Sabotage::ReturnWithoutResync) => self == Self::ReturnFiles,
             Some(Sabotage::StaleCredential) => self == Self::Revoke,
-            Some(Sabotage::DeployWithoutReplica) => matches!(self, Self::Replica | Self::Files),
+            Some(Sabotage::DeployWithoutReplica) => matches!(self, Self::Replica | Self::Files | Self::ReturnFiles),
+            Some(Sabotage::FailBackUnfit) => {
+                matches!(self, Self::PreflightHere | Self::PreflightThere | Self::AwaitFiles)
+            }
             _ => false,
         }
     }

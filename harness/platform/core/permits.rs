@@ -10,6 +10,7 @@ use super::{
     effect::{AskId, Effect},
     machine::{Core, Turn},
     settings::drifted,
+    state::Environment,
 };
 use crate::api::{
     EnvironmentId, Epoch,
@@ -125,7 +126,7 @@ impl Core {
             // A holder that has seen a higher epoch than the register: this journal is not the newest. Grant nothing.
             let is_outdated = seen.is_some_and(|seen| seen > environment.epoch);
             let is_open = request.holder == Holder::Node || environment.is_open();
-            if !environment.granting || is_outdated || !is_open {
+            if !environment.granting || is_outdated || !is_open || self.is_forgotten(environment, request.holder) {
                 continue;
             }
             let (exposure_ok, pace_ms) = self.word(turn.now_ms, id, environment);
@@ -159,6 +160,14 @@ impl Core {
             reply.refused.extend(superseded(id, *last, known.get(id).copied()));
         }
         turn.effects.push(Effect::Permits { ask, reply });
+    }
+
+    /// Left closed where the platform is broken on purpose.
+    fn is_forgotten(&self, environment: &Environment, holder: Holder) -> bool {
+        self.settings.sabotage == Some(Sabotage::ForgetNonProduction)
+            && holder == Holder::Compute
+            && !environment.given.kind.has_replica()
+            && self.state.environments.values().any(|other| other.epoch > Epoch::FIRST)
     }
 
     /// When no permit under the environment's present epoch can be alive any more; `None` while the other grantor has not

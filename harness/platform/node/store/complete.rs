@@ -5,7 +5,10 @@
 //! another node is lost before, half of the parts are gone, and nobody is given the object (seen with RELEASE.2026-02-12: 60 of
 //! 900 unreadable, 45 s after the first node's return).
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::time::sleep;
@@ -14,6 +17,12 @@ use super::{
     Listing, Store, StoreError,
     mc::{Call, OWN},
 };
+
+/// How long every node has to have stood at first. One that was frozen may have been told to start anew meanwhile, and does so once it
+/// wakes: what is gone through just then lacks that node's parts still.
+const STOOD: Duration = Duration::from_secs(8);
+/// A node tells how long it stands in whole seconds, and is asked over a call that takes a while.
+const ROUNDED: Duration = Duration::from_secs(2);
 
 /// Longest one round through a bucket may take.
 const WITHIN: Duration = Duration::from_secs(180);
@@ -34,11 +43,12 @@ impl Store {
     /// RELEASE.2026-02-12, after the rule had been made anew while one zone was away, and another hung). They are written once more.
     ///
     /// # Errors
-    /// [`StoreError`]; also while a drive is away, whose parts could not be made.
+    /// [`StoreError`]; also while a drive is away, whose parts could not be made, or a node has only just started.
     pub async fn complete(&self, bucket: &str) -> Result<(), StoreError> {
-        let info = self.mc.run(Call { arguments: &["admin", "info", OWN], ..Call::default() }).await?;
-        if !info.iter().any(is_all_there) {
-            return Err(StoreError::Order("a drive of the store is away".to_owned()));
+        let before = self.standing().await?;
+        sleep(STOOD).await;
+        if !stood_on(&before, &self.standing().await?) {
+            return Err(StoreError::Order("a node of the store has started anew just now".to_owned()));
         }
         let mut lacking = self.heal(OWN).await?;
         // What was being written or removed just then. To go through everything again for it would take as long again.
@@ -58,6 +68,13 @@ impl Store {
         }
         self.version(bucket).await?;
         self.take_up(bucket).await
+    }
+
+    /// How long each node stands, if all drives are there.
+    async fn standing(&self) -> Result<BTreeMap<String, Duration>, StoreError> {
+        let info = self.mc.run(Call { arguments: &["admin", "info", OWN], ..Call::default() }).await?;
+        let standing = info.iter().find_map(standing);
+        standing.ok_or_else(|| StoreError::Order("a drive of the store is away".to_owned()))
     }
 
     /// Goes through everything or what begins with this name; returns the objects that lack a part afterwards.
@@ -83,14 +100,26 @@ impl Store {
     }
 }
 
-/// Whether the nodes of a store see all of its drives, as one of them says.
-fn is_all_there(said: &Value) -> bool {
+/// How long each node of a store stands, as one of them says; `None` unless they see all of its drives.
+fn standing(said: &Value) -> Option<BTreeMap<String, Duration>> {
     let is_ok = |of: &Value, state: &str| of["state"] == state;
-    let has_all = |server: &Value| {
-        let drives = server["drives"].as_array();
-        is_ok(server, "online") && drives.is_some_and(|drives| drives.iter().all(|drive| is_ok(drive, "ok")))
+    let node = |server: &Value| {
+        let drives = server["drives"].as_array()?;
+        let is_whole = is_ok(server, "online") && drives.iter().all(|drive| is_ok(drive, "ok"));
+        // One that has only just started leaves the time out.
+        let stands = Duration::from_secs(server["uptime"].as_u64().unwrap_or(0));
+        let endpoint = server["endpoint"].as_str().filter(|_| is_whole)?;
+        Some((endpoint.to_owned(), stands))
     };
-    said["info"]["servers"].as_array().is_some_and(|servers| !servers.is_empty() && servers.iter().all(has_all))
+    let servers = said["info"]["servers"].as_array().filter(|servers| !servers.is_empty())?;
+    servers.iter().map(node).collect()
+}
+
+/// Whether every node has stood on from one look to the next, [`STOOD`] later.
+fn stood_on(before: &BTreeMap<String, Duration>, after: &BTreeMap<String, Duration>) -> bool {
+    let least = |stood: &Duration| *stood + STOOD - ROUNDED;
+    before.len() == after.len()
+        && before.iter().all(|(node, stood)| after.get(node).is_some_and(|now| *now >= least(stood)))
 }
 
 /// Whether something lacks a part after it has been gone through.
@@ -105,16 +134,42 @@ mod tests {
 
     use super::*;
 
+    /// What a store of these nodes says, and what is read from it.
+    fn said(servers: &[Value]) -> Option<BTreeMap<String, Duration>> {
+        standing(&json!({"info": {"servers": servers}}))
+    }
+
+    fn server(endpoint: &str, uptime: u64, state: &str, drives: [&str; 2]) -> Value {
+        let drives = drives.map(|state| json!({"state": state}));
+        json!({"endpoint": endpoint, "uptime": uptime, "state": state, "drives": drives})
+    }
+
     #[test]
     fn a_store_is_all_there_when_every_drive_of_every_node_is() {
-        let server = |state: &str, drives: [&str; 2]| json!({"state": state, "drives": drives.map(|state| json!({"state": state}))});
-        let said = |servers: Vec<Value>| is_all_there(&json!({"info": {"servers": servers}}));
-        let whole = server("online", ["ok", "ok"]);
-        assert!(said(vec![whole.clone(), whole.clone()]));
-        assert!(!said(vec![whole.clone(), server("offline", ["offline", "offline"])]));
-        assert!(!said(vec![whole, server("online", ["ok", "offline"])]));
-        assert!(!said(vec![]));
-        assert!(!is_all_there(&json!({"status": "success"})));
+        let whole = server("a", 7, "online", ["ok", "ok"]);
+        let stands = |node: &str, seconds| (node.to_owned(), Duration::from_secs(seconds));
+        assert_eq!(
+            said(&[whole.clone(), server("b", 9, "online", ["ok", "ok"])]),
+            Some([stands("a", 7), stands("b", 9)].into())
+        );
+        assert_eq!(said(&[whole.clone(), server("b", 9, "offline", ["offline", "offline"])]), None);
+        assert_eq!(said(&[whole, server("b", 9, "online", ["ok", "offline"])]), None);
+        assert_eq!(said(&[]), None);
+        assert_eq!(standing(&json!({"status": "success"})), None);
+    }
+
+    #[test]
+    fn a_node_that_starts_anew_between_two_looks_has_not_stood_on() {
+        let look = |a: u64, b: u64| {
+            said(&[server("a", a, "online", ["ok", "ok"]), server("b", b, "online", ["ok", "ok"])]).unwrap()
+        };
+        let later = STOOD.as_secs();
+        assert!(stood_on(&look(0, 300), &look(later, 300 + later)));
+        assert!(stood_on(&look(0, 300), &look(later - 1, 300 + later)), "seconds are rounded");
+        assert!(!stood_on(&look(20, 300), &look(20 + later, later / 2)), "b started anew");
+        assert!(!stood_on(&look(3, 300), &look(later - 3, 300 + later)), "a started anew, soon after it had started");
+        let one = said(&[server("a", 20, "online", ["ok", "ok"])]).unwrap();
+        assert!(!stood_on(&look(0, 300), &one));
     }
 
     #[test]
