@@ -14,6 +14,7 @@
 //! | `POST /v1/copies` | `Copy` → `OperationView` (202) |
 //! | `PUT /v1/environments/{id}/exposure` | `Exposure` → `Exposure` |
 //! | `GET /v1/environments/{id}/salvage` | → `Salvage` |
+//! | `GET /v1/environments/{id}/salvage/objects/{number}` | → the body of an object on that list |
 //! | `GET /v1/status` | → `Status` |
 //! | `GET /v1/openapi.json` | → this API as an OpenAPI 3.1 document |
 //! | `POST /v1/failovers` | `Failover` → `OperationView` (202) |
@@ -563,6 +564,9 @@ pub struct SalvagedRow {
     pub row: serde_json::Value,
 }
 
+/// Folder of the salvaged objects' bodies, below the list's; the last part of the path at which each can be fetched is its file here.
+pub const SALVAGED_BODIES: &str = "objects";
+
 /// An object version or a delete marker.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -575,7 +579,7 @@ pub struct SalvagedObject {
     pub delete_marker: bool,
     /// Its length; 0 for a marker.
     pub bytes: u64,
-    /// The file in the folder that holds its body; `None` for a marker.
+    /// The file in the folder that holds its body, also where it is to be fetched: `…/salvage/<file>`. `None` for a marker.
     pub file: Option<String>,
 }
 

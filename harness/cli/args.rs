@@ -132,6 +132,13 @@ pub(super) enum Command {
         Nobody is asked whether that is meant, and it cannot be undone. Its customers are refused at once; what a lost region has \
         of it is removed when the region returns, and only then the operation is completed.")]
     Delete(Delete),
+    /// Shows what the platform of a lab salvaged when a region came back last: what that region alone had, and is not served any more.
+    #[command(after_help = "Examples:\n  \
+        geodrill salvage --environment sales\n  \
+        geodrill salvage --environment sales --into lost\n\n\
+        Rows are JSON objects, a line each; each object's body is a file of its own. A customer puts in again what is wanted \
+        back: see the README.")]
+    Salvage(Salvage),
     /// Lets an environment of a lab be written to although the data-loss guard withholds writes, or ends that.
     #[command(after_help = "Examples:\n  \
         geodrill expose --environment sales --accept-data-loss\n  \
@@ -345,6 +352,22 @@ pub(super) struct ForOne {
     pub(super) environment: String,
     #[command(flatten)]
     pub(super) order: Ordered,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Salvage {
+    /// The environment.
+    #[arg(long)]
+    pub(super) environment: String,
+    /// Writes rows, objects and their bodies into this folder, which must not be there yet.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) into: Option<PathBuf>,
+    /// How the list is printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+    /// The lab's name, or its run's id; needed if several stand.
+    #[arg(long)]
+    pub(super) lab: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -12,7 +12,7 @@ use super::{
     args::{Cli, Command, SchemaOf},
     catalogue, clean, compare, down,
     exit::Exit,
-    front, log, operate, plan, rejudge, role, run, servers, status, validate,
+    front, log, operate, plan, rejudge, role, run, salvage, servers, status, validate,
 };
 use crate::{os::spawn::is_harmful, report, scenario};
 
@@ -53,6 +53,7 @@ fn perform(cli: Cli) -> Exit {
         Command::Restore(arguments) => on_runtime(operate::restore(arguments)),
         Command::Copy(arguments) => on_runtime(operate::copy(arguments)),
         Command::Delete(arguments) => on_runtime(operate::delete(arguments)),
+        Command::Salvage(arguments) => on_runtime(salvage::salvage(arguments)),
         Command::Ticket(arguments) => on_runtime(operate::ticket(arguments)),
         Command::Expose(arguments) => on_runtime(operate::expose(arguments)),
         Command::Down(arguments) => on_runtime(down::down(arguments)),

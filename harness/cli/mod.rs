@@ -17,6 +17,7 @@ mod progress;
 mod rejudge;
 mod role;
 mod run;
+mod salvage;
 mod servers;
 mod status;
 mod sweep;

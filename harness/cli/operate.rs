@@ -244,7 +244,7 @@ fn scope(which: &Which, lab: &LabFile) -> Result<Scope, String> {
 }
 
 /// An environment of the lab.
-fn known(lab: &LabFile, name: &str) -> Result<EnvironmentId, String> {
+pub(super) fn known(lab: &LabFile, name: &str) -> Result<EnvironmentId, String> {
     let found = lab.environments.iter().map(|one| &one.id).find(|id| id.as_str() == name);
     found.cloned().ok_or_else(|| {
         let all: Vec<&str> = lab.environments.iter().map(|one| one.id.as_str()).collect();
@@ -252,7 +252,7 @@ fn known(lab: &LabFile, name: &str) -> Result<EnvironmentId, String> {
     })
 }
 
-fn order_failed(error: &order_switch::OrderError) -> Exit {
+pub(super) fn order_failed(error: &order_switch::OrderError) -> Exit {
     complain(&error.to_string());
     match error {
         order_switch::OrderError::Refused(_) => Exit::Invalid,
@@ -260,7 +260,7 @@ fn order_failed(error: &order_switch::OrderError) -> Exit {
     }
 }
 
-fn found(name: Option<&str>) -> Result<LabFile, Exit> {
+pub(super) fn found(name: Option<&str>) -> Result<LabFile, Exit> {
     lab::find(name).map_err(|error| {
         complain(&error.to_string());
         Exit::from(&error)

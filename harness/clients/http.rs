@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use bytes::Bytes;
+use reqwest::Method;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::error::chain;
@@ -109,6 +110,14 @@ impl Http {
         self.call(Method::DELETE, path, None::<&()>, within).await
     }
 
+    /// `GET` of what is not JSON.
+    ///
+    /// # Errors
+    /// [`HttpError`].
+    pub async fn bytes(&self, path: &str, within: Duration) -> Result<Bytes, HttpError> {
+        self.send(Method::GET, path, None::<&()>, within).await
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -116,6 +125,22 @@ impl Http {
         body: Option<&impl Serialize>,
         within: Duration,
     ) -> Result<T, HttpError> {
+        let text = self.send(method, path, body, within).await?;
+        // `()` is asked for where the body does not matter; an empty body is JSON null.
+        let text: &[u8] = if text.is_empty() { b"null" } else { &text };
+        serde_json::from_slice(text).map_err(|error| HttpError::NoAnswer {
+            url: format!("{}{path}", self.base),
+            why: format!("unexpected body: {error}"),
+        })
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+        within: Duration,
+    ) -> Result<Bytes, HttpError> {
         let url = format!("{}{path}", self.base);
         let no_answer = |error: reqwest::Error| HttpError::NoAnswer { url: url.clone(), why: chain(&error) };
         let mut request = self.client.request(method, &url).bearer_auth(&self.token).timeout(within);
@@ -126,10 +151,7 @@ impl Http {
         let status = response.status();
         let text = response.bytes().await.map_err(no_answer)?;
         if status.is_success() {
-            // `()` is asked for where the body does not matter; an empty body is JSON null.
-            let text: &[u8] = if text.is_empty() || status == StatusCode::NO_CONTENT { b"null" } else { &text };
-            return serde_json::from_slice(text)
-                .map_err(|error| HttpError::NoAnswer { url, why: format!("unexpected body: {error}") });
+            return Ok(text);
         }
         let why = serde_json::from_slice::<Refusal>(&text)
             .map_or_else(|_| String::from_utf8_lossy(&text).chars().take(300).collect(), |refusal| refusal.error);

@@ -11,7 +11,8 @@
 //! - [`order`]: what a host is started with; [`front`]: starting one and listening to it until the lab stands.
 //! - [`host`]: the host itself; `stand`: making the lab; `faults`: those in force; `load`: its writes, if any.
 //! - [`talk`]: what is said over the socket; [`file`]: `lab.json`; [`find`]: which lab is meant.
-//! - [`order_switch`]: orders to the platform; [`enter`]: how a person gets in; [`view`]: what `status` shows; [`shelf`]: the runs on disk, for `clean`.
+//! - [`order_switch`]: orders to the platform; [`enter`]: how a person gets in; [`salvage`]: what can be put in again
+//!   after a return; [`view`]: what `status` shows; [`shelf`]: the runs on disk, for `clean`.
 
 pub mod enter;
 pub mod file;
@@ -20,6 +21,7 @@ pub mod front;
 pub mod host;
 pub mod order;
 pub mod order_switch;
+pub mod salvage;
 pub mod shelf;
 pub mod talk;
 pub mod view;

@@ -144,6 +144,6 @@ pub async fn outcome(
     }
 }
 
-fn http(lab: &LabFile) -> Http {
+pub(super) fn http(lab: &LabFile) -> Http {
     Http::local(lab.control_port, &lab.control_token)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -240,6 +240,124 @@ async fn past_an_enforced_bound_a_failover_wants_its_loss_accepted() {
     assert!(!sql("SELECT FROM still_here") && sql("SELECT 1"), "what had not arrived is there");
     assert!(stage.expect(0, &["down", &lab(&stage).run()]).contains("is ended"));
     stage.wait_until_empty("a guarded run that was ended");
+}
+
+/// A table of the customer's own, with a file to each row.
+const NOTES: &str = "CREATE TABLE notes (id int PRIMARY KEY, body text, object_key text, version_id text)";
+
+/// What a customer does at its endpoints with its own tools.
+struct Customer {
+    psql: String,
+    mc: String,
+    bucket: String,
+}
+
+impl Customer {
+    fn of(lab: &LabFile) -> Self {
+        let doors = geodrill::lab::enter::doors(lab);
+        let psql = doors.iter().find(|door| door.what == "sales rows").expect("how to enter").command.clone();
+        let mc = format!("{} --config-dir {}", lab.mc.display(), lab.folder.join("enter/mc").display());
+        let endpoints = lab.environments[0].endpoints.as_ref().expect("deployed");
+        Self { psql, mc, bucket: format!("sales/{}", endpoints.bucket) }
+    }
+
+    fn shell(line: &str, input: &[u8]) -> String {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = shell.spawn().expect("a shell");
+        child.stdin.take().expect("piped").write_all(input).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{line}: {told}");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+
+    fn sql(&self, text: &str) -> String {
+        Self::shell(&format!("{} -At -v ON_ERROR_STOP=1", self.psql), text.as_bytes())
+    }
+
+    /// Puts a file; returns its version id.
+    fn put(&self, key: &str, body: &[u8]) -> String {
+        Self::shell(&format!("{} pipe {}/{key}", self.mc, self.bucket), body);
+        let stat = Self::shell(&format!("{} stat --json {}/{key}", self.mc, self.bucket), b"");
+        let stat: serde_json::Value = serde_json::from_str(&stat).expect("JSON");
+        stat["versionID"].as_str().expect("a version id").to_owned()
+    }
+
+    fn get(&self, key: &str, version: &str) -> String {
+        Self::shell(&format!("{} cat --version-id {version} {}/{key}", self.mc, self.bucket), b"")
+    }
+
+    /// A row with its file.
+    fn note(&self, id: u32, body: &str) {
+        let key = format!("note-{id}.txt");
+        let version = self.put(&key, format!("file of {body}").as_bytes());
+        self.sql(&format!("INSERT INTO notes VALUES ({id}, '{body}', '{key}', '{version}')"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_lost_is_salvaged_and_put_in_again_by_its_customer() {
+    let _turn = beside().await;
+    let stage = Stage::set().await;
+    stage.expect(0, &["up", "--environment", "sales:dataverse-production"]);
+    let customer = Customer::of(&lab(&stage));
+    customer.sql(NOTES);
+    customer.note(1, "kept");
+    let salvage = ["salvage", "--environment", "sales"];
+    assert!(stage.expect(64, &salvage).contains("nothing was salvaged of `sales`"));
+    assert!(stage.expect(64, &["salvage", "--environment", "sale"]).contains("there is: sales"));
+
+    // What arrives nowhere else is lost with the switch.
+    for store in ["sql", "files"] {
+        let stall = format!("link.partition: {{link: \"east -> west / {store}\", mode: stall}}");
+        stage.expect(0, &["inject", &stall]);
+    }
+    customer.note(2, "lost");
+    let failover = ["failover", "--unplanned", "--environment", "sales", "--accept-data-loss", "--wait", "1m"];
+    assert!(stage.expect(0, &failover).contains("is completed"));
+    assert_eq!(customer.sql("SELECT body FROM notes"), "kept");
+    customer.note(3, "later");
+    stage.expect(0, &["heal", "--all"]);
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while status(&stage)["platform"]["environments"][0]["phase"] != "protected" {
+        assert!(Instant::now() < deadline, "no replica came back: {}", status(&stage));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+
+    let folder = stage.runs().with_file_name("lost");
+    let told = stage.expect(0, &[&salvage[..], &["--into", &folder.display().to_string()]].concat());
+    assert!(told.contains("sales: 1 rows, 1 objects and 0 delete markers") && told.contains("public.notes"), "{told}");
+    let again = stage.expect(64, &[&salvage[..], &["--into", &folder.display().to_string()]].concat());
+    assert!(again.contains("holds something already"), "{again}");
+    assert_eq!(mode(&folder.join("rows.ndjson")), 0o600);
+    let first = |file: &str| -> serde_json::Value {
+        let text = fs::read_to_string(folder.join(file)).expect("written");
+        serde_json::from_str(text.lines().next().expect("a line")).expect("JSON")
+    };
+    let (row, object) = (first("rows.ndjson"), first("objects.ndjson"));
+    assert_eq!((&row["row"]["version_id"], &row["row"]["object_key"]), (&object["version_id"], &object["object_key"]));
+
+    // Put in again it is another version of the file, which the row has to name.
+    let (key, file) = (object["object_key"].as_str().expect("a key"), object["file"].as_str().expect("a file"));
+    let version = customer.put(key, &fs::read(folder.join(file)).expect("written"));
+    customer.sql(&format!(
+        "INSERT INTO notes SELECT (jsonb_populate_record(NULL::notes, jsonb '{}' || jsonb '{{\"version_id\": \"{version}\"}}')).*",
+        row["row"]
+    ));
+    let rows = customer.sql("SELECT id, body, object_key, version_id FROM notes ORDER BY id");
+    let found: Vec<Vec<&str>> = rows.lines().map(|line| line.split('|').collect()).collect();
+    let expected = [("1", "kept"), ("2", "lost"), ("3", "later")];
+    assert_eq!(found.len(), expected.len(), "{rows}");
+    for (row, (id, body)) in found.iter().zip(expected) {
+        assert_eq!((row[0], row[1]), (id, body), "{rows}");
+        assert_eq!(customer.get(row[2], row[3]), format!("file of {body}"));
+    }
+    // And it is there after the way home.
+    assert!(stage.expect(0, &["failback", "--environment", "sales", "--wait", "1m"]).contains("is completed"));
+    assert_eq!(customer.sql("SELECT id, body, object_key, version_id FROM notes ORDER BY id"), rows);
+    assert_eq!(customer.get(found[1][2], found[1][3]), "file of lost");
+    stage.expect(0, &["down"]);
 }
 
 #[test]

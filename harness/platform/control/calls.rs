@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use axum::body::Bytes;
+
 use crate::{
     api::{
         Address, EnvironmentId, Region, Zone, compute,
@@ -88,6 +90,21 @@ impl Calls {
             return Err(HttpError::NoAnswer { url, why: format!("zone {zone} of {region} has no node") });
         };
         node.get(&format!("/internal/salvage?environment={id}"), SALVAGE_WITHIN).await
+    }
+
+    /// The body of an object on that list, by the name that the list gives it.
+    pub(super) async fn salvaged_body(
+        &self,
+        region: &Region,
+        zone: Zone,
+        id: &EnvironmentId,
+        file: &str,
+    ) -> Result<Bytes, HttpError> {
+        let path = format!("/internal/salvage/body?environment={id}&file={file}");
+        match in_zone(&self.nodes, region, zone) {
+            Some(node) => node.bytes(&path, SALVAGE_WITHIN).await,
+            None => Err(HttpError::NoAnswer { url: path, why: format!("zone {zone} of {region} has no node") }),
+        }
     }
 
     /// One route to the edge, one attempt.

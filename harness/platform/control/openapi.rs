@@ -50,8 +50,11 @@ fn operation(call: &Call, generator: &mut SchemaGenerator) -> Value {
         json!({ "name": name, "in": "query", "description": what, "schema": schema })
     }));
     let mut responses = Map::new();
-    let answer = (call.answer)(generator);
-    responses.insert(call.status.to_string(), content("Done, or taken.", &answer));
+    let answer = match call.answer {
+        Some(answer) => content("Done, or taken.", &answer(generator)),
+        None => json!({ "description": "Its bytes.", "content": { "application/octet-stream": {} } }),
+    };
+    responses.insert(call.status.to_string(), answer);
     let refusal = generator.subschema_for::<Refusal>();
     for status in [401, 503, 507].iter().chain(call.refusals) {
         responses.insert(status.to_string(), content(reason(*status), &refusal));

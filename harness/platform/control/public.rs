@@ -19,14 +19,15 @@ use super::{
 };
 use crate::{
     api::{
-        EnvironmentId,
+        EnvironmentId, Region, Zone,
         control::{
-            Dangling, Events, Exposure, Health, Notice, OperationState, OperationView, Salvage, Status, Subscription,
-            Tenant,
+            Dangling, Events, Exposure, Health, Notice, OperationState, OperationView, SALVAGED_BODIES, Salvage,
+            Status, Subscription, Tenant,
         },
         environment::EnvironmentView,
         ids::is_name,
     },
+    clients::http::HttpError,
     platform::core::{OrderAnswer, Refused},
 };
 
@@ -137,18 +138,40 @@ pub(super) async fn expose(
 }
 
 pub(super) async fn salvage(State(desk): State<Desk>, Path(id): Path<String>) -> Result<Json<Salvage>, Refuse> {
-    let id = known(&id)?;
+    let (id, region, zone) = salvaged_in(&desk, &id).await?;
+    let list = desk.calls.salvage(&region, zone, &id).await;
+    list.map(Json).map_err(|error| not_told(&region, &id, &error))
+}
+
+pub(super) async fn salvaged_body(
+    State(desk): State<Desk>,
+    Path((id, number)): Path<(String, String)>,
+) -> Result<Bytes, Refuse> {
+    let (id, region, zone) = salvaged_in(&desk, &id).await?;
+    // It becomes a part of another call.
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Refuse::new(404, format!("`{number}` is no body on the salvage list of `{id}`")));
+    }
+    let body = desk.calls.salvaged_body(&region, zone, &id, &format!("{SALVAGED_BODIES}/{number}")).await;
+    body.map_err(|error| not_told(&region, &id, &error))
+}
+
+/// Where the salvage list of an environment is kept.
+async fn salvaged_in(desk: &Desk, id: &str) -> Result<(EnvironmentId, Region, Zone), Refuse> {
+    let id = known(id)?;
     let asked = id.clone();
     let found = desk.inbox.look(move |core, _| core.salvaged_in(&asked)).await?;
-    let Some((region, zone)) = found.ok_or_else(|| no_environment(id.as_str()))? else {
-        return Err(Refuse::new(404, format!("nothing was salvaged of `{id}`: no region has returned since a switch")));
-    };
-    let list = desk.calls.salvage(&region, zone, &id).await;
-    let list = list.map_err(|error| match error.status() {
-        Some(404) => Refuse::new(404, format!("region {region} has no salvage list of `{id}`: {error}")),
+    match found.ok_or_else(|| no_environment(id.as_str()))? {
+        Some((region, zone)) => Ok((id, region, zone)),
+        None => Err(Refuse::new(404, format!("nothing was salvaged of `{id}`: no region has returned since a switch"))),
+    }
+}
+
+fn not_told(region: &Region, id: &EnvironmentId, error: &HttpError) -> Refuse {
+    match error.status() {
+        Some(404) => Refuse::new(404, format!("region {region} has no such thing of `{id}`: {error}")),
         _ => Refuse::new(503, format!("region {region} keeps the salvage list of `{id}` and cannot be asked: {error}")),
-    })?;
-    Ok(Json(list))
+    }
 }
 
 pub(super) async fn status(State(desk): State<Desk>) -> Result<Json<Status>, Refuse> {

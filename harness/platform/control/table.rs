@@ -32,8 +32,8 @@ pub(super) struct Call {
     pub(super) body: Option<SchemaOf>,
     /// The status of its answer.
     pub(super) status: u16,
-    /// The answer.
-    pub(super) answer: SchemaOf,
+    /// The answer; `None`: bytes.
+    pub(super) answer: Option<SchemaOf>,
     /// Statuses of its refusals, beside 401, 503 and 507.
     pub(super) refusals: &'static [u16],
     /// Who answers it.
@@ -54,10 +54,14 @@ impl Call {
             query: &[],
             body: None,
             status: 200,
-            answer: of::<T>,
+            answer: Some(of::<T>),
             refusals: &[],
             handler,
         }
+    }
+
+    fn bytes(path: &'static str, name: &'static str, handler: MethodRouter<Desk>) -> Self {
+        Self { answer: None, ..Self::get::<()>(path, name, handler) }
     }
 
     fn put<B: JsonSchema>(path: &'static str, name: &'static str, handler: MethodRouter<Desk>) -> Self {
@@ -126,6 +130,9 @@ pub(super) fn calls() -> Vec<Call> {
         Call::get::<Salvage>("/v1/environments/{id}/salvage", "salvage", get(public::salvage))
             .asks(&[], &[404])
             .says("What existed on the returning side alone when it came back last, from that side's node."),
+        Call::bytes("/v1/environments/{id}/salvage/objects/{number}", "salvaged-body", get(public::salvaged_body))
+            .asks(&[], &[404])
+            .says("The body of an object on that list, under the name that the list gives its file."),
         Call::order::<Failover>("/v1/failovers", "failover", post(public::failover))
             .says("Orders an unplanned failover, a planned one, or a failback."),
         Call::get::<OperationView>("/v1/operations/{id}", "operation", get(public::operation))

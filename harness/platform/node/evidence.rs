@@ -156,6 +156,16 @@ pub fn salvage(data: &Path, environment: &EnvironmentId) -> io::Result<Option<Sa
     Ok(Some(Salvage { folder: folder.display().to_string(), rows, objects }))
 }
 
+/// The file that holds a salvaged object's body, by the name that the list gives it; `None` if the list has none of that name.
+///
+/// # Errors
+/// The system's, or `InvalidData`.
+pub fn body(data: &Path, environment: &EnvironmentId, file: &str) -> io::Result<Option<PathBuf>> {
+    let Some(list) = salvage(data, environment)? else { return Ok(None) };
+    let is_listed = list.objects.iter().any(|object| object.file.as_deref() == Some(file));
+    Ok(is_listed.then(|| Path::new(&list.folder).join(file)))
+}
+
 fn lines<T: DeserializeOwned>(file: &Path) -> io::Result<Vec<T>> {
     let text = match fs::read_to_string(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
@@ -187,6 +197,22 @@ mod tests {
             evidence.complete(&secured).unwrap();
             assert_eq!(evidence.secured().unwrap(), Some(secured));
         }
+        let file = |name: &str| body(data.path(), &sales, name).unwrap();
+        assert_eq!(file("objects/000001"), None, "none is on the list");
+        let object = SalvagedObject {
+            object_key: "k".to_owned(),
+            version_id: "v".to_owned(),
+            delete_marker: false,
+            bytes: 1,
+            file: Some("objects/000001".to_owned()),
+        };
+        let folder = data.path().join("evidence/sales-10");
+        fs::write(folder.join(OBJECTS), serde_json::to_string(&object).unwrap()).unwrap();
+        assert_eq!(file("objects/000001"), Some(folder.join("objects/000001")));
+        for other in ["objects/000002", "../sales-9/objects/000001", "objects.ndjson"] {
+            assert_eq!(file(other), None, "{other}");
+        }
+        fs::remove_file(folder.join(OBJECTS)).unwrap();
         // Another environment's, and one that was never finished.
         Evidence::of(data.path(), &"sales-1".parse().unwrap(), Epoch(11)).begin().unwrap();
         fs::create_dir(data.path().join("evidence/sales-1-12")).unwrap();

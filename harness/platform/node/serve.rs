@@ -4,6 +4,7 @@ use std::{future::Future, io, sync::Arc, time::Instant};
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{Query, State},
     routing::{get, post},
 };
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::{
     commands::{CommandError, execute},
-    evidence::salvage,
+    evidence::{self, salvage},
     files,
     shared::Node,
     supervisor::{stop_all, supervise_all},
@@ -77,6 +78,7 @@ pub(super) async fn run_until(
         .route("/internal/account", post(account))
         .route("/internal/marks", get(marks))
         .route("/internal/salvage", get(salvaged))
+        .route("/internal/salvage/body", get(salvaged_body))
         .with_state(Arc::clone(&node));
     let served = internal::serve(listener, router, &token, stop).await;
     // Nobody starts what is being stopped.
@@ -131,6 +133,23 @@ async fn salvaged(State(node): State<Arc<Node>>, Query(of): Query<Of>) -> Result
     let read = read.map_err(|error| Refused::failed(format!("the reading broke: {error}")))?;
     let found = read.map_err(|error| Refused::failed(format!("cannot read the evidence: {error}")))?;
     found.map(Json).ok_or_else(|| Refused::unknown(none))
+}
+
+#[derive(Deserialize)]
+struct Body {
+    environment: EnvironmentId,
+    file: String,
+}
+
+async fn salvaged_body(State(node): State<Arc<Node>>, Query(of): Query<Body>) -> Result<Bytes, Refused> {
+    let data = node.config.data.clone();
+    let none = format!("nothing called {} of {} was salvaged here", of.file, of.environment);
+    let find = tokio::task::spawn_blocking(move || {
+        evidence::body(&data, &of.environment, &of.file)?.map(std::fs::read).transpose()
+    });
+    let found = find.await.map_err(|error| Refused::failed(format!("the reading broke: {error}")))?;
+    let found = found.map_err(|error| Refused::failed(format!("cannot read the evidence: {error}")))?;
+    found.map(Bytes::from).ok_or_else(|| Refused::unknown(none))
 }
 
 async fn marks(State(node): State<Arc<Node>>, Query(of): Query<Of>) -> Json<Dangling> {

@@ -1,14 +1,14 @@
 //! Two regions and an edge that only answer, around a real control plane on loopback.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Query, State},
     http::StatusCode,
     routing::{get, post, put},
 };
@@ -100,6 +100,7 @@ impl Stage {
             let router = Router::new()
                 .route("/internal/command", post(command))
                 .route("/internal/salvage", get(salvage))
+                .route("/internal/salvage/body", get(salvaged_body))
                 .with_state((region.clone(), Arc::clone(&seen)));
             nodes.insert(region.clone(), vec![serve(&mut fakes, router).await.into()]);
             let router = Router::new()
@@ -303,6 +304,13 @@ async fn computes(
 async fn salvage(State((region, _)): State<(Region, Shared)>) -> Json<Salvage> {
     let row = SalvagedRow { table: "public.orders".to_owned(), row: serde_json::json!({"token": 7}) };
     Json(Salvage { folder: format!("/at/{region}"), rows: vec![row], objects: Vec::new() })
+}
+
+async fn salvaged_body(Query(asked): Query<BTreeMap<String, String>>) -> (StatusCode, String) {
+    match asked["file"].as_str() {
+        "objects/000001" => (StatusCode::OK, format!("the first of {}", asked["environment"])),
+        other => (StatusCode::NOT_FOUND, format!("no {other}")),
+    }
 }
 
 async fn route(State(seen): State<Shared>, Json(route): Json<Route>) -> StatusCode {

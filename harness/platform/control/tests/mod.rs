@@ -62,6 +62,7 @@ async fn what_is_unknown_or_malformed_is_refused_with_the_reason() {
         ("/v1/environments/No%20Name", 404),
         ("/v1/environments/nobody/dangling", 404),
         ("/v1/environments/nobody/salvage", 404),
+        ("/v1/environments/nobody/salvage/objects/000001", 404),
         ("/v1/operations/77", 404),
         ("/v1/operations/none", 404),
         ("/v1/nothing", 404),

@@ -50,6 +50,12 @@ async fn there_and_back_with_a_replica_after_each_switch() {
     assert!(!serde_json::to_string(&status_seen).unwrap().contains("secret"));
     let salvage: Salvage = stage.api.get("/v1/environments/sales/salvage", WITHIN).await.unwrap();
     assert_eq!((salvage.folder.as_str(), salvage.rows.len()), ("/at/east", 1));
+    let body =
+        async |number: &str| stage.api.bytes(&format!("/v1/environments/sales/salvage/objects/{number}"), WITHIN).await;
+    assert_eq!(&body("000001").await.unwrap()[..], b"the first of sales");
+    for unknown in ["000002", "x", "1%26environment=other", "..%2F000001"] {
+        assert_eq!(body(unknown).await.unwrap_err().status(), Some(404), "{unknown}");
+    }
     tokio::time::sleep(std::time::Duration::from_millis(400)).await;
     assert_eq!(status(order(&stage, "planned", sales()).await), 422);
     let back = order(&stage, "failback", sales()).await.unwrap();

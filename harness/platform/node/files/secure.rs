@@ -11,7 +11,10 @@ use super::{
     spool::{Spooled, spool},
 };
 use crate::{
-    api::{EnvironmentId, control::SalvagedObject},
+    api::{
+        EnvironmentId,
+        control::{SALVAGED_BODIES, SalvagedObject},
+    },
     clients::s3::{classify, unproxied},
     os::files,
     platform::node::{
@@ -23,8 +26,6 @@ use crate::{
 
 /// The list, one [`SalvagedObject`] a line; it is written last, so that it stands for the whole.
 const LIST: &str = "objects.ndjson";
-/// Folder of the bodies, below the list's.
-const BODIES: &str = "objects";
 
 /// Exports into `folder` every version and delete marker that is in the own store alone; returns how many. Both listings
 /// are kept as evidence, the own one taken first: what the live side gets meanwhile is not mistaken for a loss here. Done
@@ -38,7 +39,7 @@ pub async fn secure(node: &Node, environment: &EnvironmentId, folder: &Path) -> 
     if let Ok(done) = tokio::fs::read_to_string(&list).await {
         return Ok(done.lines().count() as u64);
     }
-    let bodies = folder.join(BODIES);
+    let bodies = folder.join(SALVAGED_BODIES);
     files::private_folder(&bodies).map_err(StoreError::from)?;
     let peer = Peer::new(&node.config.files_targets, &spec.credentials.s3);
     let live = reachable(&peer, &spec.bucket).await?;
@@ -74,7 +75,7 @@ async fn salvage(
     if !version.delete_marker {
         let name = format!("{number:06}");
         body(node, bucket, &version, &bodies.join(&name)).await?;
-        file = Some(format!("{BODIES}/{name}"));
+        file = Some(format!("{SALVAGED_BODIES}/{name}"));
     }
     let Version { object_key, version_id, delete_marker, bytes, .. } = version;
     Ok(SalvagedObject { object_key, version_id, delete_marker, bytes, file })
