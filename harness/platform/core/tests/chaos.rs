@@ -64,6 +64,10 @@ pub struct Chaos {
     pub stalls: Vec<(u64, u64)>,
     /// Files replicate to nobody.
     pub files_stalled: bool,
+    /// Nodes say that nothing streams.
+    pub unstreamed: bool,
+    /// Age of the oldest file that nodes say the other region lacks, milliseconds; 0: it lacks none.
+    pub owed_ms: u64,
 }
 
 impl Default for Chaos {
@@ -88,6 +92,8 @@ impl Default for Chaos {
             stalled: false,
             stalls: Vec::new(),
             files_stalled: false,
+            unstreamed: false,
+            owed_ms: 0,
         }
     }
 }

@@ -18,6 +18,12 @@ enum At {
     Away,
     /// Away for a moment.
     JustSwitched,
+    /// Away, protected, and the compute at home is not heard by control.
+    AwayHalf,
+    /// Away, protected, and its replica does not stream.
+    AwayUnstreamed,
+    /// Away, protected, and files have not been at home for longer than a switch would wait.
+    AwayOwed,
     /// Away without a replica, both regions heard.
     Unprotected,
     /// Away without a replica, the home region lost.
@@ -43,7 +49,13 @@ fn world(at: At) -> World {
     let is_switched = |world: &World| world.events("sales").iter().any(|event| event.name == "failover.completed");
     match at {
         At::Home | At::OtherHalf => {}
-        At::Away | At::JustSwitched | At::Switching | At::Unprotected => {
+        At::Away
+        | At::AwayHalf
+        | At::AwayUnstreamed
+        | At::AwayOwed
+        | At::JustSwitched
+        | At::Switching
+        | At::Unprotected => {
             order(&mut world, SwitchKind::Planned, one()).unwrap();
             if !matches!(at, At::Switching) {
                 assert!(world.run_until(20_000, is_switched));
@@ -52,8 +64,21 @@ fn world(at: At) -> World {
                 |world: &World| world.events("sales").last().is_some_and(|event| event.name == "environment.protected");
             match at {
                 At::JustSwitched => assert!(world.run_until(world.now + 1_500, is_protected)),
-                At::Away | At::Unprotected => drop(world.run_until(world.now + 5_000, |_| false)),
+                At::Switching => {}
+                _ => drop(world.run_until(world.now + 5_000, |_| false)),
+            }
+            let now = world.now;
+            match at {
+                At::AwayHalf => {
+                    let cut = Cut { from: Who::Compute(EAST), to: Who::Control, begin_ms: now, end_ms: u64::MAX };
+                    world.chaos.cuts.push(cut);
+                }
+                At::AwayUnstreamed => world.chaos.unstreamed = true,
+                At::AwayOwed => world.chaos.owed_ms = 11_000,
                 _ => {}
+            }
+            if matches!(at, At::AwayHalf | At::AwayUnstreamed | At::AwayOwed) {
+                world.run_until(now + 2_000, |_| false);
             }
         }
         At::HomeLost => {
@@ -95,6 +120,9 @@ fn each_order_is_taken_or_refused_by_where_the_environment_is() {
         (At::Away, Unplanned, 202, ""),
         (At::Away, Planned, 422, "order a failback"),
         (At::Away, Failback, 202, ""),
+        (At::AwayHalf, Failback, 409, "region east is not fit for a switch of `sales`: its compute is not heard"),
+        (At::AwayUnstreamed, Failback, 409, "cannot be failed back yet: the replica in east does not stream"),
+        (At::AwayOwed, Failback, 409, "cannot be failed back yet: 1 files are not yet in east, the oldest for 11 s"),
         (At::JustSwitched, Unplanned, 409, "order again in"),
         (At::JustSwitched, Failback, 409, "order again in"),
         (At::Unprotected, Unplanned, 422, "no replica since its switch to west"),

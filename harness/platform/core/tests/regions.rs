@@ -1,7 +1,7 @@
 //! The regions' side of the world: holders, grantors, the edge. Both safety invariants are checked here.
 
 use super::{
-    chaos::Who,
+    chaos::{Chaos, Who},
     stores::Stores,
     world::{Due, Message, WEST, World, region},
 };
@@ -69,6 +69,7 @@ impl World {
     }
 
     pub(super) fn states(&mut self, index: usize) -> Vec<NodeState> {
+        let Chaos { unstreamed, owed_ms, .. } = self.chaos;
         let state = |(id, stores): (&EnvironmentId, &mut Stores)| {
             // What Postgres itself writes when it starts.
             stores.lsn = 1 + stores.log.len() as u64;
@@ -79,9 +80,9 @@ impl World {
                 timeline: 1,
                 lsn: stores.lsn,
                 other_lsn: 0,
-                streaming: true,
-                files_pending: 0,
-                files_oldest_ms: 0,
+                streaming: !unstreamed,
+                files_pending: u64::from(owed_ms > 0),
+                files_oldest_ms: owed_ms,
                 after: None,
             }
         };

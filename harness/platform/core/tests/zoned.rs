@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{
         EnvironmentId, Epoch, Zone, compute,
-        control::{Deploy, Tenant},
+        control::{Deploy, Failover, Scope, SwitchKind, Tenant},
         environment::{EnvironmentKind, EnvironmentPhase, Product},
         node::{Action, Answer, Command, Rejoin},
         permit::{FilesAge, Holder, NodeState, PermitRequest, SqlRole},
@@ -18,7 +18,7 @@ use crate::{
         route::{EdgeReport, Route},
         sabotage::Sabotage,
     },
-    platform::core::{AskId, CallId, Core, Effect, Event, Record, Settings, Step},
+    platform::core::{AskId, CallId, Core, Effect, Event, OrderAnswer, Record, Refused, Settings, Step},
 };
 
 /// Zones of each region.
@@ -85,6 +85,8 @@ struct Zoned {
     asks: BTreeMap<AskId, (Site, Holder, u64)>,
     last_ask: u64,
     lost: usize,
+    /// To the last order.
+    answered: Option<Result<OrderAnswer, Refused>>,
 }
 
 fn all() -> impl Iterator<Item = Site> {
@@ -127,6 +129,7 @@ impl Zoned {
             asks: BTreeMap::new(),
             last_ask: 0,
             lost: 0,
+            answered: None,
         };
         world.deploy();
         world
@@ -381,7 +384,8 @@ impl Zoned {
                         node.seen = node.seen.max(epoch);
                     }
                 }
-                Effect::Notify { .. } | Effect::Answer { .. } => {}
+                Effect::Answer { result, .. } => self.answered = Some(result),
+                Effect::Notify { .. } => {}
             }
         }
     }
@@ -581,6 +585,28 @@ fn a_lost_zone_loses_nothing_wherever_control_is_killed() {
     }
     println!("zones: {cases} cases, nothing lost");
     assert!(cases > 800);
+}
+
+/// Both regions have to be whole, and one without a zone is not: a switch there could not be followed by another within it.
+#[test]
+fn nobody_is_switched_or_failed_back_while_a_zone_is_missing() {
+    for kind in [SwitchKind::Planned, SwitchKind::Failback] {
+        let mut world = Zoned::new(BTreeMap::new(), None);
+        world.settle();
+        world.kill_zone(3);
+        world.run(5_000);
+        if kind == SwitchKind::Failback {
+            // Served away from home.
+            let environments = &mut world.core.as_mut().expect("it runs").state.environments;
+            environments.get_mut(&sales()).expect("deployed").given.home = region(1);
+        }
+        let scope = Scope::Environments(vec![sales()]);
+        let order = Failover { kind, scope, accept_data_loss: false };
+        world.step(Event::FailoverOrdered { ask: AskId(u64::MAX), order });
+        let refused = world.answered.take().expect("an answer").expect_err("it was taken");
+        assert_eq!(refused.status, 409);
+        assert!(refused.why.contains("its node of zone 3 is not heard"), "{kind:?}: {refused}");
+    }
 }
 
 /// One zone is away: what it has is removed when it is back.
