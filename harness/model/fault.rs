@@ -361,7 +361,7 @@ impl Fault {
         match self {
             Self::RegionOutage { region: of } | Self::RegionIsolate { region: of } => of == region,
             Self::ZoneOutage { region: of, .. } | Self::ZoneIsolate { region: of, .. } => of == region,
-            Self::ProcessKill { process } | Self::ProcessPause { process } => {
+            Self::ProcessKill { process } | Self::ProcessPause { process } | Self::NetworkDisconnect { process } => {
                 process.environment.is_none() && Zone::all(u8::MAX).any(|zone| zone.site(region) == process.site)
             }
             _ => false,
