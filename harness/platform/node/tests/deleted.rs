@@ -66,6 +66,7 @@ async fn nothing_is_left_of_it_and_one_of_the_same_name_begins_empty() {
 
     // It comes back: what is there is nobody's, and nobody's side, until it is removed as well.
     stage.west.start().await;
+    stage.claimed("west", |claim| claim.epoch.0 == 2).await;
     assert_eq!(stage.west.order(3, 1, Action::Promote).await.unwrap_err().status(), Some(409));
     assert_eq!(stage.west.order(3, 2, Action::Delete(spec())).await.unwrap(), Answer::Done);
     assert_eq!((left(&stage.west.config).await, stage.west.postgres().len()), (Vec::new(), 0));
