@@ -4,7 +4,7 @@ use std::{fmt::Write, io, time::Duration};
 
 use super::{
     args::{Copy, Delete, Expose, Failback, Failover, ForOne, Format, Heal, Inject, Ordered, Which},
-    entry::{colour, complain, print},
+    entry::{colour, complain, print, print_json},
     exit::Exit,
     progress,
 };
@@ -130,31 +130,17 @@ async fn order(
     environment: &str,
     send: impl AsyncFnOnce(&LabFile, &EnvironmentId) -> Result<OperationView, order_switch::OrderError>,
 ) -> Exit {
-    let lab = match found(order.lab.as_deref()) {
-        Ok(lab) => lab,
-        Err(exit) => return exit,
-    };
-    match known(&lab, environment) {
-        Ok(id) => follow(&lab, send(&lab, &id).await, order).await,
-        Err(why) => {
-            complain(&why);
-            Exit::Invalid
-        }
+    match named(order.lab.as_deref(), environment) {
+        Ok((lab, id)) => follow(&lab, send(&lab, &id).await, order).await,
+        Err(exit) => exit,
     }
 }
 
 /// Grants exposure, or ends it.
 pub(super) async fn expose(arguments: Expose) -> Exit {
-    let lab = match found(arguments.lab.as_deref()) {
-        Ok(lab) => lab,
+    let (lab, id) = match named(arguments.lab.as_deref(), &arguments.environment) {
+        Ok(named) => named,
         Err(exit) => return exit,
-    };
-    let id = match known(&lab, &arguments.environment) {
-        Ok(id) => id,
-        Err(why) => {
-            complain(&why);
-            return Exit::Invalid;
-        }
     };
     match order_switch::expose(&lab, &id, !arguments.end).await {
         Ok(Exposure { granted: true }) => print(&format!(
@@ -199,9 +185,7 @@ async fn follow(lab: &LabFile, ordered: Result<OperationView, order_switch::Orde
         Err(error) => return order_failed(&error),
     };
     let printed = match order.format {
-        Format::Json => {
-            serde_json::to_string_pretty(&ordered).map_or(Exit::Internal, |text| print(&format!("{text}\n")))
-        }
+        Format::Json => print_json(&ordered),
         Format::Human => {
             let state = match ordered.state {
                 OperationState::Running => "is under way",
@@ -244,7 +228,7 @@ fn scope(which: &Which, lab: &LabFile) -> Result<Scope, String> {
 }
 
 /// An environment of the lab.
-pub(super) fn known(lab: &LabFile, name: &str) -> Result<EnvironmentId, String> {
+fn known(lab: &LabFile, name: &str) -> Result<EnvironmentId, String> {
     let found = lab.environments.iter().map(|one| &one.id).find(|id| id.as_str() == name);
     found.cloned().ok_or_else(|| {
         let all: Vec<&str> = lab.environments.iter().map(|one| one.id.as_str()).collect();
@@ -260,7 +244,19 @@ pub(super) fn order_failed(error: &order_switch::OrderError) -> Exit {
     }
 }
 
-pub(super) fn found(name: Option<&str>) -> Result<LabFile, Exit> {
+/// The lab that is meant and the environment of it, complained of if there is none.
+pub(super) fn named(lab: Option<&str>, environment: &str) -> Result<(LabFile, EnvironmentId), Exit> {
+    let lab = found(lab)?;
+    match known(&lab, environment) {
+        Ok(id) => Ok((lab, id)),
+        Err(why) => {
+            complain(&why);
+            Err(Exit::Invalid)
+        }
+    }
+}
+
+fn found(name: Option<&str>) -> Result<LabFile, Exit> {
     lab::find(name).map_err(|error| {
         complain(&error.to_string());
         Exit::from(&error)

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     args::{Format, Planned},
-    entry::{complain, print},
+    entry::{complain, print, print_json},
     exit::Exit,
 };
 use crate::{
@@ -68,9 +68,7 @@ pub(super) fn plan(arguments: &Planned) -> Exit {
     let outline = outline(drill.plan());
     match arguments.format {
         Format::Human => print(&human(&outline)),
-        Format::Json => {
-            serde_json::to_string_pretty(&outline).map_or(Exit::Internal, |text| print(&format!("{text}\n")))
-        }
+        Format::Json => print_json(&outline),
     }
 }
 

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use super::{
     args::{Format, Salvage},
-    entry::{complain, print},
+    entry::{complain, print, print_json},
     exit::Exit,
-    operate::{found, known, order_failed},
+    operate::{named, order_failed},
 };
 use crate::{
     api::control,
@@ -15,16 +15,9 @@ use crate::{
 
 /// Prints the list, and fetches all that is on it if there is a folder to put it.
 pub(super) async fn salvage(arguments: Salvage) -> Exit {
-    let lab = match found(arguments.lab.as_deref()) {
-        Ok(lab) => lab,
+    let (lab, id) = match named(arguments.lab.as_deref(), &arguments.environment) {
+        Ok(named) => named,
         Err(exit) => return exit,
-    };
-    let id = match known(&lab, &arguments.environment) {
-        Ok(id) => id,
-        Err(why) => {
-            complain(&why);
-            return Exit::Invalid;
-        }
     };
     let list = match salvage::list(&lab, &id).await {
         Ok(list) => list,
@@ -45,7 +38,7 @@ pub(super) async fn salvage(arguments: Salvage) -> Exit {
         }
     }
     match arguments.format {
-        Format::Json => serde_json::to_string_pretty(&list).map_or(Exit::Internal, |text| print(&format!("{text}\n"))),
+        Format::Json => print_json(&list),
         Format::Human => {
             let mut text = told(&arguments.environment, &list);
             if let Some(folder) = &arguments.into {

@@ -7,7 +7,10 @@ use super::{
     order_switch::{OrderError, http},
 };
 use crate::{
-    api::{EnvironmentId, control::Salvage},
+    api::{
+        EnvironmentId,
+        control::{SALVAGED_BODIES, Salvage},
+    },
     os::files,
 };
 
@@ -60,14 +63,12 @@ pub async fn fetch(
     files::private_folder(folder).map_err(io)?;
     write_lines(&folder.join("rows.ndjson"), &list.rows).map_err(io)?;
     write_lines(&folder.join("objects.ndjson"), &list.objects).map_err(io)?;
+    files::private_folder(&folder.join(SALVAGED_BODIES)).map_err(io)?;
+    let http = http(lab);
     for file in list.objects.iter().filter_map(|object| object.file.as_deref()) {
         let path = format!("/v1/environments/{environment}/salvage/{file}");
-        let body = http(lab).bytes(&path, WITHIN).await.map_err(OrderError::from)?;
-        let to = folder.join(file);
-        if let Some(parent) = to.parent() {
-            files::private_folder(parent).map_err(io)?;
-        }
-        files::write_private(&to, &body).map_err(io)?;
+        let body = http.bytes(&path, WITHIN).await.map_err(OrderError::from)?;
+        files::write_private(&folder.join(file), &body).map_err(io)?;
     }
     Ok(())
 }

@@ -85,11 +85,7 @@ impl Calls {
 
     /// What existed in a region alone when it came back last, from its node.
     pub(super) async fn salvage(&self, region: &Region, zone: Zone, id: &EnvironmentId) -> Result<Salvage, HttpError> {
-        let Some(node) = in_zone(&self.nodes, region, zone) else {
-            let url = "/internal/salvage".to_owned();
-            return Err(HttpError::NoAnswer { url, why: format!("zone {zone} of {region} has no node") });
-        };
-        node.get(&format!("/internal/salvage?environment={id}"), SALVAGE_WITHIN).await
+        self.node(region, zone)?.get(&format!("/internal/salvage?environment={id}"), SALVAGE_WITHIN).await
     }
 
     /// The body of an object on that list, by the name that the list gives it.
@@ -101,10 +97,14 @@ impl Calls {
         file: &str,
     ) -> Result<Bytes, HttpError> {
         let path = format!("/internal/salvage/body?environment={id}&file={file}");
-        match in_zone(&self.nodes, region, zone) {
-            Some(node) => node.bytes(&path, SALVAGE_WITHIN).await,
-            None => Err(HttpError::NoAnswer { url: path, why: format!("zone {zone} of {region} has no node") }),
-        }
+        self.node(region, zone)?.bytes(&path, SALVAGE_WITHIN).await
+    }
+
+    fn node(&self, region: &Region, zone: Zone) -> Result<&Http, HttpError> {
+        in_zone(&self.nodes, region, zone).ok_or_else(|| HttpError::NoAnswer {
+            url: "/internal/salvage".to_owned(),
+            why: format!("zone {zone} of {region} has no node"),
+        })
     }
 
     /// One route to the edge, one attempt.

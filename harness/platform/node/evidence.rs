@@ -148,9 +148,7 @@ fn of(data: &Path, environment: &EnvironmentId, unfinished: bool) -> io::Result<
 /// # Errors
 /// The system's, or `InvalidData`.
 pub fn salvage(data: &Path, environment: &EnvironmentId) -> io::Result<Option<Salvage>> {
-    let Some((_, folder)) = of(data, environment, false)?.into_iter().max_by_key(|(epoch, _)| *epoch) else {
-        return Ok(None);
-    };
+    let Some(folder) = last(data, environment)? else { return Ok(None) };
     let rows = lines::<SalvagedRow>(&folder.join(ROWS))?;
     let objects = lines::<SalvagedObject>(&folder.join(OBJECTS))?;
     Ok(Some(Salvage { folder: folder.display().to_string(), rows, objects }))
@@ -161,9 +159,16 @@ pub fn salvage(data: &Path, environment: &EnvironmentId) -> io::Result<Option<Sa
 /// # Errors
 /// The system's, or `InvalidData`.
 pub fn body(data: &Path, environment: &EnvironmentId, file: &str) -> io::Result<Option<PathBuf>> {
-    let Some(list) = salvage(data, environment)? else { return Ok(None) };
-    let is_listed = list.objects.iter().any(|object| object.file.as_deref() == Some(file));
-    Ok(is_listed.then(|| Path::new(&list.folder).join(file)))
+    let Some(folder) = last(data, environment)? else { return Ok(None) };
+    let objects = lines::<SalvagedObject>(&folder.join(OBJECTS))?;
+    let is_listed = objects.iter().any(|object| object.file.as_deref() == Some(file));
+    Ok(is_listed.then(|| folder.join(file)))
+}
+
+/// The folder of an environment's last evidence.
+fn last(data: &Path, environment: &EnvironmentId) -> io::Result<Option<PathBuf>> {
+    let all = of(data, environment, false)?.into_iter();
+    Ok(all.max_by_key(|(epoch, _)| *epoch).map(|(_, folder)| folder))
 }
 
 fn lines<T: DeserializeOwned>(file: &Path) -> io::Result<Vec<T>> {
